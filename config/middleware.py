@@ -1,0 +1,67 @@
+"""What stands before Django's own middleware: whom to believe, and the short way for machines."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
+from django.urls import resolve
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+FORWARDED_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT")
+MACHINE_PATHS = ("/webhooks/livetok", "/healthz", "/readyz")
+
+
+def trusted_proxies(get_response: Handler) -> Handler:
+    """Believe `X-Forwarded-*` from the proxies in TRUSTED_PROXIES alone; REMOTE_ADDR becomes the client's address."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        meta = request.META
+        if not _is_trusted(meta.get("REMOTE_ADDR", "")):
+            for header in FORWARDED_HEADERS:
+                meta.pop(header, None)
+        elif forwarded := meta.get("HTTP_X_FORWARDED_FOR"):
+            meta["REMOTE_ADDR"] = _client_address(forwarded, meta["REMOTE_ADDR"])
+        return get_response(request)
+
+    return middleware
+
+
+def _is_trusted(address: str) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in settings.TRUSTED_PROXIES)
+
+
+def _client_address(forwarded_for: str, peer: str) -> str:
+    """The last address of the chain that is no trusted proxy: what stands before it anybody can make up."""
+    client = peer
+    for text in reversed(forwarded_for.split(",")):
+        try:
+            client = str(ip_address(text.strip()))
+        except ValueError:
+            return client
+        if not _is_trusted(client):
+            break
+    return client
+
+
+def machine_addresses(get_response: Handler) -> Handler:
+    """Webhook and health addresses skip what serves people: they answer under any Host, and never redirect."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        path = request.path_info
+        if not any(path == machine or path.startswith(machine + "/") for machine in MACHINE_PATHS):
+            return get_response(request)
+        match = resolve(path)
+        request.resolver_match = match
+        response = match.func(request, *match.args, **match.kwargs)
+        # Django renders what views leave to it further in, where this request never comes.
+        return response.render() if isinstance(response, SimpleTemplateResponse) else response
+
+    return middleware

@@ -1,0 +1,95 @@
+"""What staff have set for a caller: the customer, the tier, the limits in force and the policy. Reads only."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import Q
+
+from customers.defaults import the_policy
+from customers.limits import Limit, effective_limits
+from customers.models import Customer, LimitOverride, Policy, Tier
+
+
+@dataclass(frozen=True)
+class Access:
+    """`customer` is None for a caller whom no customer's number or id names; `tier` is then the policy's, or None
+    where the policy denies such callers."""
+
+    policy: Policy
+    customer: Customer | None
+    tier: Tier | None
+    limits: tuple[Limit, ...]
+    allowed_channels: frozenset[str]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return zone_of(self.customer)
+
+    @property
+    def policy_serves(self) -> bool:
+        return self.tier is not None
+
+    def for_customer(self, customer: Customer) -> "Access":
+        """The same for a customer who was made of this caller just now, and so is on the policy's tier."""
+        return replace(self, customer=customer)
+
+
+def zone_of(customer: Customer | None) -> ZoneInfo:
+    """The customer's time zone, else the company's."""
+    return ZoneInfo((customer.time_zone if customer else "") or settings.TIME_ZONE)
+
+
+def find_customer(phone_key: str, external_id: str, *, lock: bool = False) -> Customer | None:
+    """The customer by number; by external id only where there is no number.
+
+    Locked, the row serialises what shares the customer's limits (on SQLite the transaction is the lock).
+    """
+    customers = Customer.objects.select_related("tier")
+    if lock:
+        customers = customers.select_for_update(of=("self",), no_key=True)
+    if phone_key:
+        return customers.filter(numbers__key=phone_key).first()
+    if external_id:
+        return customers.filter(external_id=external_id).first()
+    return None
+
+
+def access_of(customer: Customer | None, *, is_named: bool, now: datetime) -> Access:
+    """What holds at `now` (LiveTok's clock) for a customer, or for a caller who is none.
+
+    `is_named`: the caller gave a number or an id; the policy tells such callers from those who gave neither.
+    """
+    policy = the_policy()
+    tier = customer.tier if customer else policy_tier(policy, is_named=is_named)
+    if tier is None:
+        return Access(policy, customer, None, (), frozenset())
+    return Access(
+        policy,
+        customer,
+        tier,
+        limits_of(tier, customer, now),
+        frozenset(tier.allowed_channels.values_list("pk", flat=True)),
+    )
+
+
+def policy_tier(policy: Policy, *, is_named: bool) -> Tier | None:
+    """The tier that serves callers who are no customers; None where the policy denies them."""
+    serve = Policy.Serve.SERVE.value
+    if is_named:
+        return policy.unknown_callers_tier if policy.unknown_callers == serve else None
+    return policy.callers_without_number_tier if policy.callers_without_number == serve else None
+
+
+def limits_of(tier: Tier, customer: Customer | None, now: datetime) -> tuple[Limit, ...]:
+    """The limits in force: the tier's, with the customer's overrides that are valid at `now`."""
+    overrides: list[Limit] = []
+    if customer is not None:
+        valid = LimitOverride.objects.filter(
+            Q(valid_from__isnull=True) | Q(valid_from__lte=now),
+            Q(valid_until__isnull=True) | Q(valid_until__gt=now),
+            customer=customer,
+        )
+        overrides = [override.as_limit() for override in valid]
+    return effective_limits((limit.as_limit() for limit in tier.limits.all()), overrides)

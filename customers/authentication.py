@@ -1,0 +1,51 @@
+"""DRF's view of API keys: who sent the request, and whether the key's scope is enough."""
+
+from typing import Any, cast
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from customers.keys import KeyHolder, key_holder
+from customers.models import ApiKey
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """A key in `X-API-Key` or `Authorization: Bearer`. A missing and a wrong one are alike: nobody."""
+
+    def authenticate(self, request: Request) -> tuple[KeyHolder, KeyHolder] | None:
+        for secret in presented_secrets(request):
+            holder = key_holder(secret)
+            if holder is not None:
+                return holder, holder
+        return None
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+def presented_secrets(request: Request) -> list[str]:
+    found = [request.META.get("HTTP_X_API_KEY", "").strip()]
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer":
+        found.append(token.strip())
+    return [secret for secret in found if secret]
+
+
+def holder_of(request: Request) -> KeyHolder:
+    """Who sent an authenticated request."""
+    return cast(KeyHolder, request.auth)
+
+
+class HasScope(BasePermission):
+    """`read` for safe methods, `manage` for the others; a view may name another scope as `required_scope`."""
+
+    message = "This API key's scope does not allow that. Make one with the scope that the documentation names."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        scope = getattr(view, "required_scope", None)
+        if scope is None:
+            scope = ApiKey.Scope.READ if request.method in SAFE_METHODS else ApiKey.Scope.MANAGE
+        return request.auth is not None and holder_of(request).may(scope)

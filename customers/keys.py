@@ -1,0 +1,103 @@
+"""API keys: making them, and telling whether a presented secret is one.
+
+A secret is 256 random bits, so one round of SHA-256 is enough to store it by; a slow hash would cost every request.
+"""
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from customers.models import ApiKey
+
+# How long a process believes what it has read of a key: a revoked one may live this much longer.
+BELIEVED_SECONDS = 5.0
+LAST_USED_EVERY = timedelta(minutes=5)
+_MOST_REMEMBERED = 1000
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """Who presented a valid key. `label` is what logs and histories say; it tells nothing of the secret."""
+
+    label: str
+    scopes: frozenset[str]
+    expires_at: datetime | None = None
+
+    is_authenticated = True
+
+    def may(self, scope: str) -> bool:
+        """Whether the key has a scope; `manage` includes `read`."""
+        return scope in self.scopes or (scope == ApiKey.Scope.READ and ApiKey.Scope.MANAGE in self.scopes)
+
+
+def create_key(name: str, scopes: Iterable[str], **fields: Any) -> tuple[ApiKey, str]:
+    """Make a key. Returns its row and its secret, which cannot be shown again."""
+    prefix = secrets.token_hex(4)
+    secret = f"fd_{prefix}_{secrets.token_urlsafe(32)}"
+    key = ApiKey.objects.create(
+        name=name, prefix=prefix, secret_sha256=_sha256(secret), scopes=sorted(set(scopes)), **fields
+    )
+    return key, secret
+
+
+def key_holder(secret: str) -> KeyHolder | None:
+    """Who holds this secret; None where no valid key has it. By our clock; at most five seconds out of date."""
+    if settings.WEBHOOK_SECRET and hmac.compare_digest(_sha256(secret), _sha256(settings.WEBHOOK_SECRET)):
+        return KeyHolder("WEBHOOK_SECRET", frozenset({ApiKey.Scope.WEBHOOK.value}))
+    digest = _sha256(secret)
+    holder = _remembered(digest)
+    if holder is None:
+        holder = _read(secret, digest)
+        if holder is not None:
+            _remember(digest, holder)
+    if holder is not None and holder.expires_at is not None and holder.expires_at <= timezone.now():
+        return None
+    return holder
+
+
+def _read(secret: str, digest: str) -> KeyHolder | None:
+    parts = secret.split("_", 2)
+    if len(parts) != 3 or parts[0] != "fd" or not parts[1].isalnum() or not parts[1].isascii():
+        return None
+    key = ApiKey.objects.filter(prefix=parts[1], revoked_at__isnull=True).first()
+    if key is None or not hmac.compare_digest(key.secret_sha256, digest):
+        return None
+    now = timezone.now()
+    if key.last_used_at is None or now - key.last_used_at > LAST_USED_EVERY:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    return KeyHolder(f"{key.name} ({key.prefix})", frozenset(key.scopes), key.expires_at)
+
+
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_memory: dict[str, tuple[float, KeyHolder]] = {}
+_memory_lock = threading.Lock()
+
+
+def _remembered(digest: str) -> KeyHolder | None:
+    read_at, holder = _memory.get(digest, (0.0, None))
+    return holder if holder and time.monotonic() - read_at < BELIEVED_SECONDS else None
+
+
+def _remember(digest: str, holder: KeyHolder) -> None:
+    with _memory_lock:
+        if len(_memory) >= _MOST_REMEMBERED:
+            _memory.clear()
+        _memory[digest] = (time.monotonic(), holder)
+
+
+def forget_keys() -> None:
+    """Make this process read every key afresh."""
+    with _memory_lock:
+        _memory.clear()

@@ -1,0 +1,89 @@
+"""Limits as values, and which of them hold for a customer. Pure: no database, clock or settings."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Metric(StrEnum):
+    """What can be limited. `messages` are passed to LiveTok and never measured here."""
+
+    MESSAGES = "messages"
+    CALL_MINUTES = "call_minutes"
+    SESSIONS = "sessions"
+    CONCURRENT_SESSIONS = "concurrent_sessions"
+
+
+class Period(StrEnum):
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    NONE = ""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One row that limits. A `channel` or `agent` of None: all; an `amount` of None: unlimited, 0: none at all.
+
+    `origin` says whose row it is: "tier" or "override".
+    """
+
+    metric: Metric
+    period: Period
+    amount: int | None
+    channel: str | None = None
+    agent: str | None = None
+    hard: bool = True
+    origin: str = "tier"
+
+    def __str__(self) -> str:
+        amount = "unlimited" if self.amount is None else str(self.amount)
+        words = [amount, self.metric.value.replace("_", " ")]
+        if self.period:
+            words.append(f"a {self.period}")
+        if self.channel is not None:
+            words.append(f"on {self.channel}")
+        if self.agent is not None:
+            words.append(f"with agent {self.agent}")
+        return " ".join(words) + ("" if self.hard else " (soft)")
+
+    @property
+    def key(self) -> tuple[Metric, Period, str | None, str | None]:
+        """What an override must share with a tier's row to replace it."""
+        return self.metric, self.period, self.channel, self.agent
+
+    def applies_to(self, channel: str | None, agent: str | None) -> bool:
+        return self.channel in (None, channel) and self.agent in (None, agent)
+
+
+def effective_limits(tier_limits: Iterable[Limit], overrides: Iterable[Limit]) -> tuple[Limit, ...]:
+    """The tier's limits with those replaced that an override shares its key with, in a stable order.
+
+    `overrides` are those valid now, at most one of a key. One whose key the tier lacks adds a limit;
+    one without an amount lifts the tier's.
+    """
+    by_key = {limit.key: limit for limit in tier_limits} | {limit.key: limit for limit in overrides}
+    metrics, periods = list(Metric), list(Period)
+    return tuple(
+        sorted(
+            by_key.values(),
+            key=lambda limit: (
+                metrics.index(limit.metric),
+                periods.index(limit.period),
+                limit.channel or "",
+                limit.agent or "",
+            ),
+        )
+    )
+
+
+def smallest_amount(limits: Iterable[Limit], metric: Metric, period: Period) -> int | None:
+    """The smallest hard amount of a metric and period; None where none limits."""
+    return min(
+        (
+            limit.amount
+            for limit in limits
+            if limit.hard and limit.metric is metric and limit.period is period and limit.amount is not None
+        ),
+        default=None,
+    )

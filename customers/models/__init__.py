@@ -1,0 +1,22 @@
+"""The entities of WHO may use WHAT, one module per subject."""
+
+from customers.models.channels import Agent, Channel
+from customers.models.customers import Customer, PhoneNumber
+from customers.models.keys import ApiKey
+from customers.models.limits import LimitOverride, LimitRow, TierLimit
+from customers.models.policy import DenialMessage, Policy
+from customers.models.tiers import Tier
+
+__all__ = [
+    "Agent",
+    "ApiKey",
+    "Channel",
+    "Customer",
+    "DenialMessage",
+    "LimitOverride",
+    "LimitRow",
+    "PhoneNumber",
+    "Policy",
+    "Tier",
+    "TierLimit",
+]

@@ -1,0 +1,106 @@
+"""Customers and the numbers that they call from."""
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import F, Q
+from simple_history.models import HistoricalRecords
+
+from customers.models.fields import validate_context, validate_time_zone
+from customers.models.tiers import Tier
+
+
+class Customer(models.Model):
+    """Whom a tier serves. Not a user: that is a person who signs in."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        PAUSED = "paused"
+        BLOCKED = "blocked"
+
+    class Source(models.TextChoices):
+        STAFF = "staff"
+        IMPORT = "import"
+        API = "api", "API"
+        FIRST_CONTACT = "first_contact", "first contact"
+
+    name = models.CharField(max_length=200, blank=True)
+    external_id = models.CharField(
+        max_length=255,
+        null=True,
+        blank=True,
+        unique=True,
+        help_text="The customer's id in your CRM; also matched with LiveTok's <code>customer.id</code>. Blank: none.",
+    )
+    email = models.EmailField(blank=True)
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="customers")
+    status = models.CharField(
+        max_length=10,
+        choices=Status,
+        default=Status.ACTIVE,
+        help_text="Paused and blocked customers are denied; blocked ones even while the emergency switch allows all.",
+    )
+    valid_from = models.DateTimeField(null=True, blank=True, help_text="Blank: since ever.")
+    valid_until = models.DateTimeField(null=True, blank=True, help_text="Up to but not including. Blank: for ever.")
+    context = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_context],
+        help_text="What the agent is told about this customer, over what its tier says: a JSON object.",
+    )
+    notes = models.TextField(blank=True, help_text="For staff; the agent is never told.")
+    time_zone = models.CharField(
+        max_length=64,
+        blank=True,
+        validators=[validate_time_zone],
+        help_text="Days, weeks and months start at midnight here, such as Europe/Madrid. Blank: the company's.",
+    )
+    source = models.CharField(max_length=16, choices=Source, default=Source.STAFF, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        indexes = [models.Index(fields=["name", "id"], name="customer_by_name")]
+        constraints = [
+            models.CheckConstraint(
+                name="customer_valid_until_is_after_valid_from",
+                condition=Q(valid_from__isnull=True) | Q(valid_until__isnull=True) | Q(valid_until__gt=F("valid_from")),
+                violation_error_message="Valid until: give a time after valid from.",
+            ),
+            models.CheckConstraint(
+                name="customer_external_id_is_not_empty",
+                condition=~Q(external_id=""),
+                violation_error_message="External id: leave it out instead of giving an empty text.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.external_id or f"Customer {self.pk}"
+
+    def is_provisional(self) -> bool:
+        """Made at first contact and claimed by nobody since: gives way when its number is named elsewhere."""
+        return self.source == self.Source.FIRST_CONTACT and self.external_id is None
+
+    def is_not_yet_valid(self, now: datetime) -> bool:
+        return self.valid_from is not None and now < self.valid_from
+
+    def has_expired(self, now: datetime) -> bool:
+        return self.valid_until is not None and now >= self.valid_until
+
+
+class PhoneNumber(models.Model):
+    """A number, SIP address or other text by which LiveTok knows a customer."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="numbers")
+    number = models.CharField(max_length=255, help_text="As you write it, such as +44 20 7946 0958.")
+    key = models.CharField(max_length=255, unique=True, editable=False, help_text="What calls are matched by.")
+
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.number

@@ -1,0 +1,142 @@
+"""Rows that limit: a tier's, and a customer's overrides of them."""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from simple_history.models import HistoricalRecords
+
+from customers.limits import Limit, Metric, Period
+from customers.models.channels import Agent, Channel
+from customers.models.customers import Customer
+from customers.models.tiers import Tier
+
+PERIOD_CHOICES = [(period.value, period.value) for period in Period if period is not Period.NONE]
+METRIC_CHOICES = [(metric.value, metric.value.replace("_", " ")) for metric in Metric]
+
+_PERIOD_FITS_METRIC = (
+    Q(metric=Metric.CONCURRENT_SESSIONS, period="")
+    | Q(metric=Metric.MESSAGES, period=Period.DAY)
+    | Q(metric__in=[Metric.CALL_MINUTES, Metric.SESSIONS], period__in=[Period.DAY, Period.WEEK, Period.MONTH])
+)
+PERIOD_MISMATCH = (
+    "Period: messages are per day; call minutes and sessions per day, week or month; concurrent sessions have none."
+)
+
+
+class LimitRow(models.Model):
+    """What a tier's limit and a customer's override have in common."""
+
+    metric = models.CharField(max_length=24, choices=METRIC_CHOICES)
+    period = models.CharField(
+        max_length=8, choices=PERIOD_CHOICES, blank=True, help_text="Blank for concurrent sessions alone."
+    )
+    channel = models.ForeignKey(
+        Channel, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Blank: all channels."
+    )
+    agent = models.ForeignKey(
+        Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Blank: all agents."
+    )
+    hard = models.BooleanField(
+        default=True,
+        help_text="Off: nobody is denied; what would have been is recorded, and LiveTok is not told of the limit.",
+    )
+
+    class Meta:
+        abstract = True
+
+
+class TierLimit(LimitRow):
+    """The most that a tier grants of a metric."""
+
+    tier = models.ForeignKey(Tier, on_delete=models.CASCADE, related_name="limits")
+    amount = models.PositiveIntegerField(help_text="0: none at all. For unlimited, have no row.")
+
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["metric", "period", "channel", "agent"]
+        constraints = [
+            models.CheckConstraint(
+                name="tierlimit_period_fits_metric",
+                condition=_PERIOD_FITS_METRIC,
+                violation_error_message=PERIOD_MISMATCH,
+            ),
+            # Four constraints, since a blank channel or agent is a value here and NULLs are never equal.
+            *(
+                models.UniqueConstraint(
+                    fields=["tier", "metric", "period", *scope],
+                    condition=Q(channel__isnull="channel" not in scope, agent__isnull="agent" not in scope),
+                    name=f"tierlimit_unique_for_{'_and_'.join(scope) or 'all'}",
+                    violation_error_message=(
+                        "Metric: this tier has a limit of the same metric, period, channel and agent; change that one."
+                    ),
+                )
+                for scope in ([], ["channel"], ["agent"], ["channel", "agent"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.as_limit())
+
+    def as_limit(self) -> Limit:
+        return Limit(
+            metric=Metric(self.metric),
+            period=Period(self.period),
+            channel=self.channel_id,
+            agent=self.agent_id,
+            amount=self.amount,
+            hard=self.hard,
+            origin="tier",
+        )
+
+
+class LimitOverride(LimitRow):
+    """For one customer, instead of the tier's row of the same metric, period, channel and agent."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="overrides")
+    amount = models.PositiveIntegerField(null=True, blank=True, help_text="0: none at all. Blank: unlimited.")
+    valid_from = models.DateTimeField(null=True, blank=True, help_text="Blank: since ever.")
+    valid_until = models.DateTimeField(null=True, blank=True, help_text="Up to but not including. Blank: for ever.")
+    note = models.CharField(max_length=200, blank=True, help_text="Why, for your colleagues.")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["metric", "period", "channel", "agent", "valid_from"]
+        constraints = [
+            models.CheckConstraint(
+                name="limitoverride_period_fits_metric",
+                condition=_PERIOD_FITS_METRIC,
+                violation_error_message=PERIOD_MISMATCH,
+            ),
+            models.CheckConstraint(
+                name="limitoverride_valid_until_is_after_valid_from",
+                condition=Q(valid_from__isnull=True) | Q(valid_until__isnull=True) | Q(valid_until__gt=F("valid_from")),
+                violation_error_message="Valid until: give a time after valid from.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.as_limit())
+
+    def is_valid_at(self, now: datetime) -> bool:
+        return (self.valid_from is None or self.valid_from <= now) and (
+            self.valid_until is None or now < self.valid_until
+        )
+
+    def as_limit(self) -> Limit:
+        return Limit(
+            metric=Metric(self.metric),
+            period=Period(self.period),
+            channel=self.channel_id,
+            agent=self.agent_id,
+            amount=self.amount,
+            hard=self.hard,
+            origin="override",
+        )

@@ -1,0 +1,49 @@
+"""Tiers: the named bundles of limits that customers are on."""
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from customers.models.channels import Channel
+from customers.models.fields import validate_context
+
+
+class Tier(models.Model):
+    """What its customers may use. No limit of a metric means unlimited."""
+
+    name = models.CharField(max_length=100, unique=True)
+    slug = models.SlugField(
+        max_length=64, unique=True, help_text="What LiveTok's agent is told as <code>customer_tier</code>."
+    )
+    is_active = models.BooleanField(
+        "active", default=True, help_text="Off: not offered to customers any more; still serves those on it."
+    )
+    context = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_context],
+        help_text='What the agent is told about customers of this tier: a JSON object such as {"greeting": "Welcome"}.',
+    )
+    allowed_channels = models.ManyToManyField(
+        Channel, blank=True, related_name="tiers", help_text="None chosen: all channels, new ones too."
+    )
+    call_hold_minutes = models.PositiveIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(24 * 60)],
+        help_text="An open session uses at least this many call minutes until it ends.",
+    )
+
+    history = HistoricalRecords(m2m_fields=[allowed_channels])
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="tier_call_hold_is_above_zero",
+                condition=models.Q(call_hold_minutes__gt=0),
+                violation_error_message="Call hold minutes: give 1 or more.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,70 @@
+"""Numbers as LiveTok and people write them, brought to one key. Pure: no database, clock or settings.
+
+Shape matters, validity does not: LiveTok's own sample `+1234567890` is in no numbering plan and must work.
+"""
+
+import re
+import unicodedata
+
+import phonenumbers
+
+LONGEST = 255
+NO_NUMBER = frozenset({"", "anonymous", "restricted", "unknown", "withheld"})
+
+_SCHEMES = re.compile(r"^(?:(?:whatsapp|tel):\s*)+", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s\-.()\[\]]")
+_DIGITS_AND_SEPARATORS = re.compile(r"^\+?[\d\s\-.()\[\]]+$")
+_E164 = re.compile(r"^\+[1-9]\d{6,14}$")
+_BARE = re.compile(r"^[1-9]\d{6,14}$")
+
+
+def phone_key(text: str | None, region: str = "") -> str | None:
+    """The key that calls from `text` are matched by: E.164 where it has a number's shape, else the text in lower case.
+
+    None means that there is no number. `region` (such as "GB") is read first for bare digits. The key of a key is
+    that key. Raises ValueError where no key of at most 255 characters can be stored.
+    """
+    number = _SCHEMES.sub("", _cleaned(text or "")).strip()
+    if number in NO_NUMBER:
+        return None
+    key = _number_key(number, region) or number
+    if len(key) > LONGEST:
+        raise ValueError(f"a number has at most {LONGEST} characters")
+    return key
+
+
+def _cleaned(text: str) -> str:
+    """Lower case, compatibility forms folded, control and direction marks gone."""
+    visible = "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cf"))
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).lower()).strip()
+
+
+def _number_key(number: str, region: str) -> str | None:
+    """E.164 where the text has the shape of a number, else None."""
+    if not _DIGITS_AND_SEPARATORS.match(number):
+        return None
+    digits = _SEPARATORS.sub("", number)
+    if region and not digits.startswith(("+", "00")) and (national := _parsed(digits, region)):
+        return national
+    if digits.startswith("00"):
+        return _international("+" + digits[2:], "+" + _SEPARATORS.sub(" ", number).strip()[2:].strip())
+    if digits.startswith("+"):
+        return _international(digits, number)
+    return "+" + digits if _BARE.match(digits) else None
+
+
+def _international(digits: str, written: str) -> str | None:
+    """The library knows that the zero of "+44 (0)20" is not dialled; where it does not know the plan, shape decides."""
+    parsed = _parsed(written, None)
+    if parsed:
+        return parsed
+    return digits if _E164.match(digits) else None
+
+
+def _parsed(text: str, region: str | None) -> str | None:
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    key = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return key if _E164.match(key) else None

@@ -1,0 +1,83 @@
+"""What LiveTok is told: `{allowed, context, limits}`. Pure: no database, clock or settings."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from customers.limits import Limit, Metric, Period, smallest_amount
+from sessions_app.decision import CallerKind, Decision, Facts
+
+
+def answer_of(
+    decision: Decision, facts: Facts, *, context: Mapping[str, Any], limits_are_what_is_left: bool, message: str
+) -> dict[str, Any]:
+    """The answer to a begin, in the order in which LiveTok's contract shows its fields.
+
+    `context` is complete but for why a session is denied, which no context can hide.
+    """
+    denied = {} if decision.allowed else {"denied_reason": decision.reason.value, "denied_message": message}
+    limits = limits_left(decision, facts) if limits_are_what_is_left else limits_in_total(facts)
+    return {"allowed": decision.allowed, "context": {**context, **denied}, "limits": limits}
+
+
+def as_bytes(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def own_context(facts: Facts, *, tier: str | None, name: str, status: str, resets_at: datetime) -> dict[str, Any]:
+    """What Frontdesk itself knows of a caller: `customers.context.OWN_KEYS`.
+
+    Minutes are whole: what is used rounded up, what is left rounded down.
+    """
+    context: dict[str, Any] = {}
+    if tier is not None:
+        context["customer_tier"] = tier
+    if name:
+        context["customer_name"] = name
+    context["account_status"] = status
+    if facts.caller is not CallerKind.UNNAMED:
+        context["call_minutes_used_today"] = math.ceil(facts.usage.call_seconds(Period.DAY) / 60)
+        left = _least_left(facts, [Period.DAY])
+        if left is not None:
+            context["call_minutes_left_today"] = left
+    context["limits_reset_at"] = resets_at.isoformat(timespec="seconds")
+    return context
+
+
+def limits_in_total(facts: Facts) -> dict[str, int]:
+    """The smallest hard daily amounts that apply; an unlimited one is left out."""
+    return _without_unlimited(
+        dailyMessageLimit=smallest_amount(facts.applying_limits, Metric.MESSAGES, Period.DAY),
+        dailyCallMinutes=smallest_amount(facts.applying_limits, Metric.CALL_MINUTES, Period.DAY),
+    )
+
+
+def limits_left(decision: Decision, facts: Facts) -> dict[str, int]:
+    """The same, but of call minutes what is left of day, week and month: at least 1 if admitted, 0 if not."""
+    left = _least_left(facts, [Period.DAY, Period.WEEK, Period.MONTH])
+    if left is not None:
+        left = max(1, left) if decision.allowed else 0
+    return _without_unlimited(
+        dailyMessageLimit=smallest_amount(facts.applying_limits, Metric.MESSAGES, Period.DAY), dailyCallMinutes=left
+    )
+
+
+def _least_left(facts: Facts, periods: list[Period]) -> int | None:
+    """Whole call minutes left under every hard limit that applies; None where none limits."""
+    lefts = [
+        _minutes_left(facts, limit, limit.amount)
+        for limit in facts.applying_limits
+        if limit.metric is Metric.CALL_MINUTES and limit.hard and limit.period in periods and limit.amount is not None
+    ]
+    return min(lefts, default=None)
+
+
+def _minutes_left(facts: Facts, limit: Limit, amount: int) -> int:
+    used_seconds = facts.usage.call_seconds(limit.period, limit.channel, limit.agent)
+    return max(0, math.floor((amount * 60 - used_seconds) / 60))
+
+
+def _without_unlimited(**amounts: int | None) -> dict[str, int]:
+    return {name: amount for name, amount in amounts.items() if amount is not None}

@@ -1,0 +1,234 @@
+"""Whether a session may begin, and why. Pure: no database, no clock, no settings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from customers.limits import Limit, Metric, Period
+
+
+class Reason(StrEnum):
+    """Stable codes: LiveTok's agent, the API and reports know them. `DENIAL_MESSAGES` has a sentence for each denial."""
+
+    ALLOWED = "allowed"
+    EMERGENCY_ALLOW = "emergency_allow"
+    EMERGENCY_DENY = "emergency_deny"
+    UNKNOWN_CALLER = "unknown_caller"
+    NO_NUMBER = "no_number"
+    CUSTOMER_BLOCKED = "customer_blocked"
+    CUSTOMER_PAUSED = "customer_paused"
+    CUSTOMER_NOT_YET_VALID = "customer_not_yet_valid"
+    CUSTOMER_EXPIRED = "customer_expired"
+    CHANNEL_NOT_ALLOWED = "channel_not_allowed"
+    CONCURRENT_SESSIONS = "concurrent_sessions"
+    SESSIONS_DAY = "sessions_day"
+    SESSIONS_WEEK = "sessions_week"
+    SESSIONS_MONTH = "sessions_month"
+    CALL_MINUTES_DAY = "call_minutes_day"
+    CALL_MINUTES_WEEK = "call_minutes_week"
+    CALL_MINUTES_MONTH = "call_minutes_month"
+
+
+class CallerKind(StrEnum):
+    """Who calls, as far as the policy minds: a customer, a named caller whom nobody knows, or nobody by name."""
+
+    CUSTOMER = "customer"
+    UNKNOWN = "unknown"
+    UNNAMED = "unnamed"
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """What was used on one channel with one agent: sessions, recorded call seconds and held call seconds per period."""
+
+    channel: str | None
+    agent: str | None
+    sessions: dict[Period, int] = field(default_factory=dict)
+    call_seconds: dict[Period, int] = field(default_factory=dict)
+    held_seconds: dict[Period, float] = field(default_factory=dict)
+    open_sessions: int = 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a customer has used in the periods that hold a moment."""
+
+    rows: tuple[UsageRow, ...] = ()
+
+    def _within(self, channel: str | None, agent: str | None) -> Iterator[UsageRow]:
+        return (row for row in self.rows if channel in (None, row.channel) and agent in (None, row.agent))
+
+    def open_sessions(self, channel: str | None = None, agent: str | None = None) -> int:
+        return sum(row.open_sessions for row in self._within(channel, agent))
+
+    def sessions(self, period: Period, channel: str | None = None, agent: str | None = None) -> int:
+        return sum(row.sessions.get(period, 0) for row in self._within(channel, agent))
+
+    def held_seconds(self, period: Period, channel: str | None = None, agent: str | None = None) -> float:
+        return sum(row.held_seconds.get(period, 0) for row in self._within(channel, agent))
+
+    def call_seconds(self, period: Period, channel: str | None = None, agent: str | None = None) -> float:
+        """Recorded and held."""
+        rows = list(self._within(channel, agent))
+        return sum(row.call_seconds.get(period, 0) + row.held_seconds.get(period, 0) for row in rows)
+
+    def used(self, limit: Limit) -> float:
+        """In the limit's own unit: sessions, or minutes as a fraction."""
+        if limit.metric is Metric.CONCURRENT_SESSIONS:
+            return self.open_sessions(limit.channel, limit.agent)
+        if limit.metric is Metric.SESSIONS:
+            return self.sessions(limit.period, limit.channel, limit.agent)
+        if limit.metric is Metric.CALL_MINUTES:
+            return self.call_seconds(limit.period, limit.channel, limit.agent) / 60
+        raise ValueError("messages are never reported to us")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a decision depends on. `limits` are those in force, of any scope; `allowed_channels` empty: all."""
+
+    caller: CallerKind
+    channel: str | None
+    agent: str | None
+    emergency: str = "normal"
+    policy_serves: bool = True
+    status: str = "active"
+    is_not_yet_valid: bool = False
+    has_expired: bool = False
+    allowed_channels: frozenset[str] = frozenset()
+    counts_toward_call_minutes: bool = True
+    limits: tuple[Limit, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def applying_limits(self) -> tuple[Limit, ...]:
+        return tuple(limit for limit in self.limits if limit.applies_to(self.channel, self.agent))
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule as it was judged. `reason` is what it denies with; `passed` is None where the rule did not apply."""
+
+    reason: Reason
+    passed: bool | None
+    note: str = ""
+    limit: Limit | None = None
+    used: float | None = None
+
+    @property
+    def left(self) -> float | None:
+        if self.limit is None or self.limit.amount is None or self.used is None:
+            return None
+        return max(0.0, self.limit.amount - self.used)
+
+    def as_json(self) -> dict[str, Any]:
+        """`used`, `left` and `limit` are in the metric's unit (minutes, sessions); a `limit` of null is unlimited."""
+        entry: dict[str, Any] = {"check": self.reason.value, "passed": self.passed, "note": self.note}
+        if self.limit is not None:
+            entry |= {
+                "metric": self.limit.metric.value,
+                "period": self.limit.period.value,
+                "channel": self.limit.channel,
+                "agent": self.limit.agent,
+                "hard": self.limit.hard,
+                "origin": self.limit.origin,
+                "limit": self.limit.amount,
+                "used": _rounded(self.used),
+                "left": _rounded(self.left),
+            }
+        return entry
+
+
+@dataclass(frozen=True)
+class Decision:
+    reason: Reason
+    checks: tuple[Check, ...]
+    would_deny: tuple[Reason, ...]
+
+    @property
+    def allowed(self) -> bool:
+        return self.reason in (Reason.ALLOWED, Reason.EMERGENCY_ALLOW)
+
+
+def decide(facts: Facts) -> Decision:
+    """Judge every rule in order; the first hard one that fails is the reason."""
+    checks = tuple(_checks(facts))
+    hard = [check for check in checks if check.limit is None or check.limit.hard]
+    reason = next((check.reason for check in hard if check.passed is False), Reason.ALLOWED)
+    if facts.emergency == "allow_all" and facts.status != "blocked":
+        reason = Reason.EMERGENCY_ALLOW
+    soft = (check.reason for check in checks if check.limit and not check.limit.hard and check.passed is False)
+    return Decision(reason, checks, tuple(dict.fromkeys(soft)))
+
+
+def _checks(facts: Facts) -> Iterator[Check]:
+    yield _emergency(facts)
+    yield from _caller_is_served(facts)
+    if facts.caller is CallerKind.CUSTOMER:
+        yield Check(Reason.CUSTOMER_BLOCKED, facts.status != "blocked", f"status {facts.status}")
+        yield Check(Reason.CUSTOMER_PAUSED, facts.status != "paused", f"status {facts.status}")
+        yield Check(Reason.CUSTOMER_NOT_YET_VALID, not facts.is_not_yet_valid)
+        yield Check(Reason.CUSTOMER_EXPIRED, not facts.has_expired)
+    allowed = ", ".join(sorted(facts.allowed_channels)) or "all channels"
+    yield Check(
+        Reason.CHANNEL_NOT_ALLOWED,
+        not facts.allowed_channels or facts.channel in facts.allowed_channels,
+        f"{facts.channel or 'no channel'}; allowed: {allowed}",
+    )
+    for metric in (Metric.CONCURRENT_SESSIONS, Metric.SESSIONS, Metric.CALL_MINUTES):
+        for limit in facts.applying_limits:
+            if limit.metric is metric:
+                yield _limit_holds(facts, limit)
+
+
+def _emergency(facts: Facts) -> Check:
+    notes = {"allow_all": "on: everybody but blocked customers is let in", "deny_all": "on: nobody is let in"}
+    return Check(Reason.EMERGENCY_DENY, facts.emergency != "deny_all", notes.get(facts.emergency, "off"))
+
+
+def _caller_is_served(facts: Facts) -> Iterator[Check]:
+    policy = "the policy serves them" if facts.policy_serves else "the policy denies them"
+    if facts.caller is CallerKind.CUSTOMER:
+        yield Check(Reason.UNKNOWN_CALLER, True, "a customer")
+    elif facts.caller is CallerKind.UNKNOWN:
+        yield Check(Reason.UNKNOWN_CALLER, facts.policy_serves, f"no customer's number or id; {policy}")
+    else:
+        yield Check(Reason.NO_NUMBER, facts.policy_serves, f"neither number nor id; {policy}")
+
+
+def _limit_holds(facts: Facts, limit: Limit) -> Check:
+    reason = Reason("_".join(part for part in (limit.metric.value, limit.period.value) if part))
+    if limit.amount is None:
+        return Check(reason, None, "unlimited", limit)
+    if facts.caller is CallerKind.UNNAMED:
+        return Check(reason, None, "no number or id: limits per caller do not apply", limit)
+    if limit.metric is Metric.CALL_MINUTES and not facts.counts_toward_call_minutes:
+        return Check(reason, None, "this channel does not count toward call minutes", limit)
+    used = facts.usage.used(limit)
+    return Check(reason, used < limit.amount, "", limit, used)
+
+
+def _rounded(amount: float | None) -> float | int | None:
+    if amount is None or float(amount).is_integer():
+        return None if amount is None else int(amount)
+    return round(amount, 4)
+
+
+DENIAL_MESSAGES = {
+    Reason.EMERGENCY_DENY: "We cannot take calls or messages at the moment. Please try again later.",
+    Reason.UNKNOWN_CALLER: "We do not know this number. Please contact us so that we can register you.",
+    Reason.NO_NUMBER: "We cannot see your number. Please call again without withholding it.",
+    Reason.CUSTOMER_BLOCKED: "This account cannot use the service.",
+    Reason.CUSTOMER_PAUSED: "This account is paused. Please contact us to resume it.",
+    Reason.CUSTOMER_NOT_YET_VALID: "This account is not active yet.",
+    Reason.CUSTOMER_EXPIRED: "This account has expired. Please contact us to renew it.",
+    Reason.CHANNEL_NOT_ALLOWED: "Your plan does not include this channel.",
+    Reason.CONCURRENT_SESSIONS: "You have another conversation open. Please finish it first.",
+    Reason.SESSIONS_DAY: "You have used all of today's conversations. Please come back tomorrow.",
+    Reason.SESSIONS_WEEK: "You have used all of this week's conversations. Please come back next week.",
+    Reason.SESSIONS_MONTH: "You have used all of this month's conversations. Please come back next month.",
+    Reason.CALL_MINUTES_DAY: "You have used all of today's minutes. Please come back tomorrow.",
+    Reason.CALL_MINUTES_WEEK: "You have used all of this week's minutes. Please come back next week.",
+    Reason.CALL_MINUTES_MONTH: "You have used all of this month's minutes. Please come back next month.",
+}

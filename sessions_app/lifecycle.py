@@ -1,0 +1,374 @@
+"""Sessions begin and end here: the only module that writes them, one transaction for each event.
+
+A session's caller is serialised by the customer's row (on SQLite by the transaction). Locks are taken customer first,
+session second. Whoever loses an insert, or finds a row changed between reading and locking it, starts over.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from customers.access import Access, access_of, find_customer, policy_tier, zone_of
+from customers.contact import make_first_contact
+from customers.defaults import the_policy
+from customers.models import Agent, Channel, Customer, Tier
+from customers.sightings import see_agent, see_channel
+from sessions_app.answer import as_bytes
+from sessions_app.events import SessionBegin, SessionEnd, SessionEvent, counting_end, occupancy
+from sessions_app.hooks import provided_context, run_session_hooks
+from sessions_app.matching import decided_for, ended_by, waiting_for
+from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
+from sessions_app.payloads import read_event
+from sessions_app.situation import Judgement, judge
+from sessions_app.usage import Amount, UsageKey, contribution, record_change
+
+Verdict = WebhookEvent.Verdict
+
+ATTEMPTS = 5
+# Deadlock and serialisation failure (PostgreSQL, appendix A): the transaction is sound and may be tried again.
+TRANSIENT_SQLSTATES = frozenset({"40P01", "40001"})
+LONGEST_WITHOUT_CHANNEL = timedelta(hours=24)
+
+DERIVED_FLAGS = frozenset(
+    {"no_begin", "duration_derived", "duration_invalid", "duration_differs", "denied_but_took_place"}
+)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Who sent a request, from where, and by `time.perf_counter()` when."""
+
+    key: str = ""
+    address: str = ""
+    started: float = field(default_factory=time.perf_counter)
+
+    def took_ms(self) -> float:
+        return round((time.perf_counter() - self.started) * 1000, 3)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an event, stored for good once the transaction has ended."""
+
+    session: Session
+    event: WebhookEvent
+
+    @property
+    def answer(self) -> bytes:
+        return bytes(self.session.answer or b"")
+
+
+class _ChangedMeanwhile(Exception):
+    """What was read without a lock is not what the lock found."""
+
+
+def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
+    """Decide whether the session may begin, and store the decision with its answer.
+
+    A begin that comes again gets the stored answer and changes nothing.
+    """
+    channel, agent = see_channel(event.channel), see_agent(event.agent, event.agent_name)
+    provided = provided_context(event)
+    return _in_transaction(lambda: _begin(event, delivery, channel, agent, provided))
+
+
+def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
+    """Store that a session ended. Of ends that differ one counts, whatever their order; the same end is idempotent."""
+    return _in_transaction(lambda: _end(event, delivery))
+
+
+def declare_missing(session_ids: Iterable[int], user: AbstractBaseUser) -> int:
+    """Staff's word that the ends of these open sessions will not come. Returns how many were open.
+
+    They hold nothing any more; a true end that comes later still wins.
+    """
+    declared = 0
+    for pk in session_ids:
+        with transaction.atomic():
+            session = Session.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
+            if session.state_at(timezone.now()) == Session.State.OPEN:
+                session.declared_missing_at = timezone.now()
+                session.declared_missing_by = user  # type: ignore[assignment]
+                session.save(update_fields=["declared_missing_at", "declared_missing_by"])
+                declared += 1
+    return declared
+
+
+def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
+    """Give a first-contact customer's sessions and usage to the customer who takes the record over.
+
+    Part of the caller's transaction, with both customers locked.
+    """
+    Session.objects.filter(customer=from_customer).update(customer=to_customer)
+    for row in DailyUsage.objects.filter(customer=from_customer):
+        amount = Amount(row.sessions, row.seconds, row.call_seconds)
+        record_change({}, {UsageKey(to_customer.pk, row.day, row.channel, row.agent): amount})
+    DailyUsage.objects.filter(customer=from_customer).delete()
+
+
+def _in_transaction(work: Callable[[], Outcome]) -> Outcome:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with transaction.atomic():
+                return work()
+        except (IntegrityError, _ChangedMeanwhile):
+            if attempt == ATTEMPTS:
+                raise
+        except OperationalError as error:
+            if attempt == ATTEMPTS or getattr(error.__cause__, "sqlstate", None) not in TRANSIENT_SQLSTATES:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _begin(
+    event: SessionBegin, delivery: Delivery, channel: Channel | None, agent: Agent | None, provided: dict[str, Any]
+) -> Outcome:
+    stored = _sessions_of(event)
+    decided = decided_for(stored, event)
+    if decided is not None:
+        if bytes(decided.begin_body or b"") != event.body:
+            _mark(decided, "begins_differ")
+        return _log(event, delivery, decided, Verdict.REDELIVERED)
+
+    customer = find_customer(event.caller.phone_key, event.caller.external_id, lock=True)
+    access = _access(event, customer)
+    waiting = waiting_for(stored, event)
+    session = _locked(waiting) if waiting is not None else _new_session(event, stored)
+    before = contribution(session) if waiting is not None else {}
+    judgement = judge(event, access, channel, provided=provided, our_now=event.received_at, without=waiting)
+
+    _name_caller(session, event, access.customer)
+    session.channel, session.agent, session.agent_is_number = channel, agent, event.agent_is_number
+    _store_decision(session, event, judgement, access, channel)
+    _judge_occupancy(session)
+    session.open_until = session.started_at + (channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL)
+    session.save()
+    record_change(before, contribution(session))
+    run_session_hooks(session, "begin")
+    return _log(event, delivery, session, Verdict.ACCEPTED)
+
+
+def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
+    stored = _sessions_of(event)
+    holder = _holder_of(stored, event)
+    if holder is not None:
+        return _log(event, delivery, holder, Verdict.REDELIVERED)
+
+    ended = ended_by(stored, event)
+    names_caller = ended is None or (not ended.has_begin and ended.caller.identity is None)
+    customer = _customer_of_end(event) if names_caller else None
+    session = _locked(ended) if ended is not None else _new_session(event, stored)
+    before = contribution(session) if ended is not None else {}
+    if names_caller:
+        _name_caller(session, event, customer)
+        session.tier = customer.tier if customer else None
+        session.time_zone = zone_of(customer).key
+    elif event.caller.identity not in (None, session.caller.identity) and session.caller.identity is not None:
+        _add_flags(session, {"caller_differs"})
+
+    verdict = Verdict.CORRECTED if session.has_end else Verdict.ACCEPTED
+    _take_end(session, event)
+    _judge_occupancy(session)
+    session.save()
+    record_change(before, contribution(session))
+    run_session_hooks(session, "end")
+    return _log(event, delivery, session, verdict)
+
+
+def _sessions_of(event: SessionEvent) -> list[Session]:
+    """The stored sessions of LiveTok's id, in the order in which they were stored. Test and live never meet."""
+    return list(Session.objects.filter(session_id=event.session_id, is_test=event.is_test).order_by("number"))
+
+
+def _holder_of(stored: list[Session], event: SessionEnd) -> Session | None:
+    """The session that holds this very body as one of its ends."""
+    ended = [session for session in stored if session.has_end]
+    for session in ended:
+        if bytes(session.end_body or b"") == event.body:
+            return session
+    superseded = SupersededEnd.objects.filter(session__in=ended, body=event.body) if ended else None
+    found = superseded.select_related("session").first() if superseded is not None else None
+    return found.session if found else None
+
+
+def _locked(session: Session) -> Session:
+    """The session with its row, and before it its customer's row, locked. On SQLite the transaction has locked it."""
+    if not connection.features.has_select_for_update:
+        return session
+    if session.customer_id is not None:
+        Customer.objects.select_for_update(no_key=True).filter(pk=session.customer_id).first()
+    fresh = Session.objects.select_for_update(of=("self",), no_key=True).get(pk=session.pk)
+    if _standing(fresh) != _standing(session):
+        raise _ChangedMeanwhile
+    return fresh
+
+
+def _standing(session: Session) -> tuple[object, ...]:
+    return session.customer_id, session.caller.identity, session.has_begin, bytes(session.end_body or b"")
+
+
+def _access(event: SessionBegin, customer: Customer | None) -> Access:
+    """What staff have set for the caller. One whom nobody knew, and whom the policy serves, becomes a customer."""
+    is_named = event.caller.identity is not None
+    access = access_of(customer, is_named=is_named, now=event.at)
+    if customer is None and is_named and access.tier is not None and not event.is_test:
+        return access.for_customer(_first_contact(event, access.tier))
+    return access
+
+
+def _customer_of_end(event: SessionEnd) -> Customer | None:
+    customer = find_customer(event.caller.phone_key, event.caller.external_id, lock=True)
+    if customer is not None or event.caller.identity is None or event.is_test:
+        return customer
+    tier = policy_tier(the_policy(), is_named=True)
+    return _first_contact(event, tier) if tier is not None else None
+
+
+def _first_contact(event: SessionEvent, tier: Tier) -> Customer:
+    caller = event.caller
+    return make_first_contact(
+        tier=tier,
+        number=caller.number_received,
+        phone_key=caller.phone_key,
+        external_id=caller.external_id,
+        name=caller.name,
+        email=caller.email,
+    )
+
+
+def _new_session(event: SessionEvent, stored: list[Session]) -> Session:
+    flags = {"test"} if event.is_test else set()
+    if stored:
+        flags.add("session_id_reused")
+    session = Session(session_id=event.session_id, is_test=event.is_test, number=stored[-1].number + 1 if stored else 0)
+    _add_flags(session, flags)
+    return session
+
+
+def _name_caller(session: Session, event: SessionEvent, customer: Customer | None) -> None:
+    session.number_received = event.caller.number_received
+    session.phone_key = event.caller.phone_key
+    session.external_id = event.caller.external_id
+    session.customer = customer
+
+
+def _store_decision(
+    session: Session, event: SessionBegin, judgement: Judgement, access: Access, channel: Channel | None
+) -> None:
+    session.begin_received_at = event.received_at
+    session.begin_stated_at = event.stated_at
+    session.begin_body = event.body
+    session.allowed = judgement.decision.allowed
+    session.reason = judgement.decision.reason.value
+    session.would_deny = [reason.value for reason in judgement.decision.would_deny]
+    session.facts = judgement.facts
+    session.trace = judgement.trace
+    session.answer = as_bytes(judgement.answer)
+    session.tier = access.tier
+    session.time_zone = access.zone.key
+    session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
+    _add_flags(session, event.flags)
+
+
+def _take_end(session: Session, event: SessionEnd) -> None:
+    """Make the end that counts the session's own, and keep those that do not."""
+    if not session.has_end:
+        _set_end(session, event)
+        return
+    current = _read_again(session.end_body, session.end_route, session.end_received_at)
+    others = {row.pk: _read_again(row.body, row.route, row.received_at) for row in session.superseded_ends.all()}
+    winner = counting_end([current, *others.values(), event])
+    _add_flags(session, {"ends_differ"})
+    if winner is not event:
+        _keep_superseded(session, event, event.received_at)
+    if winner is not current:
+        _keep_superseded(session, current, event.received_at)
+        SupersededEnd.objects.filter(pk__in=[pk for pk, end in others.items() if end is winner]).delete()
+        _set_end(session, winner)
+
+
+def _set_end(session: Session, end: SessionEnd) -> None:
+    session.end_received_at = end.received_at
+    session.end_stated_at = end.stated_at
+    session.end_body = end.body
+    session.end_route = end.route
+    session.stated_seconds = end.duration_seconds
+    session.flags = " ".join(flag for flag in session.flag_list if not flag.startswith("end_"))
+    _add_flags(session, end.flags)
+    if not session.has_begin:
+        channel = see_channel(end.channel)
+        session.channel, session.agent = channel, see_agent(end.agent, end.agent_name)
+        session.agent_is_number = end.agent_is_number
+        session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
+
+
+def _read_again(body: Any, route: str, received_at: datetime | None) -> SessionEnd:
+    """An end from the bytes that were stored, as it was read when it came."""
+    assert received_at is not None
+    end = read_event(bytes(body), route=route, received_at=received_at, phone_region=settings.PHONE_REGION)
+    assert isinstance(end, SessionEnd)
+    return end
+
+
+def _keep_superseded(session: Session, end: SessionEnd, recorded_at: datetime) -> None:
+    SupersededEnd.objects.create(
+        session=session,
+        received_at=end.received_at,
+        recorded_at=recorded_at,
+        route=end.route,
+        stated_seconds=end.duration_seconds,
+        body=end.body,
+    )
+
+
+def _judge_occupancy(session: Session) -> None:
+    """Bring start, end, duration and the flags that follow from them in line with the begin and the end there are."""
+    is_unreadable = "end_duration_unreadable" in session.flag_list
+    taken = occupancy(
+        begin_at=session.begin_stated_at or session.begin_received_at,
+        begin_stated=session.begin_stated_at is not None,
+        end_at=session.end_stated_at or session.end_received_at,
+        end_stated=session.end_stated_at is not None,
+        stated_seconds=session.stated_seconds,
+        may_derive=session.allowed is not False and not is_unreadable,
+    )
+    session.started_at, session.ended_at = taken.started_at, taken.ended_at
+    session.duration_seconds = taken.duration_seconds
+    session.flags = " ".join(flag for flag in session.flag_list if flag not in DERIVED_FLAGS)
+    _add_flags(session, taken.flags | ({"denied_but_took_place"} if session.took_place_although_denied else set()))
+
+
+def _add_flags(session: Session, flags: Iterable[str]) -> None:
+    session.flags = " ".join(sorted({*session.flag_list, *flags}))
+
+
+def _mark(session: Session, flag: str) -> None:
+    """Add a flag to a stored session that otherwise stays as it is."""
+    if flag not in session.flag_list:
+        fresh = Session.objects.select_for_update(of=("self",), no_key=True).get(pk=session.pk)
+        _add_flags(fresh, {flag})
+        fresh.save(update_fields=["flags"])
+
+
+def _log(event: SessionEvent, delivery: Delivery, session: Session, verdict: WebhookEvent.Verdict) -> Outcome:
+    stored = WebhookEvent.objects.create(
+        received_at=event.received_at,
+        event="session_begin" if isinstance(event, SessionBegin) else "session_end",
+        session_id=event.session_id,
+        is_test=event.is_test,
+        verdict=verdict,
+        status=200,
+        took_ms=delivery.took_ms(),
+        key=delivery.key,
+        address=delivery.address,
+        route=event.route,
+        body=event.body,
+    )
+    return Outcome(session, stored)

@@ -1,0 +1,275 @@
+"""WHAT HAPPENED: sessions, the usage summed from them, and the log of LiveTok's requests. Sessions are written by
+`lifecycle` alone."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from customers.models import Agent, Channel, Customer, Tier
+from sessions_app.events import LONGEST_DURATION_SECONDS, Caller, duration_is_usable
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    def in_state(self, state: str, our_now: datetime) -> "SessionQuerySet":
+        """Those whose `Session.state_at(our_now)` is `state`."""
+        return self.filter(STATE_CONDITIONS[state](our_now))
+
+
+class Session(models.Model):
+    """One conversation of a caller with an agent, from begin to end.
+
+    Its state, and what it counts, follow from the row alone. Times called `stated` are LiveTok's clock, `received` ours.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        ENDED = "ended"
+        DENIED = "denied"
+        MISSING_END = "missing_end", "missing end"
+
+    session_id = models.CharField(max_length=255)
+    # 0; more only where LiveTok's id is used again for another caller.
+    number = models.PositiveIntegerField(default=0)
+    is_test = models.BooleanField(default=False)
+
+    channel = models.ForeignKey(Channel, null=True, on_delete=models.PROTECT, related_name="sessions")
+    agent = models.ForeignKey(Agent, null=True, on_delete=models.PROTECT, related_name="sessions")
+    agent_is_number = models.BooleanField(default=False)
+    number_received = models.CharField(max_length=255, blank=True)
+    phone_key = models.CharField(max_length=255, blank=True)
+    external_id = models.CharField("LiveTok's customer id", max_length=255, blank=True)
+    customer = models.ForeignKey(Customer, null=True, on_delete=models.PROTECT, related_name="sessions")
+    tier = models.ForeignKey(Tier, null=True, on_delete=models.PROTECT, related_name="sessions")
+
+    allowed = models.BooleanField(null=True)
+    reason = models.CharField(max_length=32, null=True)
+    would_deny = models.JSONField(default=list)
+    facts = models.JSONField(default=dict)
+    trace = models.JSONField(default=list)
+    answer = models.BinaryField(null=True)
+
+    begin_received_at = models.DateTimeField(null=True)
+    begin_stated_at = models.DateTimeField(null=True)
+    begin_body = models.BinaryField(null=True)
+    end_received_at = models.DateTimeField(null=True)
+    end_stated_at = models.DateTimeField(null=True)
+    end_body = models.BinaryField(null=True)
+    end_route = models.CharField(max_length=8, blank=True)
+    stated_seconds = models.IntegerField(null=True)
+    declared_missing_at = models.DateTimeField(null=True)
+    declared_missing_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    duration_seconds = models.IntegerField(null=True)
+
+    # As they were at the decision; later edits hold for later sessions.
+    time_zone = models.CharField(max_length=64)
+    counts_toward_call_minutes = models.BooleanField(default=True)
+    open_until = models.DateTimeField(null=True)
+
+    flags = models.TextField(blank=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["session_id", "is_test", "number"], name="session_unique_by_id_and_number"),
+            models.CheckConstraint(
+                name="session_has_a_begin_or_an_end",
+                condition=Q(begin_received_at__isnull=False) | Q(end_received_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="session_is_decided_once_it_has_a_begin",
+                condition=Q(begin_received_at__isnull=True, allowed__isnull=True, reason__isnull=True)
+                | Q(begin_received_at__isnull=False, allowed__isnull=False, reason__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-started_at", "-id"], name="session_by_start"),
+            models.Index(fields=["customer", "-started_at"], name="session_by_customer"),
+            models.Index(fields=["phone_key", "-started_at"], name="session_by_phone"),
+            # Serves open sessions and missing ends, and stays small however many sessions are stored.
+            models.Index(
+                fields=["customer", "open_until"],
+                name="session_without_end",
+                condition=Q(allowed=True, end_received_at__isnull=True),
+            ),
+        ]
+        permissions = [("view_bodies", "Can see the raw bodies of sessions and events")]
+
+    def __str__(self) -> str:
+        return self.session_id if self.number == 0 else f"{self.session_id} ({self.number + 1})"
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.number_received, self.phone_key, self.external_id)
+
+    @property
+    def has_begin(self) -> bool:
+        return self.begin_received_at is not None
+
+    @property
+    def has_end(self) -> bool:
+        return self.end_received_at is not None
+
+    @property
+    def flag_list(self) -> list[str]:
+        return self.flags.split()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def took_place_although_denied(self) -> bool:
+        """LiveTok states how long a denied session took: it was not kept out."""
+        return self.allowed is False and duration_is_usable(self.stated_seconds) and bool(self.stated_seconds)
+
+    @property
+    def is_denied(self) -> bool:
+        return self.allowed is False and not self.took_place_although_denied
+
+    @property
+    def counted_seconds(self) -> int:
+        """What counts of its duration: all of a usable one, else nothing."""
+        if not self.has_end or self.is_denied or not duration_is_usable(self.duration_seconds):
+            return 0
+        return self.duration_seconds or 0
+
+    def state_at(self, our_now: datetime) -> str:
+        """A value of `State` by our clock."""
+        if self.is_denied:
+            return self.State.DENIED.value
+        if self.has_end:
+            return self.State.ENDED.value
+        is_missing = self.declared_missing_at is not None or our_now >= self.missing_from
+        return self.State.MISSING_END.value if is_missing else self.State.OPEN.value
+
+    @property
+    def missing_from(self) -> datetime:
+        """By our clock: when an end that did not come is missing."""
+        assert self.begin_received_at is not None and self.open_until is not None
+        return self.begin_received_at + (self.open_until - self.started_at)
+
+    def was_open_at(self, now: datetime) -> bool:
+        """By LiveTok's clock, for a decision: begun less than its longest time before or after `now`."""
+        if self.allowed is not True or self.has_end or self.declared_missing_at is not None:
+            return False
+        assert self.open_until is not None
+        return abs(now - self.started_at) < self.open_until - self.started_at
+
+    @property
+    def skew(self) -> timedelta | None:
+        """How far LiveTok's clock was behind ours at the begin; shown, not punished."""
+        if self.begin_stated_at is None or self.begin_received_at is None:
+            return None
+        return self.begin_received_at - self.begin_stated_at
+
+
+_DENIED = Q(allowed=False) & (
+    Q(stated_seconds__isnull=True) | ~Q(stated_seconds__gt=0, stated_seconds__lte=LONGEST_DURATION_SECONDS)
+)
+_NO_END = Q(allowed=True, end_received_at__isnull=True)
+
+
+def _is_missing(our_now: datetime) -> Q:
+    longest = F("open_until") - F("started_at")
+    return Q(declared_missing_at__isnull=False) | Q(begin_received_at__lte=our_now - longest)
+
+
+STATE_CONDITIONS = {
+    Session.State.OPEN.value: lambda our_now: _NO_END & ~_is_missing(our_now),
+    Session.State.MISSING_END.value: lambda our_now: _NO_END & _is_missing(our_now),
+    Session.State.DENIED.value: lambda our_now: _DENIED,
+    Session.State.ENDED.value: lambda our_now: Q(end_received_at__isnull=False) & ~_DENIED,
+}
+
+
+class SupersededEnd(models.Model):
+    """An end that differs from the one that counts: the trail of a correction."""
+
+    session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="superseded_ends")
+    received_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+    route = models.CharField(max_length=8, blank=True)
+    stated_seconds = models.IntegerField(null=True)
+    body = models.BinaryField()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.session_id} at {self.received_at:%Y-%m-%d %H:%M:%S}"
+
+
+class DailyUsage(models.Model):
+    """A customer's sessions and seconds of one local day. A sum of the sessions, never the truth (`usage`).
+
+    A blank `channel` or `agent` is a session without one. `call_seconds` are those that count toward call minutes.
+    """
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="daily_usage")
+    day = models.DateField()
+    channel = models.CharField(max_length=64, blank=True)
+    agent = models.CharField(max_length=255, blank=True)
+    sessions = models.IntegerField(default=0)
+    seconds = models.BigIntegerField(default=0)
+    call_seconds = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "daily usage"
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "day", "channel", "agent"], name="dailyusage_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} on {self.day}"
+
+
+class WebhookEvent(models.Model):
+    """One request of LiveTok's, as it came and as it was taken. Deleted by age (`EVENT_RETENTION_DAYS`)."""
+
+    class Verdict(models.TextChoices):
+        ACCEPTED = "accepted"
+        REDELIVERED = "redelivered"
+        CORRECTED = "corrected"
+        IGNORED = "ignored"
+        REJECTED = "rejected"
+
+    received_at = models.DateTimeField(db_index=True)
+    event = models.CharField(max_length=64, blank=True)
+    session_id = models.CharField(max_length=255, blank=True, db_index=True)
+    is_test = models.BooleanField(default=False)
+    verdict = models.CharField(max_length=12, choices=Verdict)
+    status = models.PositiveSmallIntegerField()
+    error = models.CharField(max_length=300, blank=True)
+    took_ms = models.FloatField("took (ms)")
+    key = models.CharField(max_length=120, blank=True, help_text="The key's name, or WEBHOOK_SECRET.")
+    address = models.CharField(max_length=64, blank=True)
+    route = models.CharField(max_length=8, blank=True)
+    body = models.BinaryField(null=True)
+    processed_again_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.event or 'event'} {self.session_id}".strip()
+
+
+class RefusedRequests(models.Model):
+    """How often somebody knocked without a valid key within an hour. All that a stranger leaves behind."""
+
+    hour = models.DateTimeField(primary_key=True)
+    count = models.PositiveIntegerField(default=0)
+    last_address = models.CharField(max_length=64, blank=True)
+    last_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "refused requests"
+
+    def __str__(self) -> str:
+        return f"{self.count} at {self.hour:%Y-%m-%d %H}:00"

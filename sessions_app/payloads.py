@@ -1,0 +1,220 @@
+"""LiveTok's JSON, both envelopes, brought to our events. The only module that knows LiveTok's field names.
+
+Sources: LiveTok's developer overview ("the contract") and its page on webhooks ("the second envelope": `type`, `data`).
+Pure: no database, clock or settings. Whatever does not have to be understood is read leniently and flagged.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from customers.phones import phone_key
+from sessions_app.events import Caller, SessionBegin, SessionEnd
+
+BEGIN, END = "session_begin", "session_end"
+EVENT_NAMES = {"session_begin": BEGIN, "session.begin": BEGIN, "session_end": END, "session.end": END}
+ROUTE_EVENTS = {"begin": BEGIN, "end": END}
+LONGEST_TEXT = 255
+LONGEST_CHANNEL = 64
+
+
+@dataclass(frozen=True)
+class IgnoredEvent:
+    """An event that is none of ours: kept, answered 200 and left alone."""
+
+    name: str
+    session_id: str
+
+
+class Refused(Exception):
+    """A body that cannot be understood. `field` is LiveTok's name of what is at fault, `problem` a sentence."""
+
+    def __init__(self, field: str, problem: str, event: str = "", session_id: str = "") -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+        self.event = event
+        self.session_id = session_id
+
+
+def read_event(
+    body: bytes, *, route: str, received_at: datetime, phone_region: str = ""
+) -> SessionBegin | SessionEnd | IgnoredEvent:
+    """Read one delivery. `route` is "begin", "end" or "": which address it came to fills in a missing event name.
+
+    Raises Refused for a body that is no JSON object, has no event name, or is a begin or end without a session id.
+    """
+    document = _json_object(body)
+    name = _event_name(document, route)
+    event = EVENT_NAMES.get(name.strip().lower())
+    if event is None:
+        return IgnoredEvent(_storable(name)[:LONGEST_CHANNEL], _session_id(document) or "")
+    return _read(document, event, body, route, received_at, phone_region)
+
+
+_SESSION_ID = ("sessionId", "data.session_id")
+_BEGIN_TIMES = ("timestamp", "data.started_at", "created_at")
+_END_TIMES = ("timestamp", "data.ended_at", "created_at")
+_DURATIONS = ("duration", "data.duration", "data.duration_seconds")
+
+
+class _Fields:
+    """LiveTok's fields by path. Whatever cannot be read counts as missing, and `flags` say so."""
+
+    def __init__(self, document: dict[str, Any], prefix: str) -> None:
+        self.document = document
+        self.prefix = prefix
+        self.flags: set[str] = set()
+
+    def read(self, subject: str, reader: Callable[[Any], Any], *paths: str) -> Any:
+        """The first value at `paths` that `reader` can read; None where there is none."""
+        for path in paths:
+            value = _at(self.document, path)
+            if value is not None:
+                try:
+                    return reader(value)
+                except ValueError:
+                    self.flags.add(f"{self.prefix}_{subject}_unreadable")
+        return None
+
+    def text(self, path: str, longest: int = LONGEST_TEXT) -> str:
+        value = _at(self.document, path)
+        return _storable(value)[:longest] if isinstance(value, str) else ""
+
+
+def _read(
+    document: dict[str, Any], event: str, body: bytes, route: str, received_at: datetime, region: str
+) -> SessionBegin | SessionEnd:
+    session_id = _session_id(document)
+    if session_id is None:
+        problem = f"give the session's id, a text or whole number of 1 to {LONGEST_TEXT} characters"
+        raise Refused("sessionId", problem, event=event)
+    is_begin = event == BEGIN
+    fields = _Fields(document, "begin" if is_begin else "end")
+    agent = _at(document, "agentId")
+    common: dict[str, Any] = {
+        "session_id": session_id,
+        "caller": _caller(fields, region),
+        "received_at": received_at,
+        "body": body,
+        "route": route,
+        "is_test": _at(document, "livemode") is False,
+        "channel": fields.read("channel", _channel, "kind", "data.channel"),
+        "agent": fields.read("agent", _identifier, "agentId"),
+        "agent_is_number": isinstance(agent, int) and not isinstance(agent, bool),
+        "agent_name": fields.text("agentName"),
+        "stated_at": fields.read("time", _moment, *(_BEGIN_TIMES if is_begin else _END_TIMES)),
+    }
+    if is_begin:
+        return SessionBegin(**common, flags=frozenset(fields.flags))
+    seconds = fields.read("duration", _whole_seconds, *_DURATIONS)
+    return SessionEnd(**common, duration_seconds=seconds, flags=frozenset(fields.flags))
+
+
+def _caller(fields: _Fields, region: str) -> Caller:
+    received, key = fields.read(
+        "number", lambda value: _number(value, region), "phoneNumber", "data.customer.phone"
+    ) or ("", "")
+    return Caller(
+        number_received=received,
+        phone_key=key,
+        external_id=fields.read("customer", _identifier, "data.customer.id") or "",
+        name=fields.text("data.customer.name", 200),
+        email=fields.text("data.customer.email", 254),
+    )
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except RecursionError:
+        raise Refused("body", "the JSON is nested too deeply") from None
+    except ValueError:
+        raise Refused("body", "send a JSON object in UTF-8") from None
+    if not isinstance(document, dict):
+        raise Refused("body", "send a JSON object, not a list or a bare value")
+    return document
+
+
+def _event_name(document: dict[str, Any], route: str) -> str:
+    for field in ("event", "type"):
+        name = document.get(field)
+        if isinstance(name, str) and name.strip():
+            return name
+    if route:
+        return ROUTE_EVENTS[route]
+    raise Refused("event", "give the event's name, such as session_begin", session_id=_session_id(document) or "")
+
+
+def _session_id(document: dict[str, Any]) -> str | None:
+    for path in _SESSION_ID:
+        try:
+            return _identifier(_at(document, path))
+        except ValueError:
+            continue
+    return None
+
+
+def _at(document: dict[str, Any], path: str) -> Any:
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _storable(text: str) -> str:
+    """The text without what no database takes: NUL characters and lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
+
+
+def _identifier(value: Any) -> str:
+    """A text or whole number as text. Raises ValueError for anything else, and for what cannot be stored."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError("neither a text nor a whole number")
+    text = str(value)
+    if not 1 <= len(text) <= LONGEST_TEXT or _storable(text) != text:
+        raise ValueError("empty, too long or not storable")
+    return text
+
+
+def _number(value: Any, region: str) -> tuple[str, str]:
+    """The number as received and its key; the key is blank where the caller withholds the number."""
+    if value == "":
+        return "", ""
+    received = _identifier(value)
+    return received, phone_key(received, region) or ""
+
+
+def _channel(value: Any) -> str:
+    text = _identifier(value).strip().lower()
+    if not 1 <= len(text) <= LONGEST_CHANNEL:
+        raise ValueError("no channel's name")
+    return text
+
+
+def _moment(value: Any) -> datetime:
+    """An ISO 8601 time; UTC where it has no offset."""
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    moment = datetime.fromisoformat(value.strip().upper())
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if not 1970 <= moment.year <= 2200:
+        raise ValueError("no time of this era")
+    return moment.astimezone(UTC)
+
+
+def _whole_seconds(value: Any) -> int:
+    """Seconds rounded half up; what is not zero stays so, since a duration above 0 says that the session took place."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("no number")
+    seconds = float(value)
+    if not abs(seconds) < 2**31 - 1:
+        raise ValueError("no number of seconds that can be stored")
+    whole = math.floor(seconds + 0.5)
+    if whole == 0 and seconds != 0:
+        return 1 if seconds > 0 else -1
+    return whole

@@ -1,0 +1,85 @@
+"""Days, weeks and months in a time zone. Pure: no database, clock or settings.
+
+A day starts at its first instant, also where a change of the clock skips midnight; weeks start on Monday.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from customers.limits import Period
+
+ONE_DAY = timedelta(days=1)
+
+
+@lru_cache(maxsize=4096)
+def starts_at(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant of a local day, in UTC."""
+    midnight = datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
+    local = midnight.astimezone(zone)
+    if local.date() == day and local.time() == time.min:
+        return midnight
+    # The clock skipped midnight, or the whole day: the first instant that is not of an earlier day.
+    before, after = midnight - timedelta(hours=30), midnight + timedelta(hours=30)
+    while after - before > timedelta(microseconds=1):
+        middle = before + (after - before) // 2
+        if middle.astimezone(zone).date() < day:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def local_day(moment: datetime, zone: ZoneInfo) -> date:
+    """The local day that holds `moment`: the one whose first instant came last."""
+    day = moment.astimezone(zone).date()
+    # Where the clock goes back over midnight, the wall shows yesterday's date once more.
+    return day + ONE_DAY if moment >= starts_at(day + ONE_DAY, zone) else day
+
+
+@dataclass(frozen=True)
+class Span:
+    """A day, week or month: its local days [first_day, after_last_day) and its instants [starts_at, resets_at)."""
+
+    first_day: date
+    after_last_day: date
+    starts_at: datetime
+    resets_at: datetime
+
+    def holds(self, day: date) -> bool:
+        return self.first_day <= day < self.after_last_day
+
+
+def span_of(period: Period, moment: datetime, zone: ZoneInfo) -> Span:
+    """The day, week or month that holds `moment`."""
+    day = local_day(moment, zone)
+    if period is Period.DAY:
+        first, after_last = day, day + ONE_DAY
+    elif period is Period.WEEK:
+        first = day - timedelta(days=day.weekday())
+        after_last = first + timedelta(weeks=1)
+    elif period is Period.MONTH:
+        first = day.replace(day=1)
+        after_last = (first + timedelta(days=31)).replace(day=1)
+    else:
+        raise ValueError("concurrent sessions have no period")
+    return Span(first, after_last, starts_at(first, zone), starts_at(after_last, zone))
+
+
+def seconds_by_day(start: datetime, seconds: int, zone: ZoneInfo) -> dict[date, int]:
+    """How many of the whole seconds in [start, start + seconds) fall on each local day. They add up to `seconds`.
+
+    A second across midnight belongs to the day on which it ends.
+    """
+    end = start + timedelta(seconds=seconds)
+    day, counted = local_day(start, zone), 0
+    days: dict[date, int] = {}
+    while counted < seconds:
+        until = min(end, starts_at(day + ONE_DAY, zone))
+        passed = int((until - start).total_seconds())
+        if passed > counted:
+            days[day] = passed - counted
+            counted = passed
+        day += ONE_DAY
+    return days

@@ -1,0 +1,57 @@
+"""What LiveTok would get for a begin, now and with what staff have set. Writes nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from customers.access import access_of, find_customer
+from customers.models import Channel
+from customers.models.channels import new_channel
+from sessions_app.decision import Reason
+from sessions_app.events import SessionBegin
+from sessions_app.hooks import provided_context
+from sessions_app.matching import decided_for, waiting_for
+from sessions_app.models import Session
+from sessions_app.payloads import BEGIN, Refused, read_event
+from sessions_app.situation import judge
+
+
+@dataclass(frozen=True)
+class Preview:
+    answer: dict[str, Any]
+    reason: Reason
+    trace: list[dict[str, Any]]
+
+
+def preview(body: bytes, received_at: datetime) -> Preview:
+    """Decide a begin's body as LiveTok sends it. A known session is decided as if it did not exist.
+
+    Raises `payloads.Refused` for a body that no begin can be read from.
+    """
+    event = read_event(body, route="begin", received_at=received_at, phone_region=settings.PHONE_REGION)
+    if not isinstance(event, SessionBegin):
+        raise Refused("event", f"give {BEGIN}, or leave it out")
+    customer = find_customer(event.caller.phone_key, event.caller.external_id)
+    access = access_of(customer, is_named=event.caller.identity is not None, now=event.at)
+    judgement = judge(
+        event,
+        access,
+        _channel(event.channel),
+        provided=provided_context(event),
+        our_now=received_at,
+        without=_stored(event),
+    )
+    return Preview(judgement.answer, judgement.decision.reason, judgement.trace)
+
+
+def _channel(slug: str | None) -> Channel | None:
+    if slug is None:
+        return None
+    return Channel.objects.filter(pk=slug).first() or new_channel(slug)
+
+
+def _stored(event: SessionBegin) -> Session | None:
+    stored = list(Session.objects.filter(session_id=event.session_id, is_test=event.is_test).order_by("number"))
+    return decided_for(stored, event) or waiting_for(stored, event)

@@ -1,0 +1,122 @@
+"""From an event and what staff have set to a decision and its answer. Reads only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from customers.access import Access
+from customers.limits import Period
+from customers.models import Channel, DenialMessage, Policy
+from sessions_app.answer import answer_of, own_context
+from sessions_app.decision import DENIAL_MESSAGES, CallerKind, Decision, Facts, Reason, Usage, decide
+from sessions_app.events import SessionBegin
+from sessions_app.models import Session
+from sessions_app.periods import span_of
+from sessions_app.usage import usage_at
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A decision with all that is stored beside it."""
+
+    decision: Decision
+    answer: dict[str, Any]
+    facts: dict[str, Any]
+
+    @property
+    def trace(self) -> list[dict[str, Any]]:
+        return [check.as_json() for check in self.decision.checks]
+
+
+def judge(
+    event: SessionBegin,
+    access: Access,
+    channel: Channel | None,
+    *,
+    provided: dict[str, Any],
+    our_now: datetime,
+    without: Session | None = None,
+) -> Judgement:
+    """Decide a begin. `without`: a stored session whose own use must not count, as if it did not exist."""
+    facts = _facts(event, access, channel, our_now, without)
+    decision = decide(facts)
+    tier, customer = access.tier, access.customer
+    own = own_context(
+        facts,
+        tier=tier.slug if tier else None,
+        name=customer.name if customer else "",
+        status=_account_status(facts),
+        resets_at=span_of(Period.DAY, event.at, access.zone).resets_at.astimezone(access.zone),
+    )
+    context = {
+        **own,
+        **provided,
+        **(tier.context if tier else {}),
+        **(customer.context if customer else {}),
+    }
+    answer = answer_of(
+        decision,
+        facts,
+        context=context,
+        limits_are_what_is_left=access.policy.limits_in_answer == Policy.Answer.WHAT_IS_LEFT,
+        message="" if decision.allowed else _denial_message(decision.reason),
+    )
+    return Judgement(decision, answer, _facts_to_keep(event, facts, access))
+
+
+def _facts(
+    event: SessionBegin, access: Access, channel: Channel | None, our_now: datetime, without: Session | None
+) -> Facts:
+    customer, tier = access.customer, access.tier
+    usage = Usage()
+    if customer is not None and tier is not None:
+        usage = usage_at(customer.pk, event.at, access.zone, tier.call_hold_minutes, without=without)
+    return Facts(
+        caller=_caller_kind(event, access),
+        channel=event.channel,
+        agent=event.agent,
+        emergency=access.policy.emergency_at(our_now),
+        policy_serves=access.policy_serves,
+        status=customer.status if customer else "active",
+        is_not_yet_valid=customer.is_not_yet_valid(event.at) if customer else False,
+        has_expired=customer.has_expired(event.at) if customer else False,
+        allowed_channels=access.allowed_channels,
+        counts_toward_call_minutes=channel.counts_toward_call_minutes if channel else True,
+        limits=access.limits,
+        usage=usage,
+    )
+
+
+def _caller_kind(event: SessionBegin, access: Access) -> CallerKind:
+    if access.customer is not None:
+        return CallerKind.CUSTOMER
+    return CallerKind.UNNAMED if event.caller.identity is None else CallerKind.UNKNOWN
+
+
+def _account_status(facts: Facts) -> str:
+    if facts.caller is not CallerKind.CUSTOMER:
+        return "unknown"
+    if facts.status == "active" and facts.is_not_yet_valid:
+        return "not_yet_valid"
+    if facts.status == "active" and facts.has_expired:
+        return "expired"
+    return facts.status
+
+
+def _denial_message(reason: Reason) -> str:
+    stored = DenialMessage.objects.filter(pk=reason.value).values_list("message", flat=True).first()
+    return stored or DENIAL_MESSAGES[reason]
+
+
+def _facts_to_keep(event: SessionBegin, facts: Facts, access: Access) -> dict[str, Any]:
+    """What the trace does not say: with it, the decision can be judged again later."""
+    return {
+        "now": event.at.isoformat(),
+        "caller": facts.caller.value,
+        "status": facts.status,
+        "emergency": facts.emergency,
+        "policy_serves": facts.policy_serves,
+        "time_zone": access.zone.key,
+        "call_hold_minutes": access.tier.call_hold_minutes if access.tier else None,
+        "limits_in_answer": access.policy.limits_in_answer,
+    }

@@ -1,0 +1,189 @@
+"""How much a customer has used: what a session counts, the daily sums, and reading them back."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+from django.db.models import Q, Sum
+
+from customers.limits import Period
+from sessions_app.decision import Usage, UsageRow
+from sessions_app.models import DailyUsage, Session
+from sessions_app.periods import Span, local_day, seconds_by_day, span_of
+
+PERIODS = (Period.DAY, Period.WEEK, Period.MONTH)
+
+
+@dataclass(frozen=True)
+class UsageKey:
+    """Which sum a session counts in. A blank channel or agent is a session without one."""
+
+    customer_id: int
+    day: date
+    channel: str
+    agent: str
+
+
+@dataclass(frozen=True)
+class Amount:
+    sessions: int = 0
+    seconds: int = 0
+    call_seconds: int = 0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(
+            self.sessions + other.sessions, self.seconds + other.seconds, self.call_seconds + other.call_seconds
+        )
+
+    def __neg__(self) -> "Amount":
+        return Amount(-self.sessions, -self.seconds, -self.call_seconds)
+
+
+def contribution(session: Session) -> dict[UsageKey, Amount]:
+    """What a session counts, from its row alone.
+
+    A session in the period in which it starts, its seconds on each local day that it touches. Test traffic, callers
+    who are no customers and denied sessions count nothing; an open session or a missing end counts no seconds.
+    """
+    if session.is_test or session.customer_id is None or session.is_denied:
+        return {}
+    zone = session.zone
+    amounts = {local_day(session.started_at, zone): Amount(sessions=1)}
+    for day, seconds in seconds_by_day(session.started_at, session.counted_seconds, zone).items():
+        call_seconds = seconds if session.counts_toward_call_minutes else 0
+        amounts[day] = amounts.get(day, Amount()) + Amount(seconds=seconds, call_seconds=call_seconds)
+    channel, agent = session.channel_id or "", session.agent_id or ""
+    return {UsageKey(session.customer_id, day, channel, agent): amount for day, amount in amounts.items()}
+
+
+def record_change(before: dict[UsageKey, Amount], after: dict[UsageKey, Amount]) -> None:
+    """Bring the sums from what a session counted `before` to what it counts `after`. Part of the caller's transaction."""
+    for key in before.keys() | after.keys():
+        change = after.get(key, Amount()) + -before.get(key, Amount())
+        if change != Amount():
+            _add(key, change)
+
+
+# One statement on both databases, so that two sessions of one customer add up whoever is first.
+_ADD = f"""
+INSERT INTO {DailyUsage._meta.db_table} AS kept (customer_id, day, channel, agent, sessions, seconds, call_seconds)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (customer_id, day, channel, agent) DO UPDATE SET
+    sessions = kept.sessions + excluded.sessions,
+    seconds = kept.seconds + excluded.seconds,
+    call_seconds = kept.call_seconds + excluded.call_seconds
+"""
+
+
+def _add(key: UsageKey, change: Amount) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ADD,
+            [
+                key.customer_id,
+                key.day.isoformat() if connection.vendor == "sqlite" else key.day,
+                key.channel,
+                key.agent,
+                change.sessions,
+                change.seconds,
+                change.call_seconds,
+            ],
+        )
+
+
+def usage_at(
+    customer_id: int, now: datetime, zone: ZoneInfo, hold_minutes: int, *, without: Session | None = None
+) -> Usage:
+    """What a customer has used in the day, week and month that hold `now`, by channel and agent.
+
+    An open session on a channel that counts toward call minutes holds, in each of them, the larger of its elapsed time
+    inside it and `hold_minutes`. `without` is a stored session that is left out, as if it did not exist.
+    """
+    spans = {period: span_of(period, now, zone) for period in PERIODS}
+    rows = _Rows(_recorded(customer_id, spans))
+    if without is not None:
+        for key, amount in contribution(without).items():
+            if key.customer_id == customer_id:
+                rows.subtract(key, amount, spans)
+    for session in open_sessions(customer_id, now):
+        if without is None or session.pk != without.pk:
+            rows.hold(session, now, spans, hold_minutes * 60)
+    return Usage(tuple(rows))
+
+
+def open_sessions(customer_id: int, now: datetime) -> list[Session]:
+    """The customer's sessions that are open for a decision at `now` (LiveTok's clock)."""
+    candidates = Session.objects.filter(
+        customer_id=customer_id,
+        allowed=True,
+        end_received_at__isnull=True,
+        declared_missing_at__isnull=True,
+        is_test=False,
+        open_until__gt=now,
+    ).defer("answer", "begin_body", "facts", "trace", "would_deny")
+    return [session for session in candidates if session.was_open_at(now)]
+
+
+def _recorded(customer_id: int, spans: dict[Period, Span]) -> Iterable[Mapping[str, Any]]:
+    sums = {}
+    for period, span in spans.items():
+        within = Q(day__gte=span.first_day, day__lt=span.after_last_day)
+        sums[f"sessions_{period}"] = Sum("sessions", filter=within, default=0)
+        sums[f"call_seconds_{period}"] = Sum("call_seconds", filter=within, default=0)
+    return (
+        DailyUsage.objects.filter(
+            customer_id=customer_id,
+            day__gte=min(span.first_day for span in spans.values()),
+            day__lt=max(span.after_last_day for span in spans.values()),
+        )
+        .values("channel", "agent")
+        .annotate(**sums)
+        .order_by("channel", "agent")
+    )
+
+
+class _Rows:
+    """Usage being put together, by channel and agent."""
+
+    def __init__(self, recorded: Iterable[Mapping[str, Any]]) -> None:
+        self.sessions: Counter[tuple[str, str, Period]] = Counter()
+        self.call_seconds: Counter[tuple[str, str, Period]] = Counter()
+        self.held_seconds: defaultdict[tuple[str, str, Period], float] = defaultdict(float)
+        self.open: Counter[tuple[str, str]] = Counter()
+        self.scopes: set[tuple[str, str]] = set()
+        for row in recorded:
+            scope = row["channel"], row["agent"]
+            self.scopes.add(scope)
+            for period in PERIODS:
+                self.sessions[*scope, period] = row[f"sessions_{period}"]
+                self.call_seconds[*scope, period] = row[f"call_seconds_{period}"]
+
+    def subtract(self, key: UsageKey, amount: Amount, spans: dict[Period, Span]) -> None:
+        for period, span in spans.items():
+            if span.holds(key.day):
+                self.sessions[key.channel, key.agent, period] -= amount.sessions
+                self.call_seconds[key.channel, key.agent, period] -= amount.call_seconds
+
+    def hold(self, session: Session, now: datetime, spans: dict[Period, Span], hold_seconds: int) -> None:
+        scope = session.channel_id or "", session.agent_id or ""
+        self.scopes.add(scope)
+        self.open[scope] += 1
+        if session.counts_toward_call_minutes:
+            for period, span in spans.items():
+                elapsed = (now - max(session.started_at, span.starts_at)).total_seconds()
+                self.held_seconds[*scope, period] += max(elapsed, hold_seconds)
+
+    def __iter__(self) -> Iterator[UsageRow]:
+        for channel, agent in sorted(self.scopes):
+            yield UsageRow(
+                channel=channel or None,
+                agent=agent or None,
+                sessions={period: self.sessions[channel, agent, period] for period in PERIODS},
+                call_seconds={period: self.call_seconds[channel, agent, period] for period in PERIODS},
+                held_seconds={period: self.held_seconds[channel, agent, period] for period in PERIODS},
+                open_sessions=self.open[channel, agent],
+            )
