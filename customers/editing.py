@@ -1,0 +1,289 @@
+"""The rules of changing a customer or tier that admin, import and API share. Each caller holds a transaction."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models import F
+from django.utils.module_loading import import_string
+
+from customers.limits import Metric, Period
+from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLimit
+from customers.models.limits import PERIOD_MISMATCH
+from customers.phones import phone_key
+
+_REASON_LENGTH = 100  # of simple-history's column
+Values = TypeVar("Values", bound="LimitValues")
+_PERIODS_OF = {
+    Metric.MESSAGES: (Period.DAY,),
+    Metric.CALL_MINUTES: (Period.DAY, Period.WEEK, Period.MONTH),
+    Metric.SESSIONS: (Period.DAY, Period.WEEK, Period.MONTH),
+    Metric.CONCURRENT_SESSIONS: (Period.NONE,),
+}
+
+
+@dataclass(frozen=True)
+class LimitValues:
+    """A tier's limit as somebody wants it. `channel` and `agent` are ids of stored rows; None: all."""
+
+    metric: str
+    amount: int | None
+    period: str = ""
+    channel_id: str | None = None
+    agent_id: str | None = None
+    hard: bool = True
+
+    @property
+    def key(self) -> tuple[str, str, str | None, str | None]:
+        return self.metric, self.period, self.channel_id, self.agent_id
+
+
+@dataclass(frozen=True)
+class OverrideValues(LimitValues):
+    """A customer's override as somebody wants it. An `amount` of None: unlimited."""
+
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    note: str = ""
+
+
+def change_reason(instance: models.Model, why: str) -> None:
+    """What the history says of the instance's next save or delete."""
+    instance._change_reason = why[:_REASON_LENGTH] or None  # type: ignore[attr-defined]
+
+
+def check_period(metric: str, period: str) -> None:
+    """Raises ValidationError where the metric is not counted in such a period."""
+    if period not in _PERIODS_OF[Metric(metric)]:
+        raise ValidationError({"period": PERIOD_MISMATCH})
+
+
+def lock_customer(pk: int) -> Customer:
+    """The customer, locked until the transaction ends: one edit of a customer's rows at a time."""
+    return Customer.objects.select_related("tier").select_for_update(of=("self",), no_key=True).get(pk=pk)
+
+
+# Numbers
+
+
+def number_key(text: str) -> str:
+    """The key that calls from `text` are matched by. Raises ValidationError where there is no number in it."""
+    try:
+        key = phone_key(text, settings.PHONE_REGION)
+    except ValueError as error:
+        raise ValidationError(f"{text[:40]}…: {error}.") from error
+    if key is None:
+        raise ValidationError(f'"{text}" is no number. Give one such as +44 20 7946 0958, or leave it out.')
+    if len(text) > PhoneNumber._meta.get_field("number").max_length:
+        raise ValidationError(f"{text[:40]}…: a number has at most 255 characters.")
+    return key
+
+
+def claim_number(customer: Customer, text: str, *, why: str = "") -> PhoneNumber:
+    """Make `text` a number of this stored customer's; idempotent.
+
+    A first-contact customer who has it gives way and is merged into this one, past sessions included. Raises
+    ValidationError where there is no number in the text, or it is another customer's.
+    """
+    key = number_key(text)
+    found = PhoneNumber.objects.select_related("customer").filter(key=key).first()
+    if found is not None and found.customer_id != customer.pk:
+        if not found.customer.is_provisional():
+            raise ValidationError(f"{text} belongs to {described(found.customer)}. Remove it there first.")
+        merge_customer(found.customer, customer, why=why)
+        found = PhoneNumber.objects.filter(key=key).first()
+    if found is None:
+        found = PhoneNumber(customer=customer, key=key)
+    if found.number != text:
+        found.number = text
+        change_reason(found, why)
+        found.save()
+    return found
+
+
+def described(customer: Customer) -> str:
+    """The customer in an error message: enough to find the record by."""
+    known = f"external id {customer.external_id}" if customer.external_id else f"id {customer.pk}"
+    return f"customer {customer.name} ({known})" if customer.name else f"the customer with {known}"
+
+
+@transaction.atomic
+def merge_customer(provisional: Customer, customer: Customer, *, why: str = "") -> None:
+    """Move what a first-contact customer has, past sessions included, to `customer`, and delete the record."""
+    # The full lock waits for begins that are storing a session of this record; later ones find it gone.
+    provisional = Customer.objects.select_for_update().get(pk=provisional.pk)
+    overrides = list(LimitOverride.objects.filter(customer=provisional))
+    for row in [*PhoneNumber.objects.filter(customer=provisional), *overrides]:
+        row.customer = customer
+        change_reason(row, why)
+        row.save()
+    if overrides:
+        check_overrides(customer)
+    for name in settings.CUSTOMER_MERGE_HOOKS:
+        hook: Callable[[Customer, Customer], None] = import_string(name)
+        hook(provisional, customer)
+    change_reason(provisional, why)
+    provisional.delete()
+
+
+def adoptable(texts: Iterable[str]) -> Customer | None:
+    """The first-contact customer, locked, who has one of these numbers: a new customer's record is that one.
+
+    It keeps its past sessions; the others that these numbers may belong to are merged by `replace_numbers`.
+    Texts that are no numbers count for nothing here.
+    """
+    keys = []
+    for text in texts:
+        try:
+            keys.append(number_key(text))
+        except ValidationError:
+            continue
+    for key in dict.fromkeys(keys):
+        found = PhoneNumber.objects.select_related("customer").filter(key=key).first()
+        if found is not None and found.customer.is_provisional():
+            return lock_customer(found.customer_id)
+    return None
+
+
+def replace_numbers(customer: Customer, texts: Sequence[str], *, why: str = "") -> None:
+    """Make these the customer's numbers, each once. Errors are named `numbers[0]`, `numbers[1]` …"""
+    problems: dict[str, list[str]] = {}
+    claimed: dict[str, PhoneNumber] = {}
+    for index, text in enumerate(texts):
+        try:
+            key = number_key(text)
+            if key not in claimed:
+                claimed[key] = claim_number(customer, text, why=why)
+        except ValidationError as error:
+            problems[f"numbers[{index}]"] = error.messages
+    if problems:
+        raise ValidationError(problems)
+    for number in PhoneNumber.objects.filter(customer=customer).exclude(key__in=claimed):
+        change_reason(number, why)
+        number.delete()
+
+
+# Limits and overrides
+
+
+def replace_limits(tier: Tier, rows: Sequence[LimitValues], *, why: str = "") -> None:
+    """Make these the tier's limits. Rows that stay the same are not touched. Errors are named `limits[0]` …"""
+    first_at: dict[tuple[str, str, str | None, str | None], int] = {}
+    for index, row in enumerate(rows):
+        if (first := first_at.setdefault(row.key, index)) != index:
+            problem = f"The same metric, period, channel and agent as limits[{first}]; give one of them."
+            raise ValidationError({f"limits[{index}]": problem})
+    stored = {_values(LimitValues, limit).key: limit for limit in TierLimit.objects.filter(tier=tier)}
+    for key, limit in stored.items():
+        if key not in first_at:
+            change_reason(limit, why)
+            limit.delete()
+    for row in rows:
+        _bring(stored.get(row.key) or TierLimit(tier=tier), row, why)
+
+
+def replace_overrides(
+    customer: Customer,
+    rows: Sequence[OverrideValues],
+    *,
+    author: models.Model | None = None,
+    why: str = "",
+) -> None:
+    """Make these the customer's overrides, by `author` where they are new. Rows that stay the same are not touched.
+
+    Raises ValidationError where two of one metric, period, channel and agent are valid at the same time.
+    """
+    stored = list(LimitOverride.objects.filter(customer=customer))
+    pairs: list[tuple[OverrideValues, LimitOverride | None]] = []
+    wanted = list(rows)
+    # The same row first, then one that starts alike, then one of the same key: the history shows what changed.
+    for is_match in (_is_same, _starts_alike, _has_same_key):
+        for row in list(wanted):
+            match = next((override for override in stored if is_match(override, row)), None)
+            if match is not None:
+                stored.remove(match)
+                wanted.remove(row)
+                pairs.append((row, match))
+    for override in stored:
+        change_reason(override, why)
+        override.delete()
+    for row, match in pairs + [(row, None) for row in wanted]:
+        _bring(match or LimitOverride(customer=customer, author=author), row, why)
+    check_overrides(customer)
+
+
+def check_overrides(customer: Customer) -> None:
+    """Raises ValidationError where two overrides of one metric, period, channel and agent are valid at once.
+
+    Only PostgreSQL could have a constraint for this, so the caller holds the customer's lock.
+    """
+    latest: dict[tuple[str, str, str | None, str | None], LimitOverride] = {}
+    stored = LimitOverride.objects.filter(customer=customer)
+    for override in stored.order_by(F("valid_from").asc(nulls_first=True), "pk"):
+        key = _values(LimitValues, override).key
+        before = latest.get(key)
+        if before is not None and _overlaps(before, override):
+            raise ValidationError(
+                f"Two overrides would hold at the same time: {_with_validity(before)}; {_with_validity(override)}. "
+                "End the first before the second begins, or leave one out."
+            )
+        latest[key] = override
+
+
+def _overlaps(before: LimitOverride, after: LimitOverride) -> bool:
+    """`after` starts no earlier than `before`."""
+    return before.valid_until is None or after.valid_from is None or after.valid_from < before.valid_until
+
+
+def _with_validity(override: LimitOverride) -> str:
+    since = f"from {override.valid_from:%Y-%m-%d %H:%M} UTC" if override.valid_from else "since ever"
+    until = f"until {override.valid_until:%Y-%m-%d %H:%M} UTC" if override.valid_until else "for ever"
+    return f"{override}, {since} {until}"
+
+
+def _values(kind: type[Values], row: TierLimit | LimitOverride) -> Values:
+    return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})
+
+
+def _is_same(override: LimitOverride, row: OverrideValues) -> bool:
+    return _values(OverrideValues, override) == row
+
+
+def _starts_alike(override: LimitOverride, row: OverrideValues) -> bool:
+    return _has_same_key(override, row) and override.valid_from == row.valid_from
+
+
+def _has_same_key(override: LimitOverride, row: OverrideValues) -> bool:
+    return _values(OverrideValues, override).key == row.key
+
+
+def _bring(stored: TierLimit | LimitOverride, row: LimitValues, why: str) -> None:
+    """Save `stored` with the values of `row`, if that changes anything."""
+    if stored.pk is not None and _values(type(row), stored) == row:
+        return
+    for field in fields(row):
+        setattr(stored, field.name, getattr(row, field.name))
+    change_reason(stored, why)
+    stored.save()
+
+
+def bring_instance(instance: models.Model, values: dict[str, Any], why: str = "") -> bool:
+    """Save a tier or customer with `values`, if that changes anything. Returns whether it did."""
+    if instance.pk is not None and all(_is_equal(getattr(instance, name), values[name]) for name in values):
+        return False
+    for name, value in values.items():
+        setattr(instance, name, value)
+    change_reason(instance, why)
+    instance.save()
+    return True
+
+
+def _is_equal(stored: Any, wanted: Any) -> bool:
+    if isinstance(stored, dict):  # to Python {"vip": 1} equals {"vip": True}; to LiveTok's agent it does not
+        return json.dumps(stored, sort_keys=True) == json.dumps(wanted, sort_keys=True)
+    return bool(stored == wanted)
