@@ -1,0 +1,218 @@
+"""Plain words for what sessions keep as codes: states, reasons, flags and the checks of a decision.
+
+For staff's pages; what callers are told is staff's own text (the policy's denial messages). Pure: no database or clock.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sessions_app.decision import Reason
+
+STATES = {"open": "Open", "ended": "Ended", "denied": "Denied", "missing_end": "Missing its end"}
+
+STATE_SENTENCES = {
+    "open": "The session was let in, and its end has not come yet.",
+    "ended": "The session took place and has ended.",
+    "denied": "The session was not let in.",
+    "missing_end": "The session was let in, and its end never came. It no longer counts as open and charges no minutes.",
+}
+
+REASONS: dict[str, str] = {
+    Reason.ALLOWED: "Allowed",
+    Reason.EMERGENCY_ALLOW: "Emergency: all allowed",
+    Reason.EMERGENCY_DENY: "Emergency: all denied",
+    Reason.UNKNOWN_CALLER: "Unknown caller",
+    Reason.NO_NUMBER: "No number",
+    Reason.CUSTOMER_BLOCKED: "Customer blocked",
+    Reason.CUSTOMER_PAUSED: "Customer paused",
+    Reason.CUSTOMER_NOT_YET_VALID: "Customer not yet valid",
+    Reason.CUSTOMER_EXPIRED: "Customer expired",
+    Reason.CHANNEL_NOT_ALLOWED: "Channel not allowed",
+    Reason.CONCURRENT_SESSIONS: "Sessions at once",
+    Reason.SESSIONS_DAY: "Sessions of the day",
+    Reason.SESSIONS_WEEK: "Sessions of the week",
+    Reason.SESSIONS_MONTH: "Sessions of the month",
+    Reason.CALL_MINUTES_DAY: "Call minutes of the day",
+    Reason.CALL_MINUTES_WEEK: "Call minutes of the week",
+    Reason.CALL_MINUTES_MONTH: "Call minutes of the month",
+}
+
+REASON_SENTENCES: dict[str, str] = {
+    Reason.ALLOWED: "Every rule held.",
+    Reason.EMERGENCY_ALLOW: "The emergency switch let everybody in but blocked customers.",
+    Reason.EMERGENCY_DENY: "The emergency switch kept everybody out.",
+    Reason.UNKNOWN_CALLER: "No customer has this number or id, and the policy denies unknown callers.",
+    Reason.NO_NUMBER: "The caller gave neither number nor id, and the policy denies such callers.",
+    Reason.CUSTOMER_BLOCKED: "The customer was blocked.",
+    Reason.CUSTOMER_PAUSED: "The customer was paused.",
+    Reason.CUSTOMER_NOT_YET_VALID: "The customer's first valid day had not come yet.",
+    Reason.CUSTOMER_EXPIRED: "The customer was no longer valid.",
+    Reason.CHANNEL_NOT_ALLOWED: "The tier does not allow this channel.",
+    Reason.CONCURRENT_SESSIONS: "The customer had as many sessions open as the limit allows.",
+    Reason.SESSIONS_DAY: "The customer's sessions of the day were used up.",
+    Reason.SESSIONS_WEEK: "The customer's sessions of the week were used up.",
+    Reason.SESSIONS_MONTH: "The customer's sessions of the month were used up.",
+    Reason.CALL_MINUTES_DAY: "The customer's call minutes of the day were used up.",
+    Reason.CALL_MINUTES_WEEK: "The customer's call minutes of the week were used up.",
+    Reason.CALL_MINUTES_MONTH: "The customer's call minutes of the month were used up.",
+}
+
+# What a rule asks, where its name as a reason would mislead.
+_RULES: dict[str, str] = {
+    Reason.EMERGENCY_DENY: "Emergency switch",
+    Reason.UNKNOWN_CALLER: "Caller is known or served",
+    Reason.NO_NUMBER: "Caller without a number is served",
+    Reason.CUSTOMER_BLOCKED: "Customer is not blocked",
+    Reason.CUSTOMER_PAUSED: "Customer is not paused",
+    Reason.CUSTOMER_NOT_YET_VALID: "Customer is valid already",
+    Reason.CUSTOMER_EXPIRED: "Customer is still valid",
+    Reason.CHANNEL_NOT_ALLOWED: "Tier allows the channel",
+}
+
+FLAGS = {
+    "no_begin": "Its end came, its begin has not: when it started is worked out from the end.",
+    "duration_derived": "LiveTok stated no duration: it is the time from begin to end.",
+    "duration_invalid": "The duration is negative or over 24 hours: shown, not counted.",
+    "duration_differs": "The stated duration is more than a minute off the time from begin to end; it counts as stated.",
+    "denied_but_took_place": "It was denied, and LiveTok still reports how long it took: its time counts.",
+    "session_id_reused": "LiveTok used this session id before, for another caller; this is a session of its own.",
+    "caller_differs": "Its end names another caller than its begin; the begin's counts.",
+    "begins_differ": "Begins that differ came for it; the first one decided stays.",
+    "ends_differ": "Ends that differ came for it; see the corrections for those that do not count.",
+    "test": "Test traffic: decided and kept, uses and counts nothing.",
+}
+
+_SUBJECTS = {
+    "time": "time",
+    "duration": "duration",
+    "channel": "channel",
+    "agent": "agent",
+    "number": "number",
+    "customer": "customer id",
+}
+
+
+def state_words(state: str) -> str:
+    return STATES.get(state, _spoken(state))
+
+
+def reason_words(reason: str | None) -> str:
+    """A reason in a few words, for columns and filters; one that is not known any more by its code."""
+    return "Not decided" if reason is None else REASONS.get(reason, _spoken(reason))
+
+
+def reason_sentence(reason: str | None) -> str:
+    """Why a session was let in or not. `None`: it has only an end."""
+    if reason is None:
+        return "LiveTok never asked: only the session's end has come."
+    return REASON_SENTENCES.get(reason, f"{_spoken(reason)}.")
+
+
+def flag_sentence(flag: str) -> str:
+    """What is odd about a session, and what was made of it."""
+    if flag in FLAGS:
+        return FLAGS[flag]
+    event, _, rest = flag.partition("_")
+    subject = _SUBJECTS.get(rest.removesuffix("_unreadable"))
+    if event in ("begin", "end") and subject and rest.endswith("_unreadable"):
+        instead = {"time": "our clock stands in", "duration": "not counted"}.get(subject, "taken as missing")
+        return f"The {event}'s {subject} could not be read: {instead}."
+    return f"{_spoken(flag)}."
+
+
+def duration_words(seconds: float | None) -> str:
+    """Such as "1 h 2 min 5 s"; a dash where there is none."""
+    if seconds is None:
+        return "–"
+    sign, whole = ("−" if seconds < 0 else ""), abs(round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
+    return sign + (" ".join(f"{amount} {unit}" for amount, unit in parts if amount) or "0 s")
+
+
+@dataclass(frozen=True)
+class CheckWords:
+    """One line of a trace. `outcome_kind`: "held", "failed", "decisive", "soft" or "skipped"."""
+
+    rule: str
+    scope: str
+    limit: str
+    origin: str
+    used: str
+    left: str
+    outcome: str
+    outcome_kind: str
+    note: str
+
+
+def trace_words(trace: Iterable[Mapping[str, Any]], reason: str | None) -> list[CheckWords]:
+    """A stored trace, line by line. The first hard rule that failed is the decisive one, unless all were let in."""
+    lines = []
+    decided = reason in (Reason.ALLOWED, Reason.EMERGENCY_ALLOW)
+    for entry in trace:
+        kind = _outcome_kind(entry)
+        if kind == "failed" and not decided:
+            kind, decided = "decisive", True
+        lines.append(_check_words(entry, kind, reason))
+    return lines
+
+
+def _outcome_kind(entry: Mapping[str, Any]) -> str:
+    if entry.get("passed") is None:
+        return "skipped"
+    if entry["passed"]:
+        return "held"
+    return "failed" if entry.get("hard", True) else "soft"
+
+
+def _check_words(entry: Mapping[str, Any], kind: str, reason: str | None) -> CheckWords:
+    code = str(entry.get("check", ""))
+    unit = {"call_minutes": "min"}.get(str(entry.get("metric")), "")
+    is_limit = "limit" in entry
+    return CheckWords(
+        rule=_RULES.get(code) or reason_words(code),
+        scope=_scope(entry) if is_limit else "",
+        limit=("unlimited" if entry["limit"] is None else amount_words(entry["limit"], unit)) if is_limit else "–",
+        origin=_origin(entry) if is_limit else "–",
+        used=amount_words(entry.get("used"), unit),
+        left=amount_words(entry.get("left"), unit),
+        outcome=_outcome(kind, reason),
+        outcome_kind=kind,
+        note=str(entry.get("note") or ""),
+    )
+
+
+def _outcome(kind: str, reason: str | None) -> str:
+    if kind == "failed" and reason == Reason.EMERGENCY_ALLOW:
+        return "Failed; the emergency switch let them in"
+    return {
+        "held": "Held",
+        "decisive": "Failed: the reason",
+        "failed": "Failed too",
+        "soft": "Failed, but soft: nobody is denied",
+        "skipped": "Did not apply",
+    }[kind]
+
+
+def _scope(entry: Mapping[str, Any]) -> str:
+    words = [f"on {entry['channel']}"] if entry.get("channel") is not None else []
+    words += [f"with agent {entry['agent']}"] if entry.get("agent") is not None else []
+    return " ".join(words)
+
+
+def _origin(entry: Mapping[str, Any]) -> str:
+    origin = {"tier": "tier", "override": "customer's override"}.get(entry.get("origin", ""), entry.get("origin", "–"))
+    return f"{origin}, {'hard' if entry.get('hard', True) else 'soft'}"
+
+
+def amount_words(amount: float | None, unit: str = "") -> str:
+    """At most two decimals: minutes are kept unrounded, and rounded for the eye alone."""
+    if amount is None:
+        return "–"
+    number = str(int(amount)) if float(amount).is_integer() else str(round(amount, 2))
+    return f"{number} {unit}".strip()
+
+
+def _spoken(code: str) -> str:
+    return code.replace("_", " ").capitalize()
