@@ -1,0 +1,58 @@
+"""Child processes that do not outlive the process that started them."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+# Looked up before the fork: a forked child should do next to nothing before its exec.
+_prctl = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform.startswith("linux") else None
+
+
+def start_child(
+    command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, so that Ctrl-C reaches us alone and we end the others in order.
+
+    Call it from the main thread: the kernel's signal comes when the calling *thread* ends.
+    """
+    return subprocess.Popen(
+        command,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+        preexec_fn=_end_with_parent(os.getpid()),
+        **options,
+    )
+
+
+def stop_child(child: subprocess.Popen[bytes], *, patience_seconds: float, by: int = signal.SIGTERM) -> None:
+    """Ask the child to end, then make sure that nothing of its process group is left."""
+    if child.poll() is None:
+        child.send_signal(by)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(patience_seconds)
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says the latter of zombies
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _end_with_parent(parent: int) -> Callable[[], None]:
+    """Linux sends the child SIGTERM when its parent dies, even by SIGKILL, when no code of ours can run any more.
+
+    Elsewhere (macOS) there is no such thing: there, children end with us in every way but SIGKILL.
+    """
+
+    def before_exec() -> None:
+        if _prctl is not None:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:  # the parent died before the kernel knew of our wish
+                os._exit(1)
+
+    return before_exec

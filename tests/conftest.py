@@ -1,0 +1,118 @@
+"""Which database a run uses, decided before Django loads. Fixtures stand in `tests.fixtures`, which needs Django."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import django
+import hypothesis
+import pytest
+from django.conf import settings
+
+from tests.databases import NoPostgres, PostgresServer, sqlite_version, start_postgres
+
+DATABASES = ("sqlite", "postgresql")
+# A developer's own .env or shell must not change what the tests see.
+ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "config.settings",
+    "PUBLIC_URL": "",
+    "TRUSTED_PROXIES": "127.0.0.0/8,::1",
+    "SECRET_KEY": "",
+    "WEBHOOK_SECRET": "",
+    "HOST": "127.0.0.1",
+    "PORT": "8000",
+    "WEB_PROCESSES": "2",
+    "TIME_ZONE": "UTC",
+    "PHONE_REGION": "",
+    "EVENT_RETENTION_DAYS": "30",
+    "EMAIL_URL": "consolemail://",
+    "ADMIN_USERNAME": "admin",
+    "ADMIN_PASSWORD": "",
+    # Playwright's synchronous API runs an event loop in this thread; Django would take us for an async program.
+    "DJANGO_ALLOW_ASYNC_UNSAFE": "1",
+}
+SERVER_URL = "FRONTDESK_TEST_SERVER_URL"
+SERVER_VERSION = "FRONTDESK_TEST_SERVER_VERSION"
+
+folder_key = pytest.StashKey[Path]()
+server_key = pytest.StashKey[PostgresServer]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=DATABASES, default="sqlite", help="the database to run the tests on")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # A worker of pytest-xdist inherits the environment, and so shares the server; each has a database of its own.
+    if not hasattr(config, "workerinput"):
+        _prepare_environment(config)
+    _adapt_settings()
+    django.setup()
+    config.pluginmanager.import_plugin("tests.fixtures")
+    hypothesis.settings.register_profile("frontdesk", deadline=None)
+    hypothesis.settings.load_profile("frontdesk")
+
+
+def _prepare_environment(config: pytest.Config) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="frontdesk-tests-"))
+    config.stash[folder_key] = folder
+    os.environ.update(ENVIRONMENT)
+    os.environ["DATA_DIR"] = str(folder)
+    os.environ["DATABASE_URL"] = f"sqlite:///{folder / 'frontdesk.sqlite3'}"
+    if config.option.database == "postgresql":
+        if not config.option.collectonly:
+            _start_server(config)
+        os.environ["DATABASE_URL"] = os.environ.get(SERVER_URL, "postgres://not-started.invalid/postgres")
+
+
+def _start_server(config: pytest.Config) -> None:
+    try:
+        server = start_postgres()
+    except NoPostgres as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[server_key] = server
+    os.environ[SERVER_URL] = server.url
+    os.environ[SERVER_VERSION] = server.version
+
+
+def _adapt_settings() -> None:
+    if settings.IS_SQLITE:
+        # Else Django would take a database in memory, which knows no WAL.
+        settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(settings.DATA_DIR / "test.sqlite3")
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    settings.WHITENOISE_AUTOREFRESH = settings.WHITENOISE_USE_FINDERS = True
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if server_key in config.stash:
+        config.stash[server_key].stop()
+    if folder_key in config.stash:
+        shutil.rmtree(config.stash[folder_key], ignore_errors=True)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    if config.option.database == "postgresql":
+        return f"database: {os.environ.get(SERVER_VERSION, 'PostgreSQL, not started')}"
+    return f"database: {sqlite_version()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(pytest_report_header(config))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What only the other database can show is not collected here, rather than skipped."""
+    kept, left_out = [], []
+    for item in items:
+        databases = {name for marker in item.iter_markers("only") for name in marker.args}
+        if not databases <= set(DATABASES):
+            raise pytest.UsageError(f"{item.nodeid}: only() takes {' or '.join(DATABASES)}, not {databases}")
+        (left_out if databases and config.option.database not in databases else kept).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
