@@ -22,7 +22,7 @@ def see_channel(slug: str | None) -> Channel | None:
 
 
 def see_agent(livetok_id: str | None, name: str = "") -> Agent | None:
-    """The agent, made where this is its first sight. A name that differs replaces the stored one; blank says nothing."""
+    """The agent, made where this is its first sight. A name that differs replaces the stored one."""
     if livetok_id is None:
         return None
     agent = Agent.objects.filter(pk=livetok_id).first()

@@ -9,7 +9,7 @@ from customers.limits import Limit, Metric, Period
 
 
 class Reason(StrEnum):
-    """Stable codes: LiveTok's agent, the API and reports know them. `DENIAL_MESSAGES` has a sentence for each denial."""
+    """Stable codes, known to LiveTok's agent, the API and reports. `DENIAL_MESSAGES` says each denial in a sentence."""
 
     ALLOWED = "allowed"
     EMERGENCY_ALLOW = "emergency_allow"

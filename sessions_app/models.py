@@ -21,7 +21,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
 class Session(models.Model):
     """One conversation of a caller with an agent, from begin to end.
 
-    Its state, and what it counts, follow from the row alone. Times called `stated` are LiveTok's clock, `received` ours.
+    Its state, and what it counts, follow from the row alone. `stated` times are LiveTok's clock, `received` ones ours.
     """
 
     class State(models.TextChoices):
@@ -154,7 +154,8 @@ class Session(models.Model):
     @property
     def missing_from(self) -> datetime:
         """By our clock: when an end that did not come is missing."""
-        assert self.begin_received_at is not None and self.open_until is not None
+        assert self.begin_received_at is not None
+        assert self.open_until is not None
         return self.begin_received_at + (self.open_until - self.started_at)
 
     def was_open_at(self, now: datetime) -> bool:

@@ -61,7 +61,7 @@ def contribution(session: Session) -> dict[UsageKey, Amount]:
 
 
 def record_change(before: dict[UsageKey, Amount], after: dict[UsageKey, Amount]) -> None:
-    """Bring the sums from what a session counted `before` to what it counts `after`. Part of the caller's transaction."""
+    """Bring the sums from what a session counted `before` to what it counts `after`, in the caller's transaction."""
     for key in before.keys() | after.keys():
         change = after.get(key, Amount()) + -before.get(key, Amount())
         if change != Amount():

@@ -2,7 +2,9 @@
 
 import pytest
 
+from customers.defaults import make_defaults
 from customers.keys import forget_keys
+from tests.builders import LiveTok, make_livetok
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +17,10 @@ def _no_remembered_keys() -> None:
 def database_name(pytestconfig: pytest.Config) -> str:
     """`sqlite` or `postgresql`."""
     return str(pytestconfig.option.database)
+
+
+@pytest.fixture
+def livetok(db: None) -> LiveTok:
+    """LiveTok with a webhook key, before a Frontdesk as its first run leaves it: everybody is served on `standard`."""
+    make_defaults()
+    return make_livetok()

@@ -1,0 +1,160 @@
+"""The webhook over HTTP: LiveTok's samples, keys, statuses and what is kept."""
+
+import pytest
+from django.test import Client
+
+from customers.keys import create_key
+from sessions_app.models import RefusedRequests, Session, WebhookEvent
+from tests.builders import LiveTok, begin_body, limit, make_customer, make_tier, payload, the_session
+
+PREMIUM = (limit("messages", 100), limit("call_minutes", 60))
+
+
+def test_the_sample_begin_is_answered_in_the_contracts_shape(livetok: LiveTok):
+    make_customer(make_tier("premium", *PREMIUM, context={"custom_field": "value"}))
+
+    answer = livetok.begin()
+
+    assert list(answer) == ["allowed", "context", "limits"]
+    assert answer["allowed"] is True
+    assert answer["context"]["customer_tier"] == "premium"
+    assert answer["context"]["custom_field"] == "value"
+    assert answer["limits"] == {"dailyMessageLimit": 100, "dailyCallMinutes": 60}
+
+
+@pytest.mark.parametrize("path", ["/webhooks/livetok", "/webhooks/livetok/begin", "/webhooks/livetok/"])
+def test_the_sample_bodies_are_taken_at_every_address_byte_for_byte(livetok: LiveTok, path):
+    assert livetok.send(payload("session_begin"), path).status_code == 200
+    assert livetok.send(payload("session_end"), "/webhooks/livetok/end/").content == b"{}"
+
+    session = the_session()
+    assert bytes(session.begin_body) == payload("session_begin")
+    assert bytes(session.end_body) == payload("session_end")
+    assert session.duration_seconds == 300
+
+
+def test_a_key_may_come_as_a_bearer(livetok: LiveTok):
+    response = Client().post(
+        "/webhooks/livetok",
+        payload("session_begin"),
+        content_type="text/plain",
+        headers={"Authorization": f"Bearer {livetok.secret}"},
+    )
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"X-API-Key": "fd_00000000_wrong"}])
+def test_without_a_valid_key_nothing_is_stored_but_a_count(livetok: LiveTok, headers):
+    first = Client().post("/webhooks/livetok", payload("session_begin"), content_type="application/json")
+    response = Client().post(
+        "/webhooks/livetok", payload("session_begin"), content_type="application/json", headers=headers
+    )
+
+    assert response.status_code == 401
+    assert response.content == first.content
+    assert not Session.objects.exists()
+    assert not WebhookEvent.objects.exists()
+
+
+def test_the_webhook_secret_of_the_environment_is_a_key(livetok: LiveTok, settings):
+    settings.WEBHOOK_SECRET = "a secret from outside"
+    livetok.secret = "a secret from outside"
+
+    livetok.begin()
+
+    assert WebhookEvent.objects.get().key == "WEBHOOK_SECRET"
+
+
+def test_a_read_key_does_not_open_the_webhook(livetok: LiveTok):
+    livetok.secret = create_key("reports", ["read", "manage"])[1]
+
+    assert livetok.send(payload("session_begin")).status_code == 403
+    assert not Session.objects.exists()
+
+
+def test_get_and_head_answer_and_give_nothing_away(db):
+    assert Client().get("/webhooks/livetok").json() == {"status": "ok"}
+    assert Client().head("/webhooks/livetok/begin").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete", "options"])
+def test_other_methods_are_405(livetok: LiveTok, method):
+    response = getattr(livetok.client, method)("/webhooks/livetok", headers={"X-API-Key": livetok.secret})
+
+    assert response.status_code == 405
+
+
+def test_a_body_above_64_kb_is_413_and_leaves_a_rejected_event(livetok: LiveTok):
+    largest = b'{"event":"other","pad":"' + b"x" * (64 * 1024 - 26) + b'"}'
+
+    assert livetok.send(largest).status_code == 200
+    assert livetok.send(largest + b" ").status_code == 413
+    event = WebhookEvent.objects.get(status=413)
+    assert (event.verdict, event.body) == ("rejected", None)
+    assert "64 KB" in event.error
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"not json", "body"),
+        (b"[1]", "body"),
+        (b"5", "body"),
+        (b'"text"', "body"),
+        (b"\xff\xfe{}", "body"),
+        (b'{"a":' * 9000 + b"1" + b"}" * 9000, "body"),
+        (b'{"n":' + b"9" * 5000 + b"}", "body"),
+        (b"{}", "event"),
+        (b'{"event":7,"sessionId":"1"}', "event"),
+        (b'{"event":"  ","sessionId":"1"}', "event"),
+        (b'{"event":"session_begin"}', "sessionId"),
+        (b'{"event":"session_begin","sessionId":""}', "sessionId"),
+        (b'{"event":"session_begin","sessionId":true}', "sessionId"),
+        (b'{"event":"session_begin","sessionId":1.5}', "sessionId"),
+        (b'{"event":"session_end","sessionId":["1"]}', "sessionId"),
+        (b'{"event":"session_end","sessionId":"a\\u0000"}', "sessionId"),
+        (b'{"event":"session_end","sessionId":"\\ud800"}', "sessionId"),
+        (b'{"event":"session_end","sessionId":"' + b"x" * 256 + b'"}', "sessionId"),
+    ],
+)
+def test_a_body_that_cannot_be_understood_is_400_with_the_field_and_kept(livetok: LiveTok, body, field):
+    response = livetok.send(body)
+
+    assert response.status_code == 400
+    assert response.json()["error"]["field"] == field
+    event = WebhookEvent.objects.get()
+    assert (event.verdict, bytes(event.body)) == ("rejected", body)
+    assert event.error.startswith(f"{field}: ")
+    assert not Session.objects.exists()
+
+
+def test_an_unknown_event_is_kept_answered_200_and_ignored(livetok: LiveTok):
+    response = livetok.send({"event": "session_paused", "sessionId": "123"})
+
+    assert (response.status_code, response.content) == (200, b"{}")
+    assert WebhookEvent.objects.get().verdict == "ignored"
+    assert not Session.objects.exists()
+
+
+def test_any_accept_header_and_any_host_get_json(livetok: LiveTok):
+    response = livetok.send(begin_body(), Accept="text/html", Host="abc123.ngrok.io")
+
+    assert response.status_code == 200
+    assert response["Content-Type"] == "application/json"
+
+
+def test_wrong_keys_are_counted_per_hour_with_the_last_address(db, monkeypatch):
+    from sessions_app import refused
+
+    counter = refused.RefusedCounter()
+    counter.count("192.0.2.1")
+    counter.count("192.0.2.2")
+    assert RefusedRequests.objects.get().count == 1
+
+    counter._written_at -= refused.WRITE_EVERY_SECONDS
+    counter.write_when_due()
+
+    row = RefusedRequests.objects.get()
+    assert (row.count, row.last_address) == (2, "192.0.2.2")
