@@ -1,0 +1,1 @@
+"""Report pages: what staff read of past and present sessions. Reads only."""

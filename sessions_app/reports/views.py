@@ -1,0 +1,116 @@
+"""The report pages. Thin: filters, queries and words come from the modules beside this one."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from sessions_app.models import Session, WebhookEvent
+from sessions_app.reports.filters import SessionFilters
+from sessions_app.reports.lines import (
+    body_text,
+    caller_words,
+    clocks_of,
+    flag_sentences,
+    line_of,
+    lines_of,
+    pretty_json,
+)
+from sessions_app.reports.queries import page_of, summarise
+from sessions_app.reports.ranges import PRESETS
+from sessions_app.wording import STATE_SENTENCES, reason_sentence, reason_words, trace_words
+
+MOST_REQUESTS = 100
+
+View = Callable[..., HttpResponse]
+
+
+def report(view: View) -> Callable[..., HttpResponseBase]:
+    """A page for staff who may see sessions; others are asked to sign in, or told what they lack."""
+
+    @require_safe
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.has_perm("sessions_app.view_session"):
+            return _page(request, "reports/no_access.html", {"title": "Reports"}, status=403)
+        return view(request, *args, **kwargs)
+
+    return admin.site.admin_view(checked)
+
+
+def _page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+    chrome = {**admin.site.each_context(request), "time_zone": timezone.get_default_timezone_name()}
+    return render(request, template, {**chrome, **context}, status=status)
+
+
+@report
+def sessions(request: HttpRequest) -> HttpResponse:
+    """The sessions of a period: figures per tier and day, then the list."""
+    now = timezone.now()
+    filters = SessionFilters(request.GET, now)
+    context: dict[str, Any] = {"title": "Sessions", "filters": filters, "presets": PRESETS}
+    if filters.is_valid():
+        found = filters.sessions()
+        page = page_of(found, filters.cleaned_data["older"], filters.cleaned_data["newer"])
+        context |= {
+            "range": filters.range,
+            "summary": summarise(found, filters.range, filters.tiers, now),
+            "page": page,
+            "lines": lines_of(page.sessions, now),
+        }
+    return _page(request, "reports/sessions.html", context)
+
+
+@report
+def session(request: HttpRequest, pk: int) -> HttpResponse:
+    """One session with its decision, its answer and every request that named it."""
+    now = timezone.now()
+    found = get_object_or_404(
+        Session.objects.select_related("customer", "tier", "channel", "agent", "declared_missing_by"), pk=pk
+    )
+    may_see_bodies = request.user.has_perm("sessions_app.view_bodies")
+    requests = WebhookEvent.objects.filter(session_id=found.session_id, is_test=found.is_test)
+    requests = requests.order_by("-received_at", "-pk")
+    if not may_see_bodies:
+        requests = requests.defer("body")
+    context = {
+        "title": f"Session {found}",
+        "session": found,
+        "line": line_of(found, now),
+        "caller": caller_words(found),
+        "state_sentence": STATE_SENTENCES[found.state_at(now)],
+        "reason": reason_words(found.reason),
+        "reason_sentence": reason_sentence(found.reason),
+        "would_deny": [reason_words(reason) for reason in found.would_deny],
+        "flags": flag_sentences(found),
+        "clocks": clocks_of(found),
+        "trace": trace_words(found.trace, found.reason),
+        "answer": pretty_json(found.answer),
+        "corrections": [
+            {"end": end, "body": body_text(end.body) if may_see_bodies else ""} for end in found.superseded_ends.all()
+        ],
+        "requests": [
+            {"event": event, "body": body_text(event.body) if may_see_bodies else ""}
+            for event in requests[:MOST_REQUESTS]
+        ],
+        "most_requests": MOST_REQUESTS,
+        "retention_days": settings.EVENT_RETENTION_DAYS,
+        "may_see_bodies": may_see_bodies,
+        "begin_body": body_text(found.begin_body),
+        "end_body": body_text(found.end_body),
+        "others": list(_others_of_the_same_id(found)),
+        "list_address": request.GET.urlencode(),
+    }
+    return _page(request, "reports/session.html", context)
+
+
+def _others_of_the_same_id(found: Session) -> Any:
+    others = Session.objects.filter(session_id=found.session_id).exclude(pk=found.pk)
+    return others.only("session_id", "number", "started_at", "is_test").order_by("is_test", "number")[:MOST_REQUESTS]

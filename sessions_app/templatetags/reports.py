@@ -1,0 +1,9 @@
+"""What report templates need beyond Django's own filters."""
+
+from django import template
+
+from sessions_app.wording import duration_words
+
+register = template.Library()
+
+register.filter("duration", duration_words)

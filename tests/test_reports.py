@@ -1,0 +1,742 @@
+"""The report page of sessions: filters, figures, paging, one session's page, and who may see them."""
+
+import itertools
+import random
+import re
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from customers.models import Agent, Tier
+from sessions_app.decision import Reason
+from sessions_app.events import duration_is_usable
+from sessions_app.models import Session
+from sessions_app.periods import local_day
+from sessions_app.wording import (
+    REASON_SENTENCES,
+    REASONS,
+    amount_words,
+    duration_words,
+    flag_sentence,
+    reason_words,
+    trace_words,
+)
+from tests.builders import NUMBER, limit, make_channel, make_customer, make_livetok, make_tier, moment, set_policy
+
+NOW = moment("2024-03-15T12:00:00+00:00")
+LIST_STATEMENTS = 12
+SESSION_STATEMENTS = 10
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture
+def staff(db):
+    return staff_client("view_session")
+
+
+def staff_client(*codenames):
+    user = User.objects.create_user(f"staff{next(numbers)}", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def make_session(started_at, **fields):
+    """A session as the lifecycle leaves it: allowed and ended after a minute, unless changed."""
+    session = bare_session(started_at, **fields)
+    session.save()
+    return session
+
+
+def bare_session(started_at, **fields):
+    seconds = fields.pop("seconds", 60)
+    values = {
+        "session_id": f"s{next(numbers)}",
+        "started_at": started_at,
+        "begin_received_at": started_at,
+        "begin_stated_at": started_at,
+        "allowed": True,
+        "reason": "allowed",
+        "time_zone": "UTC",
+        "open_until": started_at + timedelta(hours=4),
+    }
+    if seconds is not None:
+        ended_at = started_at + timedelta(seconds=max(seconds, 0))
+        values |= {"end_received_at": ended_at, "ended_at": ended_at, "stated_seconds": seconds}
+        values["duration_seconds"] = seconds
+    return Session(**{**values, **fields})
+
+
+def denied(started_at, **fields):
+    return make_session(
+        started_at, **{"seconds": None, "allowed": False, "reason": Reason.CALL_MINUTES_DAY.value, **fields}
+    )
+
+
+def shown(client, query="", now=NOW):
+    """The ids on the first page of the list."""
+    return [line.session.session_id for line in answer(client, query, now).context.get("lines", [])]
+
+
+def answer(client, query="", now=NOW):
+    with time_machine.travel(now, tick=False):
+        response = client.get(f"/reports/{query}")
+    assert response.status_code == 200
+    return response
+
+
+def text_of(response):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+# Who may see it
+
+
+def test_a_stranger_is_asked_to_sign_in(client, db):
+    response = client.get("/reports/?tier=premium")
+
+    assert response.status_code == 302
+    assert response["Location"] == "/admin/login/?next=/reports/%3Ftier%3Dpremium"
+
+
+def test_staff_without_permission_are_told_what_they_lack(db):
+    session = make_session(NOW)
+    for address in ("/reports/", f"/reports/sessions/{session.pk}/"):
+        response = staff_client().get(address)
+
+        assert response.status_code == 403
+        assert "viewers" in text_of(response)
+        assert session.session_id not in text_of(response)
+
+
+def test_the_pages_only_read(staff):
+    assert staff.post("/reports/").status_code == 405
+
+
+# The sessions that are shown
+
+
+def test_a_session_of_livetok_is_listed_and_leads_to_its_own_page(staff):
+    customer = make_customer(make_tier("premium"), name="Ada Lovelace")
+    livetok = make_livetok()
+    livetok.begin()
+    livetok.end()
+
+    listed = text_of(answer(staff))
+    session = Session.objects.get()
+
+    assert "Fri 15 Mar 2024 10:30:00 Ada Lovelace +1234567890 Ended 5 min Premium whatsapp My Agent 123" in listed
+    assert f"/reports/sessions/{session.pk}/" in answer(staff).content.decode()
+    assert session.customer == customer
+
+
+def test_without_filters_the_last_seven_days_are_shown(staff):
+    make_session(moment("2024-03-08T23:59:59+00:00"), session_id="before")
+    make_session(moment("2024-03-09T00:00:00+00:00"), session_id="first")
+    make_session(NOW, session_id="last")
+
+    assert shown(staff) == ["last", "first"]
+
+
+def test_a_search_without_days_looks_into_the_last_ninety(staff):
+    customer = make_customer()
+    make_session(NOW - timedelta(days=80), session_id="long-ago", customer=customer)
+
+    assert shown(staff) == []
+    assert shown(staff, "?q=long-ago") == ["long-ago"]
+    assert shown(staff, f"?customer={customer.pk}") == ["long-ago"]
+    assert shown(staff, "?q=long-ago&period=7d") == []
+
+
+@pytest.mark.parametrize(
+    "period, first, last",
+    [
+        ("today", "2024-03-15", "2024-03-15"),
+        ("yesterday", "2024-03-14", "2024-03-14"),
+        ("7d", "2024-03-09", "2024-03-15"),
+        ("30d", "2024-02-15", "2024-03-15"),
+        ("90d", "2023-12-17", "2024-03-15"),
+        ("month", "2024-03-01", "2024-03-15"),
+        ("last_month", "2024-02-01", "2024-02-29"),
+    ],
+)
+def test_a_period_covers_whole_days(staff, period, first, last):
+    days = answer(staff, f"?period={period}").context["range"]
+
+    assert (str(days.first_day), str(days.last_day)) == (first, last)
+
+
+def test_days_are_the_companys(staff, settings):
+    settings.TIME_ZONE = "America/New_York"
+    make_session(moment("2024-03-10T04:59:59+00:00"), session_id="ninth")
+    make_session(moment("2024-03-10T05:00:00+00:00"), session_id="first of the short day")
+    make_session(moment("2024-03-11T03:59:59+00:00"), session_id="last of the short day")
+    make_session(moment("2024-03-11T04:00:00+00:00"), session_id="eleventh")
+
+    query = "?first_day=2024-03-10&last_day=2024-03-10"
+    assert shown(staff, query) == ["last of the short day", "first of the short day"]
+    assert "in America/New_York" in text_of(answer(staff, query))
+    assert "Sun 10 Mar 2024 23:59:59" in text_of(answer(staff, query))
+
+
+def test_dates_win_over_the_period_and_the_last_one_may_be_left_out(staff):
+    make_session(moment("2024-01-01T00:00:00+00:00"), session_id="new year")
+    make_session(NOW, session_id="now")
+
+    assert shown(staff, "?period=today&first_day=2024-01-01&last_day=2024-01-01") == ["new year"]
+    assert shown(staff, "?first_day=2024-01-01") == ["now", "new year"]
+
+
+def test_each_filter_leaves_its_sessions(staff):
+    premium, basic = make_tier("premium"), make_tier("basic")
+    web, phone = make_channel("web"), make_channel("telephony")
+    agent = Agent.objects.create(livetok_id="7", name="Support")
+    make_session(NOW, session_id="a", tier=premium, channel=web, agent=agent)
+    make_session(NOW - timedelta(minutes=1), session_id="b", tier=basic, channel=phone)
+    denied(NOW - timedelta(minutes=2), session_id="c")
+    make_session(
+        NOW - timedelta(minutes=3), session_id="d", begin_received_at=None, allowed=None, reason=None, flags="no_begin"
+    )
+
+    assert shown(staff, "?tier=premium") == ["a"]
+    assert shown(staff, "?tier=(none)") == ["c", "d"]
+    assert shown(staff, "?channel=telephony") == ["b"]
+    assert shown(staff, "?channel=(none)") == ["c", "d"]
+    assert shown(staff, "?agent=7") == ["a"]
+    assert shown(staff, "?agent=(none)") == ["b", "c", "d"]
+    assert shown(staff, "?reason=call_minutes_day") == ["c"]
+    assert shown(staff, "?reason=(none)") == ["d"]
+    assert shown(staff, "?state=denied") == ["c"]
+    assert shown(staff, "?state=ended") == ["a", "b", "d"]
+    assert shown(staff, "?tier=premium&channel=telephony") == []
+
+
+def test_each_state_leaves_its_sessions(staff):
+    make_session(NOW - timedelta(hours=1), session_id="open", seconds=None)
+    make_session(NOW - timedelta(hours=5), session_id="missing", seconds=None)
+    make_session(NOW - timedelta(hours=6), session_id="ended")
+    denied(NOW - timedelta(hours=7), session_id="denied")
+    denied(NOW - timedelta(hours=8), session_id="took place", seconds=30)
+    denied(NOW - timedelta(hours=9), session_id="denied with an end of 0", seconds=0)
+
+    assert shown(staff, "?state=open") == ["open"]
+    assert shown(staff, "?state=missing_end") == ["missing"]
+    assert shown(staff, "?state=ended") == ["ended", "took place"]
+    assert shown(staff, "?state=denied") == ["denied", "denied with an end of 0"]
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("call-1", ["call-1"]),
+        ("call-", []),
+        ("+44 20 7946", ["call-1"]),
+        ("0044 (20) 7946-0958", ["call-1"]),
+        ("4420", ["call-1"]),
+        ("0958", ["call-1"]),
+        ("46 09 58", ["call-1"]),
+        ("ada l", ["call-1"]),
+        ("lovelace", []),
+        ("crm-1", ["call-1"]),
+        ("lt-9", ["call-2"]),
+        ("SIP:Bob@", ["call-3"]),
+        ("%", []),
+        ("7", []),
+    ],
+)
+def test_a_search_finds_ids_digits_and_the_beginning_of_names(staff, text, found):
+    ada = make_customer(make_tier(), "+442079460958", name="Ada Lovelace", external_id="crm-1")
+    make_session(NOW, session_id="call-1", phone_key="+442079460958", customer=ada)
+    make_session(NOW, session_id="call-2", external_id="lt-9")
+    make_session(NOW, session_id="call-3", phone_key="sip:bob@example.com")
+
+    with time_machine.travel(NOW, tick=False):
+        response = staff.get("/reports/", {"q": text})
+
+    assert [line.session.session_id for line in response.context["lines"]] == found
+    assert response.context["summary"].totals.sessions == len(found)
+
+
+def test_national_digits_are_read_in_the_companys_region(staff, settings):
+    settings.PHONE_REGION = "GB"
+    make_session(NOW, session_id="call-1", phone_key="+442079460958")
+
+    assert shown(staff, "?q=020+7946+0958") == ["call-1"]
+
+
+def test_a_customers_sessions_are_shown_alone_and_named(staff):
+    ada, bob = make_customer(), make_customer(Tier.objects.get(slug="premium"), "+15550001", name="Bob")
+    make_session(NOW, session_id="ada's", customer=ada)
+    make_session(NOW, session_id="bob's", customer=bob)
+
+    response = answer(staff, f"?customer={bob.pk}")
+
+    assert shown(staff, f"?customer={bob.pk}") == ["bob's"]
+    assert "Customer: Bob" in text_of(response)
+    assert f'<input type="hidden" name="customer" value="{bob.pk}">' in response.content.decode()
+
+
+def test_test_traffic_is_left_out_unless_asked_for(staff):
+    make_livetok().send({
+        "type": "session.begin", "livemode": False, "created_at": "2024-03-15T11:00:00Z",
+        "data": {"session_id": "trial", "channel": "web", "customer": {"phone": NUMBER}},
+    })  # fmt: skip
+
+    assert shown(staff) == []
+    assert "Test traffic is left out." in text_of(answer(staff))
+    assert shown(staff, "?test=on") == ["trial"]
+    assert answer(staff, "?test=on").context["summary"].totals.sessions == 1
+    assert "Test traffic is included." in text_of(answer(staff, "?test=on"))
+
+
+@pytest.mark.parametrize(
+    "query, message",
+    [
+        ("?first_day=yesterday", "Give a date such as 2026-03-15."),
+        ("?first_day=0001-01-01", "Give a day between 1970 and 2199."),
+        ("?last_day=9999-12-31&first_day=2024-01-01", "Give a day between 1970 and 2199."),
+        ("?last_day=2024-03-01", "Give the first day too."),
+        ("?first_day=2024-03-02&last_day=2024-03-01", "Give the first day or a later one."),
+        ("?first_day=2023-01-01&last_day=2024-01-02", "Choose at most 366 days: 2024-01-01 or earlier."),
+        ("?period=century", "There is no period “century”."),
+        ("?tier=gold", "There is no “gold”. Choose from the list."),
+        ("?channel=smoke", "There is no “smoke”."),
+        ("?agent=<b>", "There is no “&lt;b&gt;”."),
+        ("?state=asleep", "There is no “asleep”."),
+        ("?reason=whim", "There is no “whim”."),
+        ("?customer=99", "There is no such customer."),
+        ("?customer=ada", "There is no such customer."),
+        ("?customer=99999999999999999999999", "There is no such customer."),
+        ("?q=%00", "Null characters are not allowed."),
+        ("?older=soon", "This link into the list is broken."),
+        ("?newer=2024-03-15T10:30:00.000000Z_99999999999999999999", "This link into the list is broken."),
+        ("?older=2024-03-15T10:30:00.000000Z_-1", "This link into the list is broken."),
+    ],
+)
+def test_a_wrong_filter_is_named_and_nothing_misleading_is_shown(staff, query, message):
+    make_session(NOW, session_id="present")
+
+    response = answer(staff, query)
+
+    assert message in re.sub(r"\s+", " ", response.content.decode())
+    assert "Some filters cannot be used" in text_of(response)
+    assert "present" not in text_of(response)
+
+
+def test_an_empty_page_says_what_to_try(staff):
+    nothing = text_of(answer(staff, "?period=today"))
+    make_session(NOW, session_id="present")
+    too_narrow = text_of(answer(staff, "?q=nobody"))
+
+    assert "Nobody has called or written in these days." in nothing
+    assert "Look in the last 90 days" in nothing
+    assert "Nothing in these days matches every filter." in too_narrow
+    assert "Keep the days, drop the other filters" in too_narrow
+
+
+# The figures
+
+
+def test_what_cannot_be_divided_is_a_dash(staff):
+    denied(NOW)
+
+    page = text_of(answer(staff))
+
+    assert "Sessions 1 Denied 1 Total duration – Mean duration –" in page
+
+
+@pytest.mark.parametrize(
+    "zone, first_day",
+    [
+        ("UTC", date(2024, 3, 9)),
+        ("America/New_York", date(2024, 3, 8)),
+        ("America/New_York", date(2024, 11, 1)),
+        ("Asia/Kathmandu", date(2024, 3, 9)),
+        ("America/Santiago", date(2024, 4, 4)),
+        ("America/Santiago", date(2024, 9, 5)),
+        ("Africa/Cairo", date(2024, 10, 29)),
+    ],
+)
+def test_figures_equal_a_plain_recount(staff, settings, zone, first_day):
+    """Around midnight of days of 23, 24 and 25 hours, also where the clock goes back over midnight."""
+    settings.TIME_ZONE = zone
+    now = datetime(first_day.year, first_day.month, first_day.day, 12, tzinfo=UTC) + timedelta(days=5)
+    tiers = [make_tier("premium"), make_tier("basic"), None]
+    chance = random.Random(7)
+    for offset, minutes in itertools.product(range(-1, 6), (-1, 0, 30)):
+        for hours in range(24):
+            start = datetime(first_day.year, first_day.month, first_day.day, hours, tzinfo=UTC)
+            start += timedelta(days=offset, minutes=minutes)
+            kind = chance.choice(
+                ["ended", "ended", "denied", "open", "took place", "invalid", "unstated", "late", "test"]
+            )
+            tier = chance.choice(tiers)
+            seconds = chance.randrange(0, 5000)
+            if kind == "ended":
+                make_session(start, tier=tier, seconds=seconds)
+            elif kind == "denied":
+                denied(start, tier=tier, seconds=chance.choice([None, 0]))
+            elif kind == "open":
+                make_session(start, tier=tier, seconds=None)
+            elif kind == "took place":
+                denied(start, tier=tier, seconds=seconds + 1)
+            elif kind == "invalid":
+                make_session(start, tier=tier, seconds=chance.choice([-5, 86401]))
+            elif kind == "unstated":
+                make_session(start, tier=tier, duration_seconds=None, stated_seconds=None)
+            elif kind == "late":
+                make_session(start, tier=tier, seconds=seconds, begin_received_at=None, allowed=None, reason=None)
+            else:
+                make_session(start, tier=tier, is_test=True)
+    query = f"?first_day={first_day}&last_day={first_day + timedelta(days=4)}"
+
+    summary = answer(staff, query, now).context["summary"]
+
+    expected = recount(ZoneInfo(zone), first_day, first_day + timedelta(days=4), now)
+    found = {
+        (day.day, row.tier): (row.totals.sessions, row.totals.denied, row.totals.total_seconds, row.totals.mean_seconds)
+        for day in summary.days
+        for row in day.tiers
+    }
+    assert len(found) > 10
+    assert found == expected
+    assert [day.day for day in summary.days] == sorted({day for day, _ in expected}, reverse=True)
+    assert summary.totals.sessions == sum(sessions for sessions, *_ in expected.values())
+    for row in summary.tiers:
+        of_tier = [figures for (_, tier), figures in expected.items() if tier == row.tier]
+        assert row.totals.sessions == sum(sessions for sessions, *_ in of_tier)
+        assert row.totals.seconds == sum(seconds or 0 for _, _, seconds, _ in of_tier)
+
+
+def recount(zone, first_day, last_day, now):
+    sessions, denials, durations = Counter(), Counter(), {}
+    for session in Session.objects.select_related("tier").filter(is_test=False):
+        key = local_day(session.started_at, zone), session.tier
+        if not first_day <= key[0] <= last_day:
+            continue
+        sessions[key] += 1
+        state = session.state_at(now)
+        denials[key] += state == "denied"
+        if state == "ended" and duration_is_usable(session.duration_seconds):
+            durations.setdefault(key, []).append(session.duration_seconds)
+    return {
+        key: (
+            sessions[key],
+            denials[key],
+            sum(durations[key]) if key in durations else None,
+            sum(durations[key]) / len(durations[key]) if key in durations else None,
+        )
+        for key in sessions
+    }
+
+
+def test_a_figure_leads_to_just_its_sessions(staff):
+    premium = make_tier("premium")
+    make_session(NOW, session_id="today premium", tier=premium)
+    make_session(NOW, session_id="today without")
+    make_session(NOW - timedelta(days=1), session_id="yesterday premium", tier=premium)
+
+    page = answer(staff, "?period=7d").content.decode()
+    links = [link.replace("&amp;", "&") for link in re.findall(r'<td class="number"><a href="([^"#]+)', page)]
+
+    assert [shown(staff, link) for link in links] == [
+        ["today premium", "yesterday premium"],
+        ["today without"],
+        ["today premium"],
+        ["today without"],
+        ["yesterday premium"],
+    ]
+
+
+# Paging
+
+
+def test_paging_has_no_gap_and_no_repeat_in_either_direction(staff):
+    instants = [NOW - timedelta(seconds=number // 7) for number in range(120)]
+    Session.objects.bulk_create(bare_session(instant) for instant in instants)
+    expected = list(Session.objects.order_by("-started_at", "-pk").values_list("session_id", flat=True))
+
+    pages, query = [], "?period=today"
+    while query:
+        response = answer(staff, query)
+        pages.append([line.session.session_id for line in response.context["lines"]])
+        query = link(response, "next")
+    assert list(itertools.chain(*pages)) == expected
+    assert [len(page) for page in pages] == [50, 50, 20]
+
+    assert shown(staff, link(response, "prev")) == pages[1]
+    assert shown(staff, link(answer(staff, link(response, "prev")), "prev")) == pages[0]
+
+
+def link(response, rel):
+    found = re.search(rf'<a href="([^"#]*)#list" rel="{rel}"', response.content.decode())
+    return found.group(1).replace("&amp;", "&") if found else ""
+
+
+def test_sessions_that_come_meanwhile_do_not_shift_the_pages(staff):
+    Session.objects.bulk_create(bare_session(NOW - timedelta(minutes=number)) for number in range(60))
+    first = answer(staff, "?period=today")
+    make_session(NOW, session_id="newcomer")
+
+    second = shown(staff, link(first, "next"))
+
+    assert len(second) == 10
+    assert not set(second) & {line.session.session_id for line in first.context["lines"]}
+
+
+def test_beyond_the_last_page_is_a_way_back(staff):
+    make_session(NOW)
+
+    page = text_of(answer(staff, "?older=2024-03-15T00:00:00.000000Z_1"))
+
+    assert "There are no older sessions." in page
+
+
+# Statements
+
+
+@pytest.mark.parametrize("sessions", [1, 60])
+def test_the_list_takes_as_many_statements_for_many_sessions_as_for_one(staff, sessions):
+    agent, channel = Agent.objects.create(livetok_id="1"), make_channel("web")
+    for number in range(sessions):
+        customer = make_customer(make_tier(f"tier-{number}"), f"+15550{number:04}")
+        make_session(NOW, customer=customer, tier=customer.tier, agent=agent, channel=channel)
+
+    with CaptureQueriesContext(
+        connection,
+    ) as statements:
+        answer(staff, "?q=Ada")
+
+    assert len(statements) <= LIST_STATEMENTS
+
+
+def test_one_session_takes_few_statements(staff):
+    make_customer()
+    livetok = make_livetok()
+    livetok.begin()
+    for seconds in range(20):
+        livetok.end(duration=seconds)
+
+    with CaptureQueriesContext(connection) as statements:
+        staff.get(f"/reports/sessions/{Session.objects.get().pk}/")
+
+    assert len(statements) <= SESSION_STATEMENTS
+
+
+# One session
+
+
+def page_of_the_session(client, session_id="123", now=NOW, query=""):
+    session = Session.objects.get(session_id=session_id)
+    with time_machine.travel(now, tick=False):
+        response = client.get(f"/reports/sessions/{session.pk}/{query}")
+    assert response.status_code == 200
+    return response
+
+
+def test_a_session_that_is_not_there_is_not_found(staff):
+    for pk in (1, 10**30):
+        assert staff.get(f"/reports/sessions/{pk}/").status_code == 404
+
+
+def test_a_denial_is_explained_rule_by_rule(staff):
+    tier = make_tier(
+        "premium", limit("call_minutes", 5), limit("sessions", 10, hard=False), limit("sessions", 90, "month")
+    )
+    make_customer(tier, name="Ada")
+    livetok = make_livetok()
+    livetok.begin(sessionId="first", timestamp="2024-03-15T09:00:00Z")
+    livetok.end(sessionId="first", timestamp="2024-03-15T09:05:00Z")
+    livetok.begin()
+
+    page = text_of(page_of_the_session(staff))
+
+    assert "Denied : Call minutes of the day." in page.replace("Denied:", "Denied :")
+    assert "The customer's call minutes of the day were used up." in page.replace("&#x27;", "'")
+    assert "Call minutes of the day Failed: the reason 5 min tier, hard 5 min 0 min" in page
+    assert "Sessions of the day Held 10 tier, soft 1 9" in page
+    assert "Sessions of the month Held 90 tier, hard 1 89" in page
+    assert "Customer is not blocked status active Held – – – –" in page
+    assert "&quot;denied_reason&quot;: &quot;call_minutes_day&quot;" in page
+
+
+def test_corrections_redeliveries_and_clocks_are_shown(staff):
+    make_customer()
+    livetok = make_livetok()
+    with time_machine.travel(moment("2024-03-15T10:30:03+00:00"), tick=False):
+        livetok.begin()
+        livetok.begin()
+    with time_machine.travel(moment("2024-03-15T10:34:58+00:00"), tick=False):
+        livetok.end()
+        livetok.end(duration=320, timestamp="2024-03-15T10:35:20Z")
+
+    page = text_of(page_of_the_session(staff))
+
+    assert "Begin 15 Mar 2024 10:30:00 15 Mar 2024 10:30:03 ours is 3 s later" in page
+    assert "End 15 Mar 2024 10:35:20 15 Mar 2024 10:34:58 ours is 22 s earlier" in page
+    assert "Ends that differ came for it" in page
+    assert "15 Mar 2024 10:34:58 15 Mar 2024 10:34:58 5 min" in page
+    for verdict in (
+        "session_begin Accepted",
+        "session_begin Redelivered",
+        "session_end Accepted",
+        "session_end Corrected",
+    ):
+        assert verdict in page
+
+
+def test_raw_bodies_are_for_those_who_may_see_them(staff):
+    make_customer()
+    livetok = make_livetok()
+    livetok.begin(secret="in the begin")
+    livetok.end(secret="in the end")
+    livetok.end(secret="in the other end", duration=310)
+
+    bodies = ("in the begin", "in the end", "in the other end")
+    plain = text_of(page_of_the_session(staff))
+    full = text_of(page_of_the_session(staff_client("view_session", "view_bodies")))
+
+    assert not any(body in plain for body in bodies)
+    assert "Raw bodies are shown to staff with the permission" in plain
+    assert all(full.count(body) >= 2 for body in bodies)
+
+
+def test_bodies_are_shown_whatever_they_hold(db):
+    make_customer()
+    make_livetok().send(b'{"event": "session_begin", "sessionId": "odd", "phoneNumber": "<script>"}')
+    Session.objects.update(begin_body=b"<script>\xff\x00")
+
+    page = page_of_the_session(staff_client("view_session", "view_bodies"), "odd").content.decode()
+
+    assert "&lt;script&gt;\\xff" in page
+    assert "<script>\\xff" not in page
+
+
+def test_a_session_with_an_end_alone_says_so(staff):
+    make_livetok().end(sessionId="late")
+
+    page = text_of(page_of_the_session(staff, "late"))
+
+    assert "LiveTok never asked: only the session&#x27;s end has come." in page
+    assert "Its end came, its begin has not" in page
+    assert "None: LiveTok never asked." in page
+
+
+def test_a_session_whose_end_is_missing_says_so(staff):
+    make_session(NOW - timedelta(hours=5), session_id="lost", seconds=None)
+
+    page = text_of(page_of_the_session(staff, "lost"))
+
+    assert "Missing its end The session was let in, and its end never came." in page
+    assert "None are kept any more" in page
+
+
+def test_an_id_that_was_used_again_leads_to_its_other_session(staff):
+    livetok = make_livetok()
+    livetok.begin(phoneNumber="+15550001")
+    livetok.begin(phoneNumber="+15550002")
+    first, second = Session.objects.order_by("number")
+
+    response = staff.get(f"/reports/sessions/{second.pk}/")
+
+    assert f'href="/reports/sessions/{first.pk}/"' in response.content.decode()
+    assert "Other sessions with this id" in text_of(response)
+
+
+def test_the_way_back_keeps_the_filters(staff):
+    make_session(NOW, session_id="123", tier=make_tier("premium"))
+
+    listed = answer(staff, "?tier=premium&period=today").content.decode()
+    address = re.search(r'href="/reports/sessions/\d+/(\?[^"]+)"', listed).group(1).replace("&amp;", "&")
+    page = page_of_the_session(staff, query=address).content.decode()
+
+    assert 'href="/reports/?tier=premium&amp;period=today"' in page
+
+
+# Words
+
+
+def test_every_reason_has_words():
+    assert set(REASONS) == set(REASON_SENTENCES) == set(Reason)
+
+
+@pytest.mark.parametrize(
+    "flag, sentence",
+    [
+        ("no_begin", "Its end came, its begin has not: when it started is worked out from the end."),
+        ("begin_time_unreadable", "The begin's time could not be read: our clock stands in."),
+        ("end_duration_unreadable", "The end's duration could not be read: not counted."),
+        ("begin_number_unreadable", "The begin's number could not be read: taken as missing."),
+        ("something_new", "Something new."),
+    ],
+)
+def test_flags_are_put_in_words(flag, sentence):
+    assert flag_sentence(flag) == sentence
+
+
+def test_a_reason_that_is_gone_is_still_shown():
+    assert reason_words("moon_phase") == "Moon phase"
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [
+        (None, "–"),
+        (0, "0 s"),
+        (59.6, "1 min"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (90061, "25 h 1 min 1 s"),
+        (-5, "−5 s"),
+    ],
+)
+def test_durations_are_put_in_words(seconds, words):
+    assert duration_words(seconds) == words
+
+
+@pytest.mark.parametrize("amount, words", [(None, "–"), (5, "5 min"), (58.4167, "58.42 min"), (0.5, "0.5 min")])
+def test_amounts_are_put_in_words(amount, words):
+    assert amount_words(amount, "min") == words
+
+
+def test_outcomes_tell_the_reason_from_what_failed_beside_it():
+    trace = [
+        {"check": "customer_paused", "passed": False, "note": "status paused"},
+        {
+            "check": "sessions_day",
+            "passed": False,
+            "limit": 1,
+            "used": 1,
+            "left": 0,
+            "hard": False,
+            "metric": "sessions",
+        },
+        {"check": "call_minutes_day", "passed": False, "limit": 1, "used": 2, "left": 0, "metric": "call_minutes"},
+        {"check": "call_minutes_week", "passed": None, "limit": None, "metric": "call_minutes"},
+    ]
+
+    assert [line.outcome_kind for line in trace_words(trace, "customer_paused")] == [
+        "decisive",
+        "soft",
+        "failed",
+        "skipped",
+    ]
+    assert trace_words(trace, "emergency_allow")[0].outcome == "Failed; the emergency switch let them in"
+
+
+def test_callers_whom_the_policy_denies_are_on_no_tier(staff):
+    make_livetok().begin()  # makes the defaults
+    Session.objects.all().delete()
+    set_policy(unknown_callers="deny")
+    make_livetok().begin(sessionId="stranger", phoneNumber="+15550009")
+
+    assert shown(staff, "?tier=(none)&state=denied&reason=unknown_caller") == ["stranger"]
