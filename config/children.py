@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+ASK_AGAIN_SECONDS = 1.0
 
 _PR_SET_PDEATHSIG = 1
 # Looked up before the fork: a forked child should do next to nothing before its exec.
@@ -34,13 +37,27 @@ def start_child(
 
 def stop_child(child: subprocess.Popen[bytes], *, patience_seconds: float, by: int = signal.SIGTERM) -> None:
     """Ask the child to end, then make sure that nothing of its process group is left."""
-    if child.poll() is None:
+    give_up_at = time.monotonic() + patience_seconds
+    with suppress(ProcessLookupError):
         child.send_signal(by)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(patience_seconds)
-    with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says the latter of zombies
-        os.killpg(child.pid, signal.SIGKILL)
+    while not _has_ended(child, ASK_AGAIN_SECONDS) and time.monotonic() < give_up_at:
+        # A worker of granian that is still loading takes the first signal for its parent's, and misses it.
+        _signal_group(child, by)
+    _signal_group(child, signal.SIGKILL)
     child.wait()
+
+
+def _has_ended(child: subprocess.Popen[bytes], within_seconds: float) -> bool:
+    try:
+        child.wait(within_seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says the latter of zombies
+        os.killpg(child.pid, number)
 
 
 def _end_with_parent(parent: int) -> Callable[[], None]:

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from django.conf import settings
 
-from tests.databases import NoPostgres, PostgresServer, sqlite_version, start_postgres
+from tests.databases import SERVER_URL, NoPostgres, PostgresServer, sqlite_version, start_postgres
 
 DATABASES = ("sqlite", "postgresql")
 # A developer's own .env or shell must not change what the tests see.
@@ -32,7 +32,6 @@ ENVIRONMENT = {
     # Playwright's synchronous API runs an event loop in this thread; Django would take us for an async program.
     "DJANGO_ALLOW_ASYNC_UNSAFE": "1",
 }
-SERVER_URL = "FRONTDESK_TEST_SERVER_URL"
 SERVER_VERSION = "FRONTDESK_TEST_SERVER_VERSION"
 
 folder_key = pytest.StashKey[Path]()
@@ -50,7 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
         _prepare_environment(config)
     _adapt_settings()
     django.setup()
-    config.pluginmanager.import_plugin("tests.fixtures")
+    for plugin in ("tests.fixtures", "tests.live"):
+        config.pluginmanager.import_plugin(plugin)
     hypothesis.settings.register_profile("frontdesk", deadline=None)
     hypothesis.settings.load_profile("frontdesk")
 

@@ -20,6 +20,9 @@ from psycopg import sql
 
 from config.children import start_child, stop_child
 
+# The environment variable by which tests, their workers and servers find the PostgreSQL of this run.
+SERVER_URL = "FRONTDESK_TEST_SERVER_URL"
+
 PATIENCE_SECONDS = 60
 SERVER_SETTINGS = {
     "fsync": "off",

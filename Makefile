@@ -1,0 +1,70 @@
+# make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
+# make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
+# make lock   pin the newest allowed libraries
+.PHONY: run test check demo lock runtime everything
+.SILENT:
+
+PYTHON := .venv/bin/python
+PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes
+
+run: runtime
+	$(PYTHON) manage.py setup
+	exec $(PYTHON) manage.py serve
+
+demo: export DATA_DIR = data-demo
+demo: runtime
+	$(PYTHON) manage.py setup
+	$(PYTHON) manage.py demo
+	exec $(PYTHON) manage.py serve
+
+test: everything
+	$(PYTHON) -m tests.chromium
+	for database in sqlite postgresql; do \
+	    for pass in "not serial" serial; do \
+	        if [ "$$pass" = serial ]; then parallel=0; else parallel=auto; fi; \
+	        echo; echo "== $$database, $$pass tests"; \
+	        $(PYTHON) -m pytest --database $$database -n $$parallel -m "$$pass" \
+	            || { echo "make test: the pass on $$database, $$pass tests, failed"; exit 1; }; \
+	    done; \
+	done; \
+	echo; echo "make test: every pass on SQLite and on PostgreSQL is good"
+
+# A data folder of its own, so that a developer's .env and database play no part in what is judged.
+check: everything
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	export DATA_DIR="$$folder" DATABASE_URL="sqlite:///$$folder/check.sqlite3" SECRET_KEY= WEBHOOK_SECRET= && \
+	export PUBLIC_URL=https://frontdesk.example.com && \
+	$(PYTHON) -m mypy && \
+	$(PYTHON) manage.py makemigrations --check --dry-run && \
+	$(PYTHON) manage.py check --deploy --fail-level WARNING
+
+lock: everything
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url requirements.in -o requirements.txt
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url -c requirements.txt requirements-runtime.in -o requirements-runtime.txt
+
+# A stamp is a copy of the lock that was installed: pip runs only where the lock differs from it.
+runtime: .venv/made
+	cmp -s requirements-runtime.txt .venv/runtime.lock || { \
+	    echo "Installing the libraries of requirements-runtime.txt ..." && \
+	    $(PIP) -r requirements-runtime.txt && cp requirements-runtime.txt .venv/runtime.lock; }
+
+# Everything includes the runtime's libraries in the same versions, so both stamps follow.
+everything: .venv/made
+	cmp -s requirements.txt .venv/everything.lock || { \
+	    echo "Installing the libraries of requirements.txt ..." && \
+	    $(PIP) -r requirements.txt && \
+	    cp requirements.txt .venv/everything.lock && cp requirements-runtime.txt .venv/runtime.lock; }
+
+.venv/made:
+	for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if command -v $$python >/dev/null && $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	        $$python -m venv --clear .venv && touch $@ && exit 0; \
+	        echo "$$python cannot make a virtual environment; on Debian and Ubuntu, install python3-venv." >&2; \
+	        rm -rf .venv; exit 1; \
+	    fi; \
+	done; \
+	echo "Frontdesk needs Python 3.11 or newer, and found $$(python3 --version 2>&1 || echo no python3)." >&2; exit 1

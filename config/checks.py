@@ -1,0 +1,62 @@
+"""System checks: what is wrong with the environment's settings, in words, and how to mend it."""
+
+from typing import Any
+
+import phonenumbers
+from django.conf import settings
+from django.core import checks
+
+SHORTEST_SECRET = 16
+
+
+@checks.register
+def check_phone_region(**kwargs: Any) -> list[checks.CheckMessage]:
+    region = settings.PHONE_REGION
+    if not region or region in phonenumbers.SUPPORTED_REGIONS:
+        return []
+    return [
+        checks.Error(
+            f"PHONE_REGION is {region!r}, which is no region of the numbering plans.",
+            hint="Give two letters such as GB, or leave it out to read numbers in international form alone.",
+            id="frontdesk.E001",
+        )
+    ]
+
+
+@checks.register
+def check_event_retention(**kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.EVENT_RETENTION_DAYS >= 1:
+        return []
+    return [
+        checks.Error(
+            f"EVENT_RETENTION_DAYS is {settings.EVENT_RETENTION_DAYS}; every request would be forgotten at once.",
+            hint="Give the number of days that LiveTok's requests are kept, 1 or more.",
+            id="frontdesk.E002",
+        )
+    ]
+
+
+@checks.register(checks.Tags.security)
+def check_webhook_secret(**kwargs: Any) -> list[checks.CheckMessage]:
+    if not settings.WEBHOOK_SECRET or len(settings.WEBHOOK_SECRET) >= SHORTEST_SECRET:
+        return []
+    return [
+        checks.Warning(
+            f"WEBHOOK_SECRET is shorter than {SHORTEST_SECRET} characters, so it can be guessed.",
+            hint="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            id="frontdesk.W001",
+        )
+    ]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def check_public_url(**kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.IS_HTTPS:
+        return []
+    return [
+        checks.Warning(
+            "PUBLIC_URL is not https, so passwords, keys and phone numbers travel in clear.",
+            hint="Put a proxy with TLS in front, and set PUBLIC_URL to its address: https://frontdesk.example.com",
+            id="frontdesk.W002",
+        )
+    ]

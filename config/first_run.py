@@ -1,0 +1,121 @@
+"""What a new installation gets besides `customers.defaults`: groups, denial messages, the first account and key.
+
+Everything here may be repeated: what is there stays as staff left it.
+"""
+
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from customers.defaults import make_defaults
+from customers.keys import create_key
+from customers.models import ApiKey, DenialMessage
+from sessions_app.decision import DENIAL_MESSAGES
+
+OWN_APPS = ("customers", "sessions_app")
+KEPT_FROM_VIEWERS = ("view_bodies", "view_apikey", "view_historicalapikey")
+MANAGED_MODELS = ("customer", "phonenumber", "tier", "tierlimit", "limitoverride")
+
+
+@dataclass(frozen=True)
+class Account:
+    """The first staff account; `made_up_password` is blank where ADMIN_PASSWORD gave one."""
+
+    username: str
+    made_up_password: str
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """What was made just now and can be shown only now."""
+
+    account: Account | None
+    webhook_key: str | None
+
+
+class UsernameTaken(Exception):
+    """ADMIN_USERNAME is the name of an account that may not enter the admin."""
+
+
+@transaction.atomic
+def set_up() -> FirstRun:
+    make_groups()
+    make_defaults()
+    make_denial_messages()
+    return FirstRun(make_first_account(), make_first_key())
+
+
+def make_groups() -> None:
+    """Make the groups that are missing. A group's permissions are given when it is made; later they are staff's."""
+    for name, permissions in group_permissions().items():
+        group, is_new = Group.objects.get_or_create(name=name)
+        if is_new:
+            group.permissions.set(permissions)
+
+
+def group_permissions() -> dict[str, QuerySet[Permission]]:
+    own = Q(content_type__app_label__in=OWN_APPS)
+    view = own & Q(codename__startswith="view_") & ~Q(codename__in=KEPT_FROM_VIEWERS)
+    manage = Q(content_type__app_label="customers") & (
+        Q(content_type__model__in=MANAGED_MODELS) | Q(codename="change_channel")
+    )
+    accounts = Q(content_type__app_label="auth", content_type__model__in=["user", "group"])
+    return {
+        "viewers": Permission.objects.filter(view),
+        "managers": Permission.objects.filter(view | manage),
+        "administrators": Permission.objects.filter(own | accounts),
+    }
+
+
+def make_denial_messages() -> None:
+    """Give every reason of this version its sentence; those that are there stay."""
+    present = set(DenialMessage.objects.values_list("reason", flat=True))
+    for reason, message in DENIAL_MESSAGES.items():
+        if reason.value not in present:
+            DenialMessage.objects.create(reason=reason.value, message=message)
+
+
+def make_first_account() -> Account | None:
+    """A superuser, while no staff account exists."""
+    if User.objects.filter(is_staff=True).exists():
+        return None
+    username = settings.ADMIN_USERNAME
+    if User.objects.filter(username=username).exists():
+        raise UsernameTaken(
+            f"ADMIN_USERNAME: there is an account {username!r} that is no staff account. "
+            "Give another name, or make it one with `manage.py shell`."
+        )
+    made_up = "" if settings.ADMIN_PASSWORD else secrets.token_urlsafe(12)
+    User.objects.create_superuser(username, password=settings.ADMIN_PASSWORD or made_up)
+    return Account(username, made_up)
+
+
+def make_first_key() -> str | None:
+    """A webhook key, while there is neither a key nor WEBHOOK_SECRET."""
+    if settings.WEBHOOK_SECRET or ApiKey.objects.exists():
+        return None
+    _, secret = create_key("LiveTok (first run)", [ApiKey.Scope.WEBHOOK])
+    return secret
+
+
+def copy_sqlite_file() -> Path:
+    """A complete copy of the SQLite database beside it, named by the time; also while others write."""
+    original = Path(settings.DATABASES["default"]["NAME"])
+    copy = original.with_name(f"{original.stem}-before-{timezone.now():%Y%m%dT%H%M%S.%fZ}{original.suffix}")
+    draft = copy.with_name(copy.name + ".part")  # a copy that was cut short must not look like one
+    draft.touch(mode=0o600)
+    connection.ensure_connection()
+    target = sqlite3.connect(draft)
+    try:
+        connection.connection.backup(target)
+    finally:
+        target.close()
+    draft.rename(copy)
+    return copy

@@ -1,0 +1,59 @@
+"""What `manage.py worker` does, and how often."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import Error, close_old_connections
+from django.utils import timezone
+
+from sessions_app.retention import delete_events
+
+logger = logging.getLogger("frontdesk.worker")
+
+ShouldStop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Job:
+    """`run` must be harmless to repeat; a long one asks `should_stop` now and then."""
+
+    name: str
+    every: timedelta
+    run: Callable[[ShouldStop], object]
+
+
+def prune_events(should_stop: ShouldStop) -> None:
+    deleted = delete_events(timezone.now() - timedelta(days=settings.EVENT_RETENTION_DAYS), should_stop)
+    if deleted:
+        logger.info("events pruned", extra={"deleted": deleted})
+
+
+JOBS = [
+    Job("prune events", timedelta(minutes=1), prune_events),
+]
+
+
+def run_jobs(jobs: Sequence[Job], stop: threading.Event) -> None:
+    """Run each job when it is due, until `stop` is set. A job that fails is logged and due again in its time."""
+    due = dict.fromkeys(jobs, time.monotonic())
+    while not stop.is_set():
+        for job in jobs:
+            if due[job] <= time.monotonic() and not stop.is_set():
+                _run(job, stop.is_set)
+                due[job] = time.monotonic() + job.every.total_seconds()
+        stop.wait(max(0.0, min(due.values()) - time.monotonic()))
+
+
+def _run(job: Job, should_stop: ShouldStop) -> None:
+    close_old_connections()  # what a request does for the web server: a broken connection is left behind
+    try:
+        job.run(should_stop)
+    except Error as error:
+        logger.error("job waits for the database", extra={"job": job.name, "error": str(error).strip()})
+    except Exception:
+        logger.exception("job failed", extra={"job": job.name})

@@ -1,0 +1,109 @@
+"""`manage.py serve`: the web server and the worker, together or not at all."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
+
+from config.children import start_child, stop_child
+from config.health import missing_migrations
+
+LOG_CONFIG = Path(__file__).resolve().parents[2] / "granian_logs.json"
+# Of each web process. Many wait for the database at any time, and PostgreSQL allows 100 connections as it comes.
+THREADS = 16
+LOOK_EVERY_SECONDS = 0.2
+# The web server may finish its requests for ten seconds, then stops its own processes by force.
+FINISH_SECONDS = 10
+PATIENCE_SECONDS = 15
+
+
+class Command(BaseCommand):
+    help = "Start the web server and the worker; end with an error when either ends. Ctrl-C stops both."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = threading.Event()
+
+        def ask_to_stop(signum: int, frame: FrameType | None) -> None:
+            stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, ask_to_stop)
+        self._require_set_up()
+        _require_free_port()
+        children: dict[str, subprocess.Popen[bytes]] = {}
+        try:
+            children["web server"] = start_child(web_command(), cwd=settings.BASE_DIR)
+            children["worker"] = start_child(
+                [sys.executable, "manage.py", "worker", "--skip-checks"], cwd=settings.BASE_DIR
+            )
+            self.stdout.write(f"Frontdesk is starting on {_own_address()} (Ctrl-C stops it).")
+            self.stdout.flush()
+            while not stop.wait(LOOK_EVERY_SECONDS):
+                ended = [name for name, child in children.items() if child.poll() is not None]
+                if ended:
+                    name = ended[0]
+                    raise CommandError(f"The {name} ended by itself (exit code {children[name].returncode}).")
+        finally:
+            for child in children.values():
+                stop_child(child, patience_seconds=PATIENCE_SECONDS)
+
+    def _require_set_up(self) -> None:
+        if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+            raise CommandError("The static files are missing. Run `manage.py setup` first.")
+        try:
+            missing = missing_migrations()
+        except Error as error:
+            # Not fatal: a database that is away now may be back in a minute.
+            self.stderr.write(f"DATABASE_URL: the database does not answer yet: {str(error).strip()}")
+            return
+        if missing:
+            raise CommandError(f"The database lacks {len(missing)} migrations. Run `manage.py setup` first.")
+
+
+def web_command() -> list[str]:
+    """granian's command line. Django's requests run in threads; those of one process share Python's lock."""
+    processes = 1 if settings.IS_SQLITE else settings.WEB_PROCESSES
+    options: dict[str, Any] = {
+        "--interface": "wsgi",
+        "--http": "1",
+        "--host": settings.HOST,
+        "--port": settings.PORT,
+        "--workers": processes,
+        # Each thread keeps a database connection; idle ones stay as long as granian lets them, for the same reason.
+        "--blocking-threads": THREADS,
+        "--blocking-threads-idle-timeout": 600,
+        "--backlog": 1024,
+        "--workers-kill-timeout": FINISH_SECONDS,
+        "--log-level": "error",
+        "--log-config": LOG_CONFIG,
+    }
+    command = [sys.executable, "-m", "granian", "--no-ws", "--no-access-log", "--respawn-failed-workers"]
+    for name, value in options.items():
+        command += [name, str(value)]
+    return [*command, "config.wsgi:application"]
+
+
+def _own_address() -> str:
+    host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
+    return f"http://{host}:{settings.PORT}"
+
+
+def _require_free_port() -> None:
+    """granian shares a port with whoever listens there already (SO_REUSEPORT), so this has to look first."""
+    family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.HOST, settings.PORT))
+        except (OSError, OverflowError) as error:
+            raise CommandError(
+                f"Cannot listen on {_own_address()}: {error}. Stop what listens there, or set PORT or HOST."
+            ) from error

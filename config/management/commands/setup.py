@@ -1,0 +1,55 @@
+"""`manage.py setup`: everything that a new or upgraded installation needs before it serves. May be repeated."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from config.first_run import FirstRun, UsernameTaken, copy_sqlite_file, set_up
+from config.health import missing_migrations
+
+
+class Command(BaseCommand):
+    help = "Bring database and static files up to date; on the first run, make the first account and webhook key."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._migrate()
+            made = set_up()
+        except OperationalError as error:
+            raise CommandError(f"DATABASE_URL: the database does not answer: {str(error).strip()}") from error
+        except UsernameTaken as error:
+            raise CommandError(str(error)) from error
+        call_command("collectstatic", interactive=False, verbosity=0)
+        self._show(made)
+
+    def _migrate(self) -> None:
+        missing = missing_migrations()
+        if not missing:
+            return
+        if settings.IS_SQLITE and MigrationRecorder(connection).applied_migrations():
+            self.stdout.write(f"The database was copied to {copy_sqlite_file()} before its migrations.")
+        call_command("migrate", interactive=False, verbosity=0)
+        self.stdout.write(f"The database is up to date ({len(missing)} migrations).")
+
+    def _show(self, made: FirstRun) -> None:
+        """The one time that the made-up secrets are shown."""
+        address = settings.PUBLIC_URL or f"http://127.0.0.1:{settings.PORT}"
+        if made.account:
+            password = made.account.made_up_password or "as in ADMIN_PASSWORD"
+            self.stdout.write(
+                f"\nAdmin     {address}/admin/\n  user name  {made.account.username}\n  password   {password}"
+            )
+        if made.webhook_key:
+            self.stdout.write(
+                f"\nWebhook   {address}/webhooks/livetok\n"
+                "  In LiveTok: Dashboard > Agents > your agent > Webhooks\n"
+                f"  Begin Session URL  {address}/webhooks/livetok/begin\n"
+                f"  End Session URL    {address}/webhooks/livetok/end\n"
+                f"  Header             X-API-Key: {made.webhook_key}"
+            )
+        if made.account or made.webhook_key:
+            self.stdout.write("\nKeep what is new here: it is shown this once.\n")

@@ -1,0 +1,125 @@
+"""A real Frontdesk as people run it: `manage.py serve` on a free port, with a data folder and database of its own."""
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from config.children import start_child, stop_child
+from tests.databases import SERVER_URL, drop_database, free_port, make_database
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_SECONDS = 60
+
+
+@dataclass
+class LiveServer:
+    """A running server. `env` is what further `manage.py` commands need to work on the same database."""
+
+    url: str
+    webhook_key: str
+    username: str
+    password: str
+    env: dict[str, str]
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "serve.log").read_text()
+
+    @property
+    def database_url(self) -> str:
+        return self.env["DATABASE_URL"]
+
+    def manage(self, *arguments: str) -> str:
+        """Run a `manage.py` command; what it prints."""
+        return manage(self.env, *arguments)
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does. Returns its exit code."""
+        stop_child(self.process, patience_seconds=30, by=signal.SIGINT)
+        return self.process.returncode
+
+
+def manage(env: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise AssertionError(f"manage.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+@contextmanager
+def new_environment(database: str, **variables: str) -> Iterator[dict[str, str]]:
+    """The environment of an installation of its own: an empty data folder and database, and a free port."""
+    with tempfile.TemporaryDirectory(prefix="frontdesk-live-") as folder:
+        env = os.environ | {"DATA_DIR": folder, "PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
+        name = f"live_{secrets.token_hex(4)}"
+        if database == "postgresql":
+            env["DATABASE_URL"] = make_database(os.environ[SERVER_URL], name)
+        else:
+            env["DATABASE_URL"] = f"sqlite:///{folder}/frontdesk.sqlite3"
+        try:
+            yield env | variables
+        finally:
+            if database == "postgresql":
+                drop_database(os.environ[SERVER_URL], name)
+
+
+@contextmanager
+def running_server(database: str, **variables: str) -> Iterator[LiveServer]:
+    """Set up a new installation, start it, and stop it at the end. `variables` go into its environment."""
+    with new_environment(database, **variables) as env:
+        printed = manage(env, "setup")
+        server = start_server(env, webhook_key=_found(r"X-API-Key: (\S+)", printed) or env["WEBHOOK_SECRET"])
+        server.password = _found(r"password +(\S+)$", printed)
+        try:
+            wait_until_ready(server)
+            yield server
+        finally:
+            server.stop()
+
+
+def start_server(env: dict[str, str], webhook_key: str = "") -> LiveServer:
+    """Start `manage.py serve` in an environment that is set up. The caller waits for it and stops it."""
+    folder = Path(env["DATA_DIR"])
+    with (folder / "serve.log").open("ab") as log:
+        process = start_child([sys.executable, "manage.py", "serve"], env=env, cwd=ROOT, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{env['PORT']}"
+    return LiveServer(url, webhook_key, env["ADMIN_USERNAME"], env["ADMIN_PASSWORD"], env, process, folder)
+
+
+def wait_until_ready(server: LiveServer) -> None:
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up_at and server.process.poll() is None:
+        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            if urllib.request.urlopen(f"{server.url}/readyz", timeout=5).status == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"the server does not get ready:\n{server.log}")
+
+
+def _found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+@pytest.fixture(scope="module")
+def live_server_process(database_name: str) -> Iterator[LiveServer]:
+    """A server for a module's tests to share. Tests that use it are marked `serial`."""
+    with running_server(database_name) as server:
+        yield server
