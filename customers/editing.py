@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import F
@@ -15,7 +16,7 @@ from django.utils.module_loading import import_string
 from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLimit
 from customers.models.limits import PERIOD_MISMATCH
-from customers.phones import phone_key
+from customers.phones import LONGEST, phone_key
 
 _REASON_LENGTH = 100  # of simple-history's column
 Values = TypeVar("Values", bound="LimitValues")
@@ -79,8 +80,8 @@ def number_key(text: str) -> str:
         raise ValidationError(f"{text[:40]}…: {error}.") from error
     if key is None:
         raise ValidationError(f'"{text}" is no number. Give one such as +44 20 7946 0958, or leave it out.')
-    if len(text) > PhoneNumber._meta.get_field("number").max_length:
-        raise ValidationError(f"{text[:40]}…: a number has at most 255 characters.")
+    if len(text) > LONGEST:
+        raise ValidationError(f"{text[:40]}…: a number has at most {LONGEST} characters.")
     return key
 
 
@@ -115,10 +116,12 @@ def described(customer: Customer) -> str:
 @transaction.atomic
 def merge_customer(provisional: Customer, customer: Customer, *, why: str = "") -> None:
     """Move what a first-contact customer has, past sessions included, to `customer`, and delete the record."""
+    lock_customer(customer.pk)
     # The full lock waits for begins that are storing a session of this record; later ones find it gone.
     provisional = Customer.objects.select_for_update().get(pk=provisional.pk)
     overrides = list(LimitOverride.objects.filter(customer=provisional))
-    for row in [*PhoneNumber.objects.filter(customer=provisional), *overrides]:
+    rows: list[PhoneNumber | LimitOverride] = [*PhoneNumber.objects.filter(customer=provisional), *overrides]
+    for row in rows:
         row.customer = customer
         change_reason(row, why)
         row.save()
@@ -191,7 +194,7 @@ def replace_overrides(
     customer: Customer,
     rows: Sequence[OverrideValues],
     *,
-    author: models.Model | None = None,
+    author: User | None = None,
     why: str = "",
 ) -> None:
     """Make these the customer's overrides, by `author` where they are new. Rows that stay the same are not touched.

@@ -1,0 +1,202 @@
+"""Customers over the API: by id, by the CRM's id, and by number."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import ValidationError as Invalid
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from customers.api.base import ApiView
+from customers.api.errors import refuse_where_used
+from customers.api.fields import ExternalId, Text
+from customers.api.pages import page_of, page_response
+from customers.api.reading import read_address, read_body
+from customers.api.schema import READING, WRITING, answers
+from customers.api.serializers import (
+    CustomerDetailSerializer,
+    CustomerQuery,
+    CustomerSerializer,
+    customers_with_rows,
+)
+from customers.api.writing import write_customer
+from customers.editing import lock_customer, number_key
+from customers.models import Customer
+
+ADA = OpenApiExample(
+    "A customer with an override",
+    {
+        "name": "Ada",
+        "tier": "premium",
+        "status": "active",
+        "numbers": ["+1234567890"],
+        "time_zone": "",
+        "context": {},
+        "overrides": [
+            {"metric": "call_minutes", "period": "day", "amount": 90, "valid_until": "2027-01-01T00:00:00Z"},
+        ],
+    },
+    request_only=True,
+)
+
+
+class CustomerList(ApiView):
+    query_serializer = CustomerQuery
+
+    @extend_schema(
+        operation_id="list_customers",
+        tags=["customers"],
+        parameters=[CustomerQuery],
+        responses=answers({200: page_of(CustomerSerializer, "CustomerPage")}, *READING),
+    )
+    def get(self, request: Request) -> Response:
+        """Customers, oldest first."""
+        return page_response(request, _matching(self.query), self.query, CustomerSerializer, ordering=("pk",))
+
+
+def _matching(query: dict[str, Any]) -> Any:
+    customers = customers_with_rows()
+    conditions = {"tier": "tier__slug", "status": "status", "external_id": "external_id"}
+    customers = customers.filter(**{conditions[name]: query[name] for name in conditions if name in query})
+    if "phone" in query:
+        customers = customers.filter(numbers__key=phone_of(query["phone"], "phone"))
+    return customers
+
+
+def phone_of(text: str, parameter: str) -> str:
+    """The key of a number in an address. Raises DRF's ValidationError, named by the parameter, where it is none."""
+    try:
+        return number_key(text)
+    except ValidationError as error:
+        raise Invalid({parameter: error.messages}) from error
+
+
+class CustomerView(ApiView):
+    """One customer. Subclasses say by what the address names it, and how the description calls that."""
+
+    def condition(self, **address: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def missing(self, **address: Any) -> NotFound:
+        raise NotImplementedError
+
+    def get(self, request: Request, **address: Any) -> Response:
+        """One customer, with numbers, overrides and the limits in force now."""
+        return self._shown(self._found(**address))
+
+    def put(self, request: Request, **address: Any) -> Response:
+        """Change a customer. What is absent stays as it is; a list that is given replaces the whole list."""
+        values = read_body(CustomerSerializer, request)
+        with transaction.atomic():
+            pk = self._write(self._found(**address), values, merge_context=False)
+        return self._shown(pk)
+
+    def patch(self, request: Request, **address: Any) -> Response:
+        """Change a customer. As PUT, but the context is merged (RFC 7396: null removes a key)."""
+        values = read_body(CustomerSerializer, request)
+        with transaction.atomic():
+            pk = self._write(self._found(**address), values, merge_context=True)
+        return self._shown(pk)
+
+    def delete(self, request: Request, **address: Any) -> Response:
+        """Delete a customer who has no sessions."""
+        with transaction.atomic():
+            customer = Customer.objects.select_for_update().filter(pk=self._found(**address)).first()
+            if customer is None:
+                raise self.missing(**address)
+            refuse_where_used(customer)
+            self.say_why(customer)
+            customer.delete()
+        return Response(status=204)
+
+    def _find(self, **address: Any) -> int | None:
+        return Customer.objects.filter(**self.condition(**address)).values_list("pk", flat=True).first()
+
+    def _found(self, **address: Any) -> int:
+        pk = self._find(**address)
+        if pk is None:
+            raise self.missing(**address)
+        return pk
+
+    def _write(self, pk: int | None, values: dict[str, Any], *, merge_context: bool) -> int:
+        customer = None if pk is None else lock_customer(pk)
+        return write_customer(customer, values, merge_context=merge_context, why=self.why).pk
+
+    def _shown(self, pk: int, status: int = 200) -> Response:
+        return Response(CustomerDetailSerializer(customers_with_rows().get(pk=pk)).data, status=status)
+
+
+def _described(by: str, put: dict[int, Any] | None = None) -> Any:
+    """The description of a CustomerView's methods; `by` makes their operations' names."""
+    detail = {200: CustomerDetailSerializer}
+    return extend_schema_view(
+        get=extend_schema(
+            operation_id=f"get_customer_{by}", tags=["customers"], responses=answers(detail, 404, *READING)
+        ),
+        put=extend_schema(
+            operation_id=f"put_customer_{by}",
+            tags=["customers"],
+            request=CustomerSerializer,
+            examples=[ADA],
+            responses=answers(put or detail, 404, *WRITING),
+        ),
+        patch=extend_schema(
+            operation_id=f"patch_customer_{by}",
+            tags=["customers"],
+            request=CustomerSerializer,
+            responses=answers(detail, 404, *WRITING),
+        ),
+        delete=extend_schema(
+            operation_id=f"delete_customer_{by}", tags=["customers"], responses=answers({204: None}, 404, *WRITING)
+        ),
+    )
+
+
+@extend_schema(parameters=[OpenApiParameter("id", int, "path", description="Frontdesk's own id of the customer.")])
+@_described("by_id")
+class CustomerById(CustomerView):
+    def condition(self, **address: Any) -> dict[str, Any]:
+        return {"pk": address["pk"]}
+
+    def missing(self, **address: Any) -> NotFound:
+        return NotFound(f"There is no customer with id {address['pk']}. To make one, PUT by external id.")
+
+
+@extend_schema(parameters=[OpenApiParameter("external_id", str, "path", description="The customer's id in your CRM.")])
+@_described("by_external_id", {200: CustomerDetailSerializer, 201: CustomerDetailSerializer})
+class CustomerByExternalId(CustomerView):
+    def condition(self, **address: Any) -> dict[str, Any]:
+        return {"external_id": read_address("external_id", address["external_id"], ExternalId())}
+
+    def missing(self, **address: Any) -> NotFound:
+        return NotFound(f"There is no customer with external id {address['external_id']}. PUT makes one.")
+
+    def put(self, request: Request, **address: Any) -> Response:
+        """Make a customer or change it. What is absent stays as it is; a list that is given replaces the whole list.
+
+        A new customer with the number of a first-contact customer takes over that record, past sessions included.
+        """
+        external_id = self.condition(**address)["external_id"]
+        values = read_body(CustomerSerializer, request)
+        if values.setdefault("external_id", external_id) != external_id:
+            raise Invalid({"external_id": ["It differs from the address. To change a customer's, PATCH."]})
+        with transaction.atomic():
+            stored = self._find(**address)
+            pk = self._write(stored, values, merge_context=False)
+        return self._shown(pk, 201 if stored is None else 200)
+
+
+@extend_schema(
+    parameters=[OpenApiParameter("number", str, "path", description="One of the customer's numbers, in any spelling.")]
+)
+@_described("by_phone")
+class CustomerByPhone(CustomerView):
+    def condition(self, **address: Any) -> dict[str, Any]:
+        number = read_address("number", address["number"], Text(max_length=255))
+        return {"numbers__key": phone_of(number, "number")}
+
+    def missing(self, **address: Any) -> NotFound:
+        return NotFound(f"There is no customer with number {address['number']}. To make one, PUT by external id.")

@@ -1,0 +1,98 @@
+"""What the API answers where it cannot do as told: `{"field": ["message"]}`, or `{"detail": "sentence"}`."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import IntegrityError, OperationalError
+from django.db.models import PROTECT, ForeignObjectRel, Model, ProtectedError
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler, set_rollback
+
+logger = logging.getLogger(__name__)
+
+
+class Conflict(exceptions.APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+    default_detail = "This was changed by somebody else at the same time. Read it again, then send the request again."
+
+
+class TooLarge(exceptions.APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
+class DatabaseAway(exceptions.APIException):
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "database_away"
+    default_detail = "The database cannot be reached or is busy. Send the request again in a moment."
+
+
+def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler with ours: places in lists have a name, and databases' refusals are no server errors."""
+    if isinstance(error, DjangoValidationError):
+        error = exceptions.ValidationError(_django_detail(error))
+    elif isinstance(error, ProtectedError | IntegrityError):
+        logger.warning("API write refused by the database", extra={"error": str(error)})
+        error = Conflict()
+    elif isinstance(error, OperationalError):
+        logger.error("API request without a database", exc_info=error)
+        error = DatabaseAway()
+    if isinstance(error, exceptions.ValidationError):
+        set_rollback()
+        return Response(flat_errors(error.detail), status=error.status_code)
+    return exception_handler(error, context)
+
+
+def _django_detail(error: DjangoValidationError) -> Any:
+    return error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
+
+
+def flat_errors(detail: Any) -> dict[str, list[str]]:
+    """DRF's nested errors by the name of their place, such as `limits[1].period`."""
+    flat: dict[str, list[str]] = {}
+    for place, message in _places(detail, ""):
+        flat.setdefault(place or "body", []).append(message)
+    return flat
+
+
+def _places(detail: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(detail, dict):
+        for name, nested in detail.items():
+            yield from _places(nested, _place(place, name))
+    elif isinstance(detail, list):
+        for index, nested in enumerate(detail):
+            yield from _places(nested, f"{place}[{index}]" if isinstance(nested, dict | list) else place)
+    else:
+        yield place, str(detail)
+
+
+def _place(place: str, name: Any) -> str:
+    if name == "non_field_errors":
+        return place
+    if isinstance(name, int):
+        return f"{place}[{name}]"
+    return f"{place}.{name}" if place else str(name)
+
+
+def refuse_where_used(instance: Model) -> None:
+    """Raises Conflict where protected rows hang on the instance; asks for one of each, however many there are."""
+    for relation in instance._meta.get_fields(include_hidden=True):
+        if not isinstance(relation, ForeignObjectRel) or relation.on_delete is not PROTECT:
+            continue
+        model = relation.related_model
+        assert not isinstance(model, str)
+        if model._default_manager.filter(**{relation.field.name: instance}).exists():
+            name = str(instance._meta.verbose_name)
+            raise Conflict(
+                f"This {name} has {model._meta.verbose_name_plural}, so it cannot be deleted. {_INSTEAD.get(name, '')}"
+            )
+
+
+_INSTEAD = {
+    "tier": 'Move them to another tier, or send {"active": false} to offer it no longer.',
+    "customer": 'Send {"status": "blocked"} to keep the customer out.',
+}

@@ -1,0 +1,195 @@
+"""Fields of the API: strict about types, so that nothing is guessed, and storable as they are."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from customers.models import Channel, Customer, Tier
+from customers.models.fields import validate_time_zone
+
+LARGEST_INTEGER = 2**31 - 1
+LONGEST_EXACT_INTEGER = 15  # digits that every JSON reader keeps
+DEEPEST_CONTEXT = 20
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+
+
+class Text(serializers.CharField):
+    """A JSON string; DRF itself refuses NUL characters and lone surrogates."""
+
+    default_error_messages = {"invalid": "Give a text."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Email(serializers.EmailField):
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Choice(serializers.ChoiceField):
+    """The refused value is not repeated: it may be anything."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if data == "" and self.allow_blank:
+            return ""
+        if not isinstance(data, str) or data not in self.choices:
+            raise serializers.ValidationError(f"Give one of: {', '.join(map(str, self.choices))}.")
+        return data
+
+
+class WholeNumber(serializers.IntegerField):
+    """A JSON number without a fraction that fits its column."""
+
+    default_error_messages = {"invalid": "Give a whole number."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"min_value": 0, "max_value": LARGEST_INTEGER} | kwargs)
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data
+
+
+class YesOrNo(serializers.BooleanField):
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise serializers.ValidationError("Give true or false.")
+        return data
+
+
+class Moment(serializers.DateTimeField):
+    """ISO 8601; UTC where it has no offset, and always UTC with `Z` in answers."""
+
+    default_error_messages = {"invalid": "Give a time in ISO 8601, such as 2024-03-15T10:30:00Z."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(default_timezone=UTC, **kwargs)
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str):
+            self.fail("invalid")
+        moment = super().to_internal_value(value)
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise serializers.ValidationError(f"Give a time between the years {FIRST_YEAR} and {LAST_YEAR}.")
+        return moment
+
+
+class TimeZone(Text):
+    def to_internal_value(self, data: Any) -> str:
+        name = super().to_internal_value(data)
+        try:
+            if name:
+                validate_time_zone(name)
+        except (DjangoValidationError, ValueError) as error:
+            raise serializers.ValidationError(
+                "This is no time zone. Give a name such as Europe/Madrid, or an empty text for the company's."
+            ) from error
+        return name
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class Context(serializers.Field):
+    """A JSON object that every database can store and LiveTok's agent can read."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError('Give a JSON object, such as {"custom_field": "value"}.')
+        _check_storable(data, DEEPEST_CONTEXT)
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+def _check_storable(value: Any, levels_left: int) -> None:
+    if levels_left == 0:
+        raise serializers.ValidationError(f"This is nested too deeply: {DEEPEST_CONTEXT} levels are enough.")
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            _check_storable(name, levels_left - 1)
+            _check_storable(entry, levels_left - 1)
+    elif isinstance(value, list):
+        for entry in value:
+            _check_storable(entry, levels_left - 1)
+    elif isinstance(value, str):
+        if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+            raise serializers.ValidationError("Leave out NUL characters and broken Unicode.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise serializers.ValidationError("This number is too large.")
+
+
+def agent_json(livetok_id: str | None) -> str | int | None:
+    """An agent's id as LiveTok most likely writes it: a number where it is a canonical whole number."""
+    if livetok_id is None or not (livetok_id.isascii() and livetok_id.isdecimal()):
+        return livetok_id
+    is_canonical = str(int(livetok_id[:LONGEST_EXACT_INTEGER])) == livetok_id
+    return int(livetok_id) if is_canonical else livetok_id
+
+
+@extend_schema_field({"oneOf": [{"type": "integer"}, {"type": "string", "maxLength": 255, "minLength": 1}]})
+class AgentId(Text):
+    """LiveTok's agent id, text or whole number; kept as text."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=255, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if isinstance(data, int) and not isinstance(data, bool):
+            data = str(data)
+        if not isinstance(data, str):
+            raise serializers.ValidationError("Give LiveTok's agent id, a text or a whole number.")
+        return super().to_internal_value(data)
+
+    def to_representation(self, value: str | None) -> Any:
+        return agent_json(value)
+
+
+class ChannelSlug(Text):
+    """The word that LiveTok sends as `kind`, in lower case whatever was sent."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=Channel._meta.get_field("slug").max_length, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(data).lower()
+
+
+class PeriodName(Choice):
+    """Null, empty and absent mean: no period."""
+
+    def to_representation(self, value: str) -> Any:
+        return value or None
+
+
+class TierSlug(Text):
+    def to_representation(self, value: Tier | str) -> str:
+        return value.slug if isinstance(value, Tier) else value
+
+
+class Channels(serializers.ListField):
+    child = ChannelSlug()
+
+    def to_representation(self, data: Any) -> list[str]:
+        return [channel.slug for channel in data.all()]
+
+
+class Numbers(serializers.ListField):
+    child = Text(max_length=255)
+
+    def to_representation(self, data: Any) -> list[str]:
+        return [number.number for number in data.all()]
+
+
+class ExternalId(Text):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=Customer._meta.get_field("external_id").max_length, **kwargs)

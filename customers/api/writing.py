@@ -1,0 +1,129 @@
+"""What a PUT or PATCH does to a tier or customer. The views hold the transaction."""
+
+from typing import Any
+
+from rest_framework.serializers import ValidationError
+
+from customers.api.serializers import check_validity
+from customers.editing import (
+    LimitValues,
+    OverrideValues,
+    adoptable,
+    bring_instance,
+    change_reason,
+    described,
+    replace_limits,
+    replace_numbers,
+    replace_overrides,
+)
+from customers.models import Customer, Tier
+from customers.sightings import see_agent, see_channel
+
+Values = dict[str, Any]
+TIER_FIELDS = ("name", "is_active", "context", "call_hold_minutes")
+CUSTOMER_FIELDS = (
+    "external_id",
+    "name",
+    "email",
+    "status",
+    "valid_from",
+    "valid_until",
+    "context",
+    "notes",
+    "time_zone",
+)
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396: objects are merged, null removes a key, anything else replaces. `target` stays as it is."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
+def write_tier(tier: Tier | None, slug: str, values: Values, *, merge_context: bool, why: str) -> Tier:
+    """Bring a tier, or a new one where it is None, to `values`. What they lack stays as it is."""
+    if tier is None:
+        if "name" not in values:
+            raise ValidationError({"name": ["Give one: a new tier needs it."]})
+        tier = Tier(slug=slug)
+    if "name" in values:
+        _check_tier_name(tier, values["name"])
+    bring_instance(tier, _own_fields(tier, values, TIER_FIELDS, merge_context), why)
+    change_reason(tier, why)
+    if "allowed_channels" in values:
+        tier.allowed_channels.set([channel for slug in values["allowed_channels"] if (channel := see_channel(slug))])
+    if "limits" in values:
+        _see_scopes(values["limits"])
+        replace_limits(tier, [LimitValues(**row) for row in values["limits"]], why=why)
+    return tier
+
+
+def write_customer(customer: Customer | None, values: Values, *, merge_context: bool, why: str) -> Customer:
+    """Bring a locked customer, or a new one where it is None, to `values`. What they lack stays as it is.
+
+    A new customer takes over the record of a first-contact customer who has one of the numbers.
+    """
+    if customer is None:
+        if "tier" not in values:
+            raise ValidationError({"tier": ["Give a tier's slug: a new customer needs it."]})
+        customer = adoptable(values.get("numbers", [])) or Customer(source=Customer.Source.API)
+    fields = _own_fields(customer, values, CUSTOMER_FIELDS, merge_context)
+    if "tier" in values:
+        fields["tier_id"] = _offered_tier(values["tier"], customer).pk
+    if fields.get("external_id") is not None:
+        _check_external_id(customer, fields["external_id"])
+        if customer.source == Customer.Source.FIRST_CONTACT:
+            fields["source"] = Customer.Source.API.value
+    check_validity(fields.get("valid_from", customer.valid_from), fields.get("valid_until", customer.valid_until))
+    bring_instance(customer, fields, why)
+    if "numbers" in values:
+        replace_numbers(customer, values["numbers"], why=why)
+    if "overrides" in values:
+        _see_scopes(values["overrides"])
+        replace_overrides(customer, [OverrideValues(**row) for row in values["overrides"]], why=why)
+    return customer
+
+
+def _own_fields(instance: Tier | Customer, values: Values, names: tuple[str, ...], merge_context: bool) -> Values:
+    fields = {name: values[name] for name in names if name in values}
+    if merge_context and "context" in fields:
+        fields["context"] = merge_patch(instance.context, fields["context"])
+    return fields
+
+
+def _check_tier_name(tier: Tier, name: str) -> None:
+    other = Tier.objects.filter(name=name).exclude(pk=tier.pk).first()
+    if other is not None:
+        raise ValidationError({"name": [f"Tier {other.slug} has this name; give another."]})
+
+
+def _offered_tier(slug: str, customer: Customer) -> Tier:
+    tier = Tier.objects.filter(slug=slug).first()
+    if tier is None:
+        raise ValidationError({"tier": [f'There is no tier "{slug}". Make it first: PUT /api/v1/tiers/{slug}/']})
+    if not tier.is_active and customer.tier_id != tier.pk:
+        raise ValidationError(
+            {"tier": [f"Tier {slug} is not offered any more. Choose another, or make it active again."]}
+        )
+    return tier
+
+
+def _check_external_id(customer: Customer, external_id: str) -> None:
+    other = Customer.objects.filter(external_id=external_id).exclude(pk=customer.pk).first()
+    if other is not None:
+        raise ValidationError({"external_id": [f"It belongs to {described(other)} with id {other.pk}; give another."]})
+
+
+def _see_scopes(rows: list[Values]) -> None:
+    """Channels and agents that limits name exist from then on."""
+    for channel in {row["channel_id"] for row in rows}:
+        see_channel(channel)
+    for agent in {row["agent_id"] for row in rows}:
+        see_agent(agent)
