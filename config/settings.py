@@ -3,6 +3,7 @@
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 import environ
 from csp.constants import NONE, SELF
@@ -14,6 +15,14 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
+
+
+def _whole_number(name: str, default: int) -> int:
+    text = env(name, default="") or str(default)
+    if not text.isdecimal():
+        raise ImproperlyConfigured(f"{name} is {text!r}; give a whole number such as {default}")
+    return int(text)
+
 
 DATA_DIR = Path(env("DATA_DIR", default="data"))
 if not DATA_DIR.is_absolute():
@@ -31,8 +40,8 @@ if PUBLIC_URL and (_public.scheme not in ("http", "https") or not _public.hostna
     )
 IS_HTTPS = _public.scheme == "https"
 HOST = env("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=8000)
-WEB_PROCESSES = env.int("WEB_PROCESSES", default=2)
+PORT = _whole_number("PORT", 8000)
+WEB_PROCESSES = _whole_number("WEB_PROCESSES", 2)
 
 ALLOWED_HOSTS = [_public.hostname] if _public.hostname else []
 ALLOWED_HOSTS += ["localhost", "127.0.0.1", "[::1]"]
@@ -138,6 +147,8 @@ USE_I18N = True
 USE_TZ = True
 # The company's time zone: pages are shown in it, and customers without one of their own are counted in it.
 TIME_ZONE = env("TIME_ZONE", default="UTC")
+if TIME_ZONE not in available_timezones():
+    raise ImproperlyConfigured(f"TIME_ZONE is {TIME_ZONE!r}, which is no time zone; give a name such as Europe/Madrid")
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -201,7 +212,7 @@ LOGGING = {
 WEBHOOK_SECRET = env("WEBHOOK_SECRET", default="")
 # Two letters such as "GB": bare digits are read as a number of that region first.
 PHONE_REGION = env("PHONE_REGION", default="").upper()
-EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=30)
+EVENT_RETENTION_DAYS = _whole_number("EVENT_RETENTION_DAYS", 30)
 
 # Used by first-run set-up only, while no staff account exists.
 ADMIN_USERNAME = env("ADMIN_USERNAME", default="admin")
