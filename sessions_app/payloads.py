@@ -1,4 +1,5 @@
-"""LiveTok's JSON, both envelopes, brought to our events. The only module that knows LiveTok's field names.
+"""LiveTok's JSON, both envelopes, brought to our events; and the way back, for those who play LiveTok. The only module
+that knows LiveTok's field names.
 
 Sources: LiveTok's developer overview ("the contract") and its page on webhooks ("the second envelope": `type`, `data`).
 Pure: no database, clock or settings. Whatever does not have to be understood is read leniently and flagged.
@@ -83,6 +84,59 @@ class _Fields:
     def text(self, path: str, longest: int = LONGEST_TEXT) -> str:
         value = _at(self.document, path)
         return _storable(value)[:longest] if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What LiveTok says of a session in its begin and its end alike. `number` is None where it is withheld.
+
+    `customer_id` and `is_test` are said in the second envelope alone, the agent in the contract's.
+    """
+
+    session_id: str
+    channel: str
+    number: str | None = None
+    agent: str | int | None = None
+    agent_name: str = ""
+    customer_id: str = ""
+    is_test: bool = False
+    second_envelope: bool = False
+
+
+def begin_document(talk: Conversation, at: datetime) -> dict[str, Any]:
+    """LiveTok's JSON for a begin: the opposite of reading it."""
+    if talk.second_envelope:
+        return _enveloped(talk, "session.begin", at, {"started_at": _written(at)})
+    return {"event": BEGIN, **_said(talk), "timestamp": _written(at)}
+
+
+def end_document(talk: Conversation, at: datetime, duration_seconds: int | None) -> dict[str, Any]:
+    """LiveTok's JSON for an end; without a duration where that is None."""
+    duration = {} if duration_seconds is None else {"duration": duration_seconds}
+    if talk.second_envelope:
+        return _enveloped(talk, "session.end", at, {"ended_at": _written(at), **duration})
+    return {"event": END, **_said(talk), **duration, "timestamp": _written(at)}
+
+
+def _said(talk: Conversation) -> dict[str, Any]:
+    agent = {} if talk.agent is None else {"agentId": talk.agent, "agentName": talk.agent_name}
+    return {"sessionId": talk.session_id, "kind": talk.channel, **agent, "phoneNumber": talk.number}
+
+
+def _enveloped(talk: Conversation, name: str, at: datetime, said: dict[str, Any]) -> dict[str, Any]:
+    customer = {"id": talk.customer_id or None, "phone": talk.number}
+    return {
+        "id": f"evt_{talk.session_id}_{name.rpartition('.')[2]}",
+        "type": name,
+        "created_at": _written(at),
+        "livemode": not talk.is_test,
+        "data": {"session_id": talk.session_id, "channel": talk.channel, "customer": customer, **said},
+    }
+
+
+def _written(moment: datetime) -> str:
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _read(
