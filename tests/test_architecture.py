@@ -1,0 +1,154 @@
+"""The shape that the code keeps: imports point one way, pure modules stay pure, and one module has each secret."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Each may import itself and those after it.
+LAYERS = ["config", "automations", "sessions_app", "customers"]
+# They import the standard library, phone numbers' library and each other.
+PURE = {
+    "customers.context",
+    "customers.limits",
+    "customers.origins",
+    "customers.phones",
+    "sessions_app.answer",
+    "sessions_app.decision",
+    "sessions_app.events",
+    "sessions_app.payloads",
+    "sessions_app.periods",
+    "sessions_app.wording",
+}
+LIBRARIES_OF_PURE_MODULES = {"phonenumbers"}
+
+LIVETOKS_WORDS = {"sessionId", "agentId", "agentName", "phoneNumber", "livemode", "conversation_id"}
+WORDS_OF_THE_ANSWER = {"dailyCallMinutes", "dailyMessageLimit"}
+# Those that play LiveTok speak its language.
+PLAY_LIVETOK = {"demo", "livetok"}
+
+SESSIONS = {"Session", "session", "sessions"}
+WRITES = {
+    "abulk_create", "acreate", "adelete", "aget_or_create", "asave", "aupdate", "aupdate_or_create", "bulk_create",
+    "bulk_update", "create", "delete", "get_or_create", "save", "update", "update_or_create",
+}  # fmt: skip
+
+
+def modules(*packages: str) -> Iterator[tuple[str, ast.Module]]:
+    """Every module by its dotted name, parsed; migrations aside, which Django writes."""
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if "migrations" not in path.parts:
+                parts = path.relative_to(ROOT).with_suffix("").parts
+                yield ".".join(part for part in parts if part != "__init__"), ast.parse(path.read_text())
+
+
+def imported_by(tree: ast.AST) -> Iterator[str]:
+    """The dotted names that a module imports; of `from a import b` both `a` and `a.b`, since either may be a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_imports_point_one_way():
+    wrong = [
+        f"{name} imports {imported}"
+        for layer in LAYERS
+        for name, tree in modules(layer)
+        for imported in imported_by(tree)
+        if imported.split(".")[0] in {*LAYERS[: LAYERS.index(layer)], "tests"}
+    ]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", ["config", "customers", "sessions_app"])
+def test_the_search_finds_every_package(package):
+    assert any(imported.startswith(f"{package}.") for _, tree in modules(package) for imported in imported_by(tree))
+
+
+def test_no_function_imports():
+    wrong = [
+        f"{name}, line {node.lineno}"
+        for name, tree in modules(*LAYERS, "tests")
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+
+    assert wrong == []
+
+
+def test_pure_modules_import_nothing_that_is_not_pure():
+    allowed = set(sys.stdlib_module_names) | LIBRARIES_OF_PURE_MODULES
+    found = dict(modules("customers", "sessions_app"))
+    wrong = []
+    for name in sorted(PURE):
+        for node in ast.walk(found[name]):
+            if isinstance(node, ast.Import):
+                wrong += [f"{name} imports {a.name}" for a in node.names if a.name.split(".")[0] not in allowed]
+            elif isinstance(node, ast.ImportFrom) and node.module not in PURE:
+                root = (node.module or "").split(".")[0]
+                wrong += [] if root in allowed else [f"{name} imports {node.module}"]
+
+    assert wrong == []
+
+
+def texts(tree: ast.AST) -> Iterator[str]:
+    """Texts and the names of keyword arguments: `dict(sessionId=…)` says the same as `{"sessionId": …}`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+
+
+def test_one_module_knows_livetoks_words():
+    words = LIVETOKS_WORDS | WORDS_OF_THE_ANSWER
+    speakers = {
+        name: sorted(words & set(texts(tree)))
+        for name, tree in modules(*LAYERS)
+        if words & set(texts(tree)) and not PLAY_LIVETOK & set(name.split("."))
+    }
+
+    assert speakers == {
+        "sessions_app.payloads": sorted(LIVETOKS_WORDS - {"conversation_id"}),
+        "sessions_app.answer": sorted(WORDS_OF_THE_ANSWER),
+        # The example in the API's description: LiveTok's own sample, as it stands in its documentation.
+        "sessions_app.api.preview": ["agentId", "agentName", "phoneNumber", "sessionId"],
+    }
+
+
+def writes_sessions(node: ast.AST) -> bool:
+    """Whether this makes a Session, writes through `Session.objects…`, or writes a variable called session(s)."""
+    if not isinstance(node, ast.Call):
+        return False
+    if isinstance(node.func, ast.Name):
+        return node.func.id == "Session"
+    return isinstance(node.func, ast.Attribute) and node.func.attr in WRITES and root_of(node.func) in SESSIONS
+
+
+def root_of(node: ast.AST) -> str:
+    """The name at the start of a chain such as `Session.objects.filter(…).update`."""
+    while isinstance(node, ast.Attribute | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def test_one_module_writes_sessions():
+    writers = {
+        name
+        for name, tree in modules(*LAYERS)
+        if any(map(writes_sessions, ast.walk(tree))) and not PLAY_LIVETOK & set(name.split("."))
+    }
+
+    assert writers == {"sessions_app.lifecycle"}
