@@ -1,0 +1,10 @@
+"""The admin's pages of customers, one module per subject."""
+
+from django.contrib import admin
+
+from customers.admin import channels, customers, keys, policy, tiers
+
+admin.site.site_header = admin.site.site_title = "Frontdesk"
+admin.site.index_title = "Overview"
+
+__all__ = ["channels", "customers", "keys", "policy", "tiers"]

@@ -1,0 +1,364 @@
+"""Customers with their numbers and overrides, and what holds for them now."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from zoneinfo import available_timezones
+
+import phonenumbers
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models import Prefetch, Q, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.safestring import SafeString
+
+from customers.admin.imports import CustomerImportMixin
+from customers.admin.pages import CONTEXT_FIELDS, HistoryAdmin, warn_of_hidden_keys, without_related_links
+from customers.editing import check_overrides, claim_number, described, lock_customer, number_key
+from customers.history import Part
+from customers.models import Customer, LimitOverride, PhoneNumber, Tier
+from customers.origins import limits_in_force, remains
+from customers.phones import phone_key
+
+FEWEST_DIGITS = 4
+
+
+class CustomerForm(forms.ModelForm):
+    time_zone = forms.ChoiceField(required=False, help_text=Customer._meta.get_field("time_zone").help_text)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "time_zone" in self.fields:
+            company = ("", f"the company's ({settings.TIME_ZONE})")
+            zones = [(name, name.replace("_", " ")) for name in sorted(available_timezones())]
+            self.fields["time_zone"].choices = [company, *zones]  # type: ignore[attr-defined]
+
+    def clean_tier(self) -> Tier:
+        tier: Tier = self.cleaned_data["tier"]
+        if "tier" in self.changed_data and not tier.is_active:
+            raise ValidationError(f"Tier {tier} is not offered any more. Choose an active one.")
+        return tier
+
+
+class NumberForm(forms.ModelForm):
+    def clean_number(self) -> str:
+        number: str = self.cleaned_data["number"].strip()
+        self.key = number_key(number)
+        return number
+
+
+class NumberFormSet(forms.BaseInlineFormSet):
+    """Refuses what `claim_number` would refuse, at the number that is at fault."""
+
+    def clean(self) -> None:
+        super().clean()
+        seen = set()
+        for form in self.forms:
+            key = getattr(form, "key", None)
+            if key is None or form.cleaned_data.get("DELETE"):
+                continue
+            if key in seen:
+                form.add_error("number", f"This is the same number as another one here ({key}). Leave one out.")
+            seen.add(key)
+            owner = Customer.objects.filter(numbers__key=key).exclude(pk=self.instance.pk).first()
+            if owner is not None and not owner.is_provisional():
+                form.add_error("number", f"This number belongs to {described(owner)}. Remove it there first.")
+
+
+class NumberInline(admin.TabularInline):
+    model = PhoneNumber
+    form = NumberForm
+    formset = NumberFormSet
+    fields = ["number", "matched_by"]
+    readonly_fields = ["matched_by"]
+    extra = 0
+    verbose_name_plural = "phone numbers – a first contact's number given here brings its past sessions along"
+
+    @admin.display(description="calls are matched by")
+    def matched_by(self, number: PhoneNumber) -> str:
+        return number.key or "–"
+
+
+class OverrideFormSet(forms.BaseInlineFormSet):
+    """Two overrides of one key must not be valid at once; the page shows them all, so this compares them here."""
+
+    def clean(self) -> None:
+        super().clean()
+        kept = [
+            form
+            for form in self.forms
+            if getattr(form, "cleaned_data", None) and not form.cleaned_data.get("DELETE") and form.is_valid()
+        ]
+        for index, form in enumerate(kept):
+            for other in kept[:index]:
+                if _overlap(form.cleaned_data, other.cleaned_data):
+                    form.add_error(
+                        "valid_from",
+                        "Another override of the same metric, period, channel and agent is valid at the same time. "
+                        "Let one end before the other begins.",
+                    )
+                    break
+
+
+def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    if any(one[name] != other[name] for name in ("metric", "period", "channel", "agent")):
+        return False
+    return _starts_before_end_of(one, other) and _starts_before_end_of(other, one)
+
+
+def _starts_before_end_of(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one["valid_from"] is None or other["valid_until"] is None or one["valid_from"] < other["valid_until"]
+
+
+class OverrideInline(admin.StackedInline):
+    model = LimitOverride
+    formset = OverrideFormSet
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("metric", "period", "amount"),
+                    ("channel", "agent", "hard"),
+                    ("valid_from", "valid_until"),
+                    ("note", "author"),
+                ]
+            },
+        )
+    ]
+    readonly_fields = ["author"]
+    autocomplete_fields = ["agent"]
+    extra = 0
+    verbose_name = "override"
+    verbose_name_plural = "overrides – each replaces the tier's limit of the same metric, period, channel and agent"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LimitOverride]:
+        return super().get_queryset(request).select_related("author", "channel", "agent")
+
+    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
+        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+
+class OverrideFilter(admin.SimpleListFilter):
+    title = "overrides"
+    parameter_name = "overrides"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("now", "has one now"), ("none", "has none now")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
+        now = Q(pk__in=_overrides_at(timezone.now()).values("customer"))
+        if self.value() == "now":
+            return queryset.filter(now)
+        return queryset.exclude(now) if self.value() == "none" else queryset
+
+
+def _overrides_at(now: datetime) -> QuerySet[LimitOverride]:
+    return LimitOverride.objects.filter(
+        Q(valid_from__isnull=True) | Q(valid_from__lte=now), Q(valid_until__isnull=True) | Q(valid_until__gt=now)
+    )
+
+
+@admin.register(Customer)
+class CustomerAdmin(CustomerImportMixin, HistoryAdmin):
+    form = CustomerForm
+    formfield_overrides = CONTEXT_FIELDS
+    change_form_template = "admin/customers/customer/change_form.html"
+    list_display = ["name_or_id", "external_id", "numbers_in_words", "tier", "standing", "overrides_now"]
+    list_filter = ["status", ("tier", admin.RelatedOnlyFieldListFilter), OverrideFilter, "source"]
+    show_facets = admin.ShowFacets.ALWAYS
+    list_select_related = ["tier"]
+    search_fields = ["name", "external_id", "email"]
+    search_help_text = "Name, external id, email, or a number as you would write it."
+    autocomplete_fields = ["tier"]
+    inlines = [NumberInline, OverrideInline]
+    history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")]
+    actions = ["activate", "pause", "block"]
+    radio_fields = {"status": admin.HORIZONTAL}
+    readonly_fields = ["limits_now", "source", "created_at"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        access = ("Access", {"fields": ["tier", "status", ("valid_from", "valid_until"), "time_zone"]})
+        fieldsets = [(None, {"fields": ["name", "external_id", "email"]}), access]
+        if obj is not None:
+            fieldsets.append(("Limits in force now", {"fields": ["limits_now"]}))
+        fieldsets.append(("For the agent", {"fields": ["context"]}))
+        about = ["notes", ("source", "created_at")] if obj is not None else ["notes"]
+        return [*fieldsets, ("For staff", {"fields": about})]
+
+    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "notes":
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 3, "cols": 60})
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        return without_related_links(field) if db_field.name == "tier" else field
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
+        overrides = Prefetch("overrides", _overrides_at(timezone.now()), to_attr="overrides_valid_now")
+        return super().get_queryset(request).prefetch_related("numbers", overrides)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """An edit waits for other edits of this customer and for begins, so that the forms judge what they find."""
+        if request.method == "POST" and transaction.get_connection().in_atomic_block:
+            found = super().get_object(request, object_id, from_field)
+            if found is None:
+                return None
+            lock_customer(found.pk)
+        return super().get_object(request, object_id, from_field)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        by_words, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        numbers = _numbers_like(search_term)
+        if numbers is None:
+            return by_words, may_have_duplicates
+        return by_words | queryset.filter(pk__in=numbers.values("customer")), may_have_duplicates
+
+    # Columns
+
+    @admin.display(description="name", ordering="name")
+    def name_or_id(self, customer: Customer) -> str:
+        return str(customer)
+
+    @admin.display(description="numbers")
+    def numbers_in_words(self, customer: Customer) -> str:
+        return ", ".join(str(number) for number in customer.numbers.all()) or "–"
+
+    @admin.display(description="may call", ordering="status")
+    def standing(self, customer: Customer) -> str:
+        now = timezone.now()
+        if customer.status != Customer.Status.ACTIVE:
+            return f"no: {customer.get_status_display().lower()}"
+        if customer.is_not_yet_valid(now):
+            return "no: not yet valid"
+        return "no: expired" if customer.has_expired(now) else "yes"
+
+    @admin.display(description="overrides now")
+    def overrides_now(self, customer: Customer) -> str:
+        overrides: list[LimitOverride] = customer.overrides_valid_now  # type: ignore[attr-defined]
+        return "; ".join(f"{override}{_until(override)}" for override in overrides) or "–"
+
+    @admin.display(description="limits")
+    def limits_now(self, customer: Customer) -> SafeString:
+        return limits_table(customer, timezone.now())
+
+    # Saving
+
+    def save_model(self, request: HttpRequest, obj: Customer, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        warn_of_hidden_keys(self, request, obj.context)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        rows = formset.save(commit=False)
+        for row in formset.deleted_objects:
+            row.delete()
+        if formset.model is PhoneNumber:
+            self._save_numbers(request, form.instance, formset)
+        else:
+            for override in rows:
+                if override.pk is None:
+                    override.author = request.user
+                override.save()
+            check_overrides(form.instance)
+
+    def _save_numbers(self, request: HttpRequest, customer: Customer, formset: Any) -> None:
+        changed = [number for number, _ in formset.changed_objects]
+        for number in changed:
+            if number.key != number_key(number.number):
+                number.delete()
+        for number in [*changed, *formset.new_objects]:
+            claimed = claim_number(customer, number.number)
+            number.pk = claimed.pk
+            if not _is_in_a_plan(claimed.key):
+                text = f"{number} is in no country's numbering plan. It was saved; look whether it is a typo."
+                self.message_user(request, text, messages.WARNING)
+
+    # Actions
+
+    @admin.action(description="Set the selected customers to active", permissions=["change"])
+    def activate(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
+        self._set_status(request, queryset, Customer.Status.ACTIVE)
+
+    @admin.action(description="Pause the selected customers", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
+        self._set_status(request, queryset, Customer.Status.PAUSED)
+
+    @admin.action(description="Block the selected customers", permissions=["change"])
+    def block(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
+        self._set_status(request, queryset, Customer.Status.BLOCKED)
+
+    def _set_status(self, request: HttpRequest, queryset: QuerySet[Customer], status: Customer.Status) -> None:
+        """Row by row, for the history."""
+        changed = 0
+        for pk in queryset.exclude(status=status).values_list("pk", flat=True):
+            with transaction.atomic():
+                customer = lock_customer(pk)
+                customer.status = status
+                customer.save(update_fields=["status"])
+                self.log_change(request, customer, f"Status: {status.label}.")
+            changed += 1
+        count = f"{changed} customer{'' if changed == 1 else 's'}"
+        self.message_user(request, f"{count} set to {status.label.lower()}.", messages.SUCCESS)
+
+
+def _numbers_like(term: str) -> QuerySet[PhoneNumber] | None:
+    """The numbers that somebody may mean who types `term`, in whatever spelling; a part of one will do."""
+    matches = Q()
+    try:
+        if key := phone_key(term, settings.PHONE_REGION):
+            matches |= Q(key=key)
+    except ValueError:
+        return None
+    digits = "".join(char for char in term if char.isdecimal())
+    if len(digits) >= FEWEST_DIGITS and not any(char.isalpha() for char in term):
+        matches |= Q(key__contains=digits.lstrip("0") or digits)
+    return PhoneNumber.objects.filter(matches) if matches else None
+
+
+def _is_in_a_plan(key: str) -> bool:
+    """Whether a key that looks like a number is one that some country could have given out."""
+    if not key.startswith("+"):
+        return True
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(key))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def _until(override: LimitOverride) -> str:
+    if override.valid_until is None:
+        return ""
+    return f" until {date_format(timezone.localtime(override.valid_until), 'D j M Y, H:i')}"
+
+
+def limits_table(customer: Customer, now: datetime) -> SafeString:
+    """What holds for the customer at `now`: each limit, where it comes from, and what else binds beside an override."""
+    overrides = [override for override in customer.overrides.all() if override.is_valid_at(now)]
+    by_key = {override.as_limit().key: override for override in overrides}
+    in_force = limits_in_force(
+        (limit.as_limit() for limit in customer.tier.limits.all()), (override.as_limit() for override in overrides)
+    )
+    tier = customer.tier.name
+    rows = [
+        {
+            "limit": entry.limit,
+            "metric": entry.limit.metric.value.replace("_", " "),
+            "override": by_key.get(entry.limit.key),
+            "replaces": entry.replaces,
+            "remaining": [remains(other, entry.limit, tier) for other in entry.remaining],
+        }
+        for entry in in_force
+    ]
+    channels = _listed(customer.tier.allowed_channels.all())
+    context = {"rows": rows, "tier": customer.tier, "channels": channels, "customer": customer}
+    return SafeString(render_to_string("admin/customers/customer/limits.html", context))
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(str(item) for item in items)

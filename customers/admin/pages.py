@@ -1,0 +1,137 @@
+"""What several admin pages share: history with before and after, read-only pages, and edits that come too late."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import PAGE_VAR
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db import IntegrityError, models
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+
+from customers.context import OWN_KEYS
+from customers.history import Part, history_of
+from customers.models.fields import validate_context
+
+ENTRIES_PER_PAGE = 50
+MOST_COUNTED = 10_000
+
+
+class HistoryAdmin(admin.ModelAdmin):
+    """A model whose history page shows every field before and after; `history_parts` are the rows that belong to it."""
+
+    history_parts: Sequence[Part] = ()
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        pk = unquote(object_id)
+        entries = history_of(self.model, pk, self.history_parts)
+        obj = self.get_object(request, pk)
+        if obj is None and not entries:
+            raise Http404
+        if not self.has_view_or_change_permission(request, obj):
+            raise PermissionDenied
+        pages = Paginator(entries, ENTRIES_PER_PAGE)
+        page = pages.get_page(request.GET.get(PAGE_VAR))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History: {obj or entries[-1].rows[0].what}",
+            "opts": self.opts,
+            "object": obj,
+            "page": page,
+            "page_range": pages.get_elided_page_range(page.number),
+            "page_var": PAGE_VAR,
+            **(extra_context or {}),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/history.html", context)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """The forms check everything first; what somebody else saved in the meantime is found only on saving."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except ValidationError as error:
+            problem = " ".join(error.messages)
+        except IntegrityError:
+            problem = "Somebody else changed the same rows at this moment."
+        self.message_user(request, f"Nothing was saved. {problem} Please look again and repeat.", messages.ERROR)
+        return HttpResponseRedirect(request.get_full_path())
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """A model that staff look at and never edit."""
+
+    change_form_template = "admin/read_only.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+
+class ShortPaginator(Paginator):
+    """Counts no further than pages are looked at: an exact count of millions of rows takes seconds."""
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        rows: Any = self.object_list
+        self._count = rows.order_by()[:MOST_COUNTED].count()
+
+
+class ContextField(forms.JSONField):
+    """A JSON object on several lines; blank is the empty one. What is no object is refused, an empty list too."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+    def clean(self, value: Any) -> Any:
+        cleaned = super().clean(value)
+        if cleaned is None:
+            return {}
+        validate_context(cleaned)
+        return cleaned
+
+
+CONTEXT_FIELDS: dict[Any, dict[str, Any]] = {
+    models.JSONField: {"form_class": ContextField, "widget": forms.Textarea(attrs={"rows": 5, "cols": 60})}
+}
+
+
+def warn_of_hidden_keys(model_admin: admin.ModelAdmin, request: HttpRequest, context: dict[str, Any]) -> None:
+    """A context may say otherwise than Frontdesk does, but seldom on purpose."""
+    hidden = sorted(set(context) & set(OWN_KEYS))
+    if hidden:
+        keys = ", ".join(hidden)
+        what = "a key" if len(hidden) == 1 else "keys"
+        text = f"The context has {what} of Frontdesk's own: {keys}. The agent is told yours instead."
+        if denied := [key for key in hidden if key.startswith("denied_")]:
+            text += f" When a session is denied, Frontdesk's {' and '.join(denied)} come last."
+        model_admin.message_user(request, text, messages.WARNING)
+
+
+def without_related_links(field: forms.Field | None) -> forms.Field | None:
+    """The field without the icons that add, change and delete what it points to."""
+    if field is not None:
+        for action in ("add", "change", "delete", "view"):
+            setattr(field.widget, f"can_{action}_related", False)
+    return field

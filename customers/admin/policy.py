@@ -1,0 +1,81 @@
+"""The policy, which is one row, and the denial messages beside it."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+
+from customers.admin.pages import HistoryAdmin, without_related_links
+from customers.defaults import the_policy
+from customers.models import DenialMessage, Policy
+
+
+@admin.register(Policy)
+class PolicyAdmin(HistoryAdmin):
+    change_form_template = "admin/customers/policy/change_form.html"
+    radio_fields = {
+        "unknown_callers": admin.HORIZONTAL,
+        "callers_without_number": admin.HORIZONTAL,
+        "limits_in_answer": admin.HORIZONTAL,
+        "emergency": admin.VERTICAL,
+    }
+    fieldsets = [
+        (
+            "Emergency switch",
+            {
+                "fields": ["emergency", "emergency_until"],
+                "description": "Stands above every other rule. A banner is on all pages while it is on.",
+            },
+        ),
+        ("Unknown callers", {"fields": ["unknown_callers", "unknown_callers_tier"]}),
+        ("Callers without a number", {"fields": ["callers_without_number", "callers_without_number_tier"]}),
+        ("The answer to LiveTok", {"fields": ["limits_in_answer"]}),
+    ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:customers_policy_change", args=[the_policy().pk]))
+
+    def save_model(self, request: HttpRequest, obj: Policy, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if obj.emergency != Policy.Emergency.NORMAL and obj.emergency_until is None:
+            text = "The emergency switch is on without an end: it stays on until somebody sets it back."
+            self.message_user(request, text, messages.WARNING)
+        elif obj.emergency != Policy.Emergency.NORMAL and obj.emergency_at(timezone.now()) != obj.emergency:
+            text = "The emergency switch's end has passed already, so it has no effect."
+            self.message_user(request, text, messages.WARNING)
+
+
+@admin.register(DenialMessage)
+class DenialMessageAdmin(HistoryAdmin):
+    list_display = ["reason_in_words", "message"]
+    list_editable = ["message"]
+    search_fields = ["reason", "message"]
+    readonly_fields = ["reason"]
+    fields = ["reason", "message"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "message":
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 2, "cols": 60, "maxlength": 300})
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    @admin.display(description="reason", ordering="reason")
+    def reason_in_words(self, message: DenialMessage) -> str:
+        return message.reason.replace("_", " ").capitalize()

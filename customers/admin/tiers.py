@@ -1,0 +1,104 @@
+"""Tiers with their limits."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from customers.admin.pages import CONTEXT_FIELDS, HistoryAdmin, warn_of_hidden_keys, without_related_links
+from customers.history import Part
+from customers.models import Tier, TierLimit
+
+
+class LimitFormSet(forms.BaseInlineFormSet):
+    """The database refuses two limits of one key too, but could not say which."""
+
+    def clean(self) -> None:
+        super().clean()
+        seen = set()
+        for form in self.forms:
+            data = getattr(form, "cleaned_data", {})
+            if not data or data.get("DELETE") or "metric" not in data:
+                continue
+            key = (data["metric"], data.get("period"), data.get("channel"), data.get("agent"))
+            if key in seen:
+                form.add_error(
+                    "metric",
+                    "Another limit is of the same metric, period, channel and agent; change or delete one of them.",
+                )
+                raise ValidationError("Two limits are of the same metric, period, channel and agent.")
+            seen.add(key)
+
+
+class TierLimitInline(admin.TabularInline):
+    model = TierLimit
+    formset = LimitFormSet
+    fields = ["metric", "period", "amount", "channel", "agent", "hard"]
+    autocomplete_fields = ["agent"]
+    extra = 0
+    verbose_name_plural = "limits – a metric without one is unlimited"
+
+    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
+        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+
+@admin.register(Tier)
+class TierAdmin(HistoryAdmin):
+    formfield_overrides = CONTEXT_FIELDS
+    list_display = ["name", "slug", "limits_in_words", "channels_in_words", "customers_on_it", "is_active"]
+    list_filter = ["is_active"]
+    show_facets = admin.ShowFacets.ALWAYS
+    search_fields = ["name", "slug"]
+    prepopulated_fields = {"slug": ["name"]}
+    inlines = [TierLimitInline]
+    history_parts = [Part(TierLimit, "tier")]
+    fieldsets = [
+        (None, {"fields": ["name", "slug", "is_active"]}),
+        ("Access", {"fields": ["allowed_channels", "call_hold_minutes"]}),
+        ("For the agent", {"fields": ["context"]}),
+    ]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs["widget"] = forms.CheckboxSelectMultiple()
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        return without_related_links(field) if db_field.name == "allowed_channels" else field
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tier]:
+        tiers = super().get_queryset(request).annotate(customer_count=Count("customers"))
+        return tiers.prefetch_related("limits", "allowed_channels")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """An inactive tier is not offered any more where a customer's is chosen."""
+        found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        if request.GET.get("model_name") == "customer":
+            found = found.filter(is_active=True)
+        return found, may_have_duplicates
+
+    @admin.display(description="limits")
+    def limits_in_words(self, tier: Tier) -> str:
+        return "; ".join(str(limit) for limit in tier.limits.all()) or "unlimited"
+
+    @admin.display(description="channels")
+    def channels_in_words(self, tier: Tier) -> str:
+        return ", ".join(str(channel) for channel in tier.allowed_channels.all()) or "all"
+
+    @admin.display(description="customers", ordering="customer_count")
+    def customers_on_it(self, tier: Tier) -> SafeString:
+        url = reverse("admin:customers_customer_changelist")
+        return format_html('<a href="{}?tier__id__exact={}">{}</a>', url, tier.pk, tier.customer_count)  # type: ignore[attr-defined]
+
+    def save_model(self, request: HttpRequest, obj: Tier, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        warn_of_hidden_keys(self, request, obj.context)

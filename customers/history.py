@@ -1,0 +1,246 @@
+"""Who changed what on an object and on the rows that belong to it, and what every field was before and after."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+from django.utils.formats import date_format
+
+NOTHING = "–"
+ONE_SAVE = timedelta(seconds=2)
+_LEFT_OUT = frozenset({"id", "key", "created_at", "secret_sha256"})
+_BLANK_MEANS = {
+    "amount": "unlimited",
+    "channel": "all",
+    "agent": "all",
+    "allowed_channels": "all",
+    "valid_from": "since ever",
+    "valid_until": "for ever",
+    "expires_at": "never",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A model whose rows belong to the object by the foreign key `parent`."""
+
+    model: type[models.Model]
+    parent: str
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """`action` is "added", "changed" or "removed"."""
+
+    kind: str
+    what: str
+    action: str
+    fields: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One save: what one person or key changed within a moment."""
+
+    at: datetime
+    who: str
+    why: str
+    rows: tuple[RowChange, ...]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One historical record with the one before it. The records are simple-history's own models."""
+
+    model: type[models.Model]
+    before: Any
+    after: Any
+
+    @property
+    def row(self) -> tuple[str, Any]:
+        return self.model._meta.label, getattr(self.after, self.model._meta.pk.attname)
+
+    def belongs_to(self, other: "_Step") -> bool:
+        """Whether both are of one save."""
+        return (
+            self.after.history_date - other.after.history_date <= ONE_SAVE
+            and self.after.history_user_id == other.after.history_user_id
+            and self.after.history_change_reason == other.after.history_change_reason
+        )
+
+
+def moment_words(moment: datetime) -> str:
+    """Such as "Fri 27 Nov 2026, 18:00:05", in the company's time zone."""
+    return date_format(timezone.localtime(moment), "D j M Y, H:i:s")
+
+
+def history_of(model: type[models.Model], pk: Any, parts: Sequence[Part] = ()) -> list[Entry]:
+    """Every save of the object and its parts, the newest first; parts that are gone or have moved away included."""
+    steps = list(_steps(model, {model._meta.pk.attname: pk}))
+    for part in parts:
+        parent = f"{part.parent}_id"
+        mine = (step for step in _steps(part.model, {parent: pk}) if _is_of(step, parent, pk))
+        steps.extend(mine)
+    steps.sort(key=lambda step: step.after.history_date)
+    names = _Names(steps, {part.model: part.parent for part in parts})
+    entries = [_entry(save, names) for save in _saves(steps)]
+    return [entry for entry in reversed(entries) if entry.rows]
+
+
+def _steps(model: type[models.Model], mine: dict[str, Any]) -> Iterable[_Step]:
+    history: models.Manager[Any] = model.history  # type: ignore[attr-defined]
+    attname = model._meta.pk.attname
+    rows = history.filter(**mine).values(attname)
+    records = history.filter(**{f"{attname}__in": rows}).select_related("history_user")
+    before: dict[Any, Any] = {}
+    for record in records.order_by("history_date", "history_id"):
+        row = getattr(record, attname)
+        yield _Step(model, before.get(row), record)
+        before[row] = record
+
+
+def _is_of(step: _Step, parent: str, pk: Any) -> bool:
+    """A number that moved is of both customers, but each sees its own time alone."""
+    return str(pk) in (str(getattr(step.after, parent)), str(getattr(step.before, parent, None)))
+
+
+def _saves(steps: list[_Step]) -> Iterable[list[_Step]]:
+    save: list[_Step] = []
+    for step in steps:
+        if save and not step.belongs_to(save[-1]):
+            yield save
+            save = []
+        save.append(step)
+    if save:
+        yield save
+
+
+def _entry(save: list[_Step], names: "_Names") -> Entry:
+    rows: dict[tuple[str, Any], _Step] = {}
+    for step in save:
+        first = rows.get(step.row, step)
+        rows[step.row] = _Step(step.model, first.before, step.after)
+    changes = (_row_change(step, names) for step in rows.values())
+    last = save[-1].after
+    return Entry(last.history_date, _who(last), _why(last), tuple(change for change in changes if change))
+
+
+def _who(record: Any) -> str:
+    user = record.history_user
+    if user is not None:
+        return str(user.get_full_name() or user.get_username())
+    return record.history_change_reason or "Frontdesk"
+
+
+def _why(record: Any) -> str:
+    return (record.history_change_reason or "") if record.history_user is not None else ""
+
+
+def _row_change(step: _Step, names: "_Names") -> RowChange | None:
+    before, after = step.before, step.after
+    if after.history_type == "-":
+        if before is None:
+            return None
+        action, shown, after = "removed", before, None
+    else:
+        action, shown = ("added" if before is None else "changed"), after
+    changes = tuple(_field_changes(step.model, before, after, names))
+    if action == "changed" and not changes:
+        return None
+    return RowChange(str(step.model._meta.verbose_name), _title(shown), action, changes)
+
+
+def _title(record: Any) -> str:
+    return str(record.instance)
+
+
+def _field_changes(model: type[models.Model], before: Any, after: Any, names: "_Names") -> Iterable[FieldChange]:
+    for field in names.fields(model):
+        old = NOTHING if before is None else names.value(field, before)
+        new = NOTHING if after is None else names.value(field, after)
+        both = before is not None and after is not None
+        if old != new and (both or names.says_something(field, before or after)):
+            yield FieldChange(_label(field), old, new)
+
+
+def _label(field: Any) -> str:
+    name = str(field.verbose_name)
+    return name[:1].upper() + name[1:]
+
+
+class _Names:
+    """Fields' values as words. What foreign keys point to is read once for all records."""
+
+    def __init__(self, steps: list[_Step], parents: dict[type[models.Model], str]) -> None:
+        self._parents = parents
+        self._related: dict[type[models.Model], dict[Any, str]] = {}
+        self._chosen: dict[tuple[type[models.Model], Any], list[str]] = {}
+        for model in {step.model for step in steps}:
+            records = [
+                record for step in steps if step.model is model for record in (step.before, step.after) if record
+            ]
+            for field in self.fields(model):
+                if field.many_to_many:
+                    self._read_chosen(model, field, records)
+                elif field.remote_field:
+                    self._read_related(field, records)
+
+    def fields(self, model: type[models.Model]) -> list[Any]:
+        tracked = getattr(model.history.model, "tracked_fields", [])  # type: ignore[attr-defined]
+        chosen = getattr(model.history.model, "_history_m2m_fields", [])  # type: ignore[attr-defined]
+        return [field for field in [*tracked, *chosen] if field.name not in _LEFT_OUT]
+
+    def _read_related(self, field: Any, records: list[Any]) -> None:
+        ids = {getattr(record, field.attname) for record in records} - {None}
+        found = field.related_model._base_manager.in_bulk(ids)
+        names = self._related.setdefault(field.related_model, {})
+        names |= {pk: str(found[pk]) if pk in found else f"{pk} (deleted)" for pk in ids}
+
+    def _read_chosen(self, model: type[models.Model], field: Any, records: list[Any]) -> None:
+        kept = getattr(model.history.model, field.name).model  # type: ignore[attr-defined]
+        target = field.m2m_reverse_field_name()
+        rows = kept._base_manager.filter(history__in=[record.history_id for record in records]).select_related(target)
+        for row in rows:
+            self._chosen.setdefault((model, row.history_id), []).append(str(getattr(row, target)))
+
+    def says_something(self, field: Any, record: Any) -> bool:
+        """Whether a new or removed row's field is worth a line: an override without an amount is."""
+        if field.name == self._parents.get(field.model):
+            return False
+        return field.name == "amount" or self.value(field, record) not in (NOTHING, _BLANK_MEANS.get(field.name))
+
+    def value(self, field: Any, record: Any) -> str:
+        blank = _BLANK_MEANS.get(field.name, NOTHING)
+        if field.many_to_many:
+            return ", ".join(sorted(self._chosen.get((field.model, record.history_id), []))) or blank
+        value = getattr(record, field.attname)
+        if value in (None, "", {}, []):
+            return blank
+        if field.remote_field:
+            return self._related[field.related_model].get(value, str(value))
+        return _words(field, value)
+
+
+def _words(field: Any, value: Any) -> str:
+    if field.choices:
+        return str(dict(field.flatchoices).get(value, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return moment_words(value)
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return str(value)

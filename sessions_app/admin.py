@@ -1,0 +1,459 @@
+"""Staff's view of what happened: sessions, usage and LiveTok's requests. Nothing here is edited."""
+
+import contextlib
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from customers.admin.pages import MOST_COUNTED, ReadOnlyAdmin, ShortPaginator
+from customers.history import moment_words
+from customers.models import Customer
+from customers.phones import phone_key
+from sessions_app.decision import Reason
+from sessions_app.lifecycle import declare_missing
+from sessions_app.models import DailyUsage, RefusedRequests, Session, WebhookEvent
+from sessions_app.webhook import process_again
+from sessions_app.wording import (
+    STATES,
+    duration_words,
+    flag_sentence,
+    reason_sentence,
+    reason_words,
+    state_words,
+    trace_words,
+)
+
+SEE_BODIES = "sessions_app.view_bodies"
+NO_BODIES = "You may not see raw bodies. The permission is “Can see the raw bodies of sessions and events”."
+HEAVY = ["facts", "trace", "would_deny", "answer", "begin_body", "end_body"]
+
+
+class LongListAdmin(ReadOnlyAdmin):
+    """A list that may have millions of rows: no exact counts, no facets, search by whole values."""
+
+    paginator = ShortPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    heavy_fields: list[str] = []
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        is_list = request.resolver_match is not None and str(request.resolver_match.url_name).endswith("_changelist")
+        return rows.defer(*self.heavy_fields) if is_list else rows
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(STATES.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        state = self.value()
+        return queryset.in_state(state, timezone.now()) if state in STATES else queryset  # type: ignore[attr-defined]
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    title = "decision"
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(reason.value, reason_words(reason)) for reason in Reason]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(reason=self.value()) if self.value() else queryset
+
+
+@admin.register(Session)
+class SessionAdmin(LongListAdmin):
+    list_display = [
+        "session_id_shown",
+        "started",
+        "caller_shown",
+        "state",
+        "reason_shown",
+        "duration",
+        "channel",
+        "agent",
+        "flags_shown",
+    ]
+    list_filter = [
+        StateFilter,
+        ReasonFilter,
+        "started_at",
+        ("channel", admin.RelatedOnlyFieldListFilter),
+        ("tier", admin.RelatedOnlyFieldListFilter),
+        "is_test",
+    ]
+    list_select_related = ["customer", "channel", "agent"]
+    ordering = ["-started_at", "-id"]
+    sortable_by = ("started",)
+    search_fields = ["session_id"]
+    search_help_text = (
+        f"A whole session id, number or customer id. Counts and pages end at {MOST_COUNTED:,}: filter for older ones."
+    )
+    actions = ["declare_end_missing"]
+    heavy_fields = HEAVY
+    fieldsets = [
+        (None, {"fields": ["session_id_shown", "state_in_words", "flags_in_words"]}),
+        (
+            "Who and where",
+            {"fields": ["customer_link", "number_received", "external_id", "channel", "agent", "tier", "traffic"]},
+        ),
+        ("Decision", {"fields": ["decision_in_words", "trace_table", "answer_sent"]}),
+        (
+            "When",
+            {
+                "fields": [
+                    "started",
+                    "ended",
+                    "duration",
+                    "clock",
+                    "counts_as_open_until",
+                    "declared_missing",
+                    "time_zone",
+                    "counts_toward_call_minutes",
+                ]
+            },
+        ),
+        ("Ends that do not count", {"fields": ["superseded_table"]}),
+        ("Raw bodies", {"fields": ["begin_body_shown", "end_body_shown"], "classes": ["collapse"]}),
+    ]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By whole values alone, each of which has an index."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        matches = Q(session_id=term) | Q(customer__in=Customer.objects.filter(external_id=term))
+        if key := _key_of(term):
+            matches |= Q(phone_key=key)
+        return queryset.filter(matches), False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        if found is not None:
+            found.bodies_may_be_seen = request.user.has_perm(SEE_BODIES)
+        return found
+
+    def has_declare_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("sessions_app.change_session")
+
+    @admin.action(description="Declare the end of the selected sessions missing", permissions=["declare"])
+    def declare_end_missing(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
+        chosen = list(queryset.order_by("pk").values_list("pk", flat=True))
+        declared = declare_missing(chosen, request.user)  # type: ignore[arg-type]
+        text = f"{_counted(declared, 'session')} declared to miss the end: open no more, and charging no minutes."
+        self.message_user(request, text, messages.SUCCESS if declared else messages.WARNING)
+        if declared < len(chosen):
+            left = _counted(len(chosen) - declared, "session")
+            self.message_user(request, f"{left} not open, so left as before.", messages.WARNING)
+
+    # What columns and fields show
+
+    @admin.display(description="session", ordering="session_id")
+    def session_id_shown(self, session: Session) -> str:
+        return str(session)
+
+    @admin.display(description="started", ordering="started_at")
+    def started(self, session: Session) -> str:
+        return moment_words(session.started_at)
+
+    @admin.display(description="ended")
+    def ended(self, session: Session) -> str:
+        return moment_words(session.ended_at) if session.ended_at else "–"
+
+    @admin.display(description="counts as open until")
+    def counts_as_open_until(self, session: Session) -> str:
+        if session.open_until is None:
+            return "–"
+        return f"{moment_words(session.open_until)}, if no end comes"
+
+    @admin.display(description="traffic")
+    def traffic(self, session: Session) -> str:
+        return "test: counts nothing" if session.is_test else "live"
+
+    @admin.display(description="caller")
+    def caller_shown(self, session: Session) -> str:
+        if session.customer is not None:
+            return str(session.customer)
+        return session.number_received or session.external_id or "withheld"
+
+    @admin.display(description="customer")
+    def customer_link(self, session: Session) -> SafeString | str:
+        if session.customer is None:
+            return "None of our customers"
+        url = reverse("admin:customers_customer_change", args=[session.customer_id])
+        return format_html('<a href="{}">{}</a>', url, session.customer)
+
+    @admin.display(description="state")
+    def state(self, session: Session) -> SafeString:
+        state = session.state_at(timezone.now())
+        return format_html('<span class="state {}">{}</span>', state, state_words(state))
+
+    @admin.display(description="state")
+    def state_in_words(self, session: Session) -> SafeString:
+        return self.state(session)
+
+    @admin.display(description="decision", ordering="reason")
+    def reason_shown(self, session: Session) -> str:
+        return reason_words(session.reason)
+
+    @admin.display(description="duration", ordering="duration_seconds")
+    def duration(self, session: Session) -> str:
+        return duration_words(session.duration_seconds)
+
+    @admin.display(description="odd")
+    def flags_shown(self, session: Session) -> str:
+        return ", ".join(flag.replace("_", " ") for flag in session.flag_list) or "–"
+
+    @admin.display(description="what is odd")
+    def flags_in_words(self, session: Session) -> SafeString | str:
+        if not session.flag_list:
+            return "Nothing"
+        items = format_html_join("", "<li>{}</li>", ((flag_sentence(flag),) for flag in session.flag_list))
+        return format_html("<ul>{}</ul>", items)
+
+    @admin.display(description="decision")
+    def decision_in_words(self, session: Session) -> SafeString:
+        soft = ", ".join(reason_words(reason) for reason in session.would_deny)
+        more = f" Would have been denied by soft limits: {soft}." if soft else ""
+        return format_html(
+            "<strong>{}.</strong> {}{}", reason_words(session.reason), reason_sentence(session.reason), more
+        )
+
+    @admin.display(description="rules, in order")
+    def trace_table(self, session: Session) -> SafeString:
+        return _rendered("admin/sessions_app/trace.html", lines=trace_words(session.trace, session.reason))
+
+    @admin.display(description="the answer sent")
+    def answer_sent(self, session: Session) -> SafeString | str:
+        return _body(session.answer) if session.answer else "None: the begin has not come"
+
+    @admin.display(description="clocks")
+    def clock(self, session: Session) -> str:
+        skew = session.skew
+        if skew is None or abs(skew) < timedelta(seconds=1):
+            return "LiveTok's and ours agreed" if skew is not None else "LiveTok stated no time at the begin"
+        direction = "behind" if skew > timedelta() else "ahead of"
+        return (
+            f"LiveTok's was {duration_words(abs(skew).total_seconds())} {direction} ours at the begin, or it came late"
+        )
+
+    @admin.display(description="declared to miss its end")
+    def declared_missing(self, session: Session) -> str:
+        if session.declared_missing_at is None:
+            return "No"
+        return (
+            f"By {session.declared_missing_by or 'somebody who is gone'}, {moment_words(session.declared_missing_at)}"
+        )
+
+    @admin.display(description="ends")
+    def superseded_table(self, session: Session) -> SafeString | str:
+        ends = list(session.superseded_ends.all())
+        if not ends:
+            return "None"
+        shown = [(end, duration_words(end.stated_seconds), self._body_of(session, end.body)) for end in ends]
+        return _rendered("admin/sessions_app/superseded.html", ends=shown)
+
+    @admin.display(description="begin")
+    def begin_body_shown(self, session: Session) -> SafeString | str:
+        return self._body_of(session, session.begin_body)
+
+    @admin.display(description="end")
+    def end_body_shown(self, session: Session) -> SafeString | str:
+        return self._body_of(session, session.end_body)
+
+    def _body_of(self, session: Session, body: Any) -> SafeString | str:
+        if not getattr(session, "bodies_may_be_seen", False):
+            return NO_BODIES
+        return _body(body) if body else "None"
+
+
+@admin.register(DailyUsage)
+class DailyUsageAdmin(LongListAdmin):
+    list_display = ["customer", "day", "channel_shown", "agent_shown", "sessions", "time", "call_time"]
+    list_select_related = ["customer"]
+    list_filter = ["day"]
+    ordering = ["-pk"]
+    sortable_by = ()
+    search_fields = ["customer__external_id"]
+    search_help_text = "A customer's whole name or external id, or a number."
+    fields = ["customer", "day", "channel_shown", "agent_shown", "sessions", "time", "call_time"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        matches = Q(external_id=term) | Q(name__iexact=term)
+        if key := _key_of(term):
+            matches |= Q(numbers__key=key)
+        return queryset.filter(customer__in=Customer.objects.filter(matches)), False
+
+    @admin.display(description="channel")
+    def channel_shown(self, usage: DailyUsage) -> str:
+        return usage.channel or "none"
+
+    @admin.display(description="agent")
+    def agent_shown(self, usage: DailyUsage) -> str:
+        return usage.agent or "none"
+
+    @admin.display(description="time")
+    def time(self, usage: DailyUsage) -> str:
+        return duration_words(usage.seconds)
+
+    @admin.display(description="call minutes")
+    def call_time(self, usage: DailyUsage) -> str:
+        return duration_words(usage.call_seconds)
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(LongListAdmin):
+    list_display = [
+        "received",
+        "event_shown",
+        "session_shown",
+        "verdict_shown",
+        "error",
+        "took",
+        "key",
+        "address",
+    ]
+    list_filter = ["verdict", "received_at", "is_test"]
+    ordering = ["-received_at", "-pk"]
+    sortable_by = ("received",)
+    search_fields = ["session_id"]
+    search_help_text = "A whole session id."
+    actions = ["process_events_again"]
+    heavy_fields = ["body"]
+    fields = [
+        "received",
+        "event_shown",
+        "session_shown",
+        "verdict_shown",
+        "error",
+        "took",
+        "key",
+        "address",
+        "route_shown",
+        "is_test",
+        "again",
+        "body_shown",
+    ]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (queryset.filter(session_id=term) if term else queryset), False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        if found is not None:
+            found.bodies_may_be_seen = request.user.has_perm(SEE_BODIES)
+        return found
+
+    def has_process_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("sessions_app.change_webhookevent")
+
+    @admin.action(description="Process the selected rejected events again", permissions=["process"])
+    def process_events_again(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> None:
+        chosen = list(queryset.order_by("received_at", "pk"))
+        rejected = [event for event in chosen if event.verdict == WebhookEvent.Verdict.REJECTED and event.body]
+        results = [process_again(event) for event in rejected]
+        again = [result for result in results if result.verdict == WebhookEvent.Verdict.REJECTED]
+        taken = len(results) - len(again)
+        if taken:
+            self.message_user(request, f"{_counted(taken, 'event')} processed.", messages.SUCCESS)
+        for error in sorted({result.error for result in again}):
+            count = sum(result.error == error for result in again)
+            self.message_user(request, f"{_counted(count, 'event')} rejected again: {error}", messages.WARNING)
+        if left := len(chosen) - len(rejected):
+            text = f"{_counted(left, 'event')} left alone: only rejected ones with a body can be processed again."
+            self.message_user(request, text, messages.WARNING)
+
+    @admin.display(description="received", ordering="received_at")
+    def received(self, event: WebhookEvent) -> str:
+        return moment_words(event.received_at)
+
+    @admin.display(description="verdict")
+    def verdict_shown(self, event: WebhookEvent) -> SafeString:
+        again = " and processed again" if event.processed_again_at else ""
+        return format_html("{}{}<br>{}", event.get_verdict_display(), again, event.status)
+
+    @admin.display(description="processed again")
+    def again(self, event: WebhookEvent) -> str:
+        return moment_words(event.processed_again_at) if event.processed_again_at else "No"
+
+    @admin.display(description="event")
+    def event_shown(self, event: WebhookEvent) -> str:
+        return event.event or "not named"
+
+    @admin.display(description="session")
+    def session_shown(self, event: WebhookEvent) -> SafeString | str:
+        if not event.session_id:
+            return "–"
+        url = reverse("admin:sessions_app_session_changelist")
+        return format_html('<a href="{}?{}">{}</a>', url, urlencode({"q": event.session_id}), event.session_id)
+
+    @admin.display(description="took")
+    def took(self, event: WebhookEvent) -> str:
+        return f"{event.took_ms:.1f} ms"
+
+    @admin.display(description="address it came to")
+    def route_shown(self, event: WebhookEvent) -> str:
+        return "/webhooks/livetok" + (f"/{event.route}" if event.route else "")
+
+    @admin.display(description="body")
+    def body_shown(self, event: WebhookEvent) -> SafeString | str:
+        if not getattr(event, "bodies_may_be_seen", False):
+            return NO_BODIES
+        return _body(event.body) if event.body else "None"
+
+
+@admin.register(RefusedRequests)
+class RefusedRequestsAdmin(LongListAdmin):
+    list_display = ["hour", "count", "last_at", "last_address"]
+    fields = ["hour", "count", "last_at", "last_address"]
+    ordering = ["-hour"]
+
+
+def _key_of(term: str) -> str | None:
+    try:
+        return phone_key(term, settings.PHONE_REGION)
+    except ValueError:
+        return None
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _rendered(template: str, **context: Any) -> SafeString:
+    return SafeString(render_to_string(template, context))
+
+
+def _body(body: Any) -> SafeString:
+    """Bytes as a person reads them: JSON with indents, else as they came."""
+    text = bytes(body).decode("utf-8", "backslashreplace")
+    with contextlib.suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return format_html('<pre class="body" tabindex="0">{}</pre>', text)
