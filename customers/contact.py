@@ -13,16 +13,22 @@ def make_first_contact(
 
     Raises IntegrityError where another process was first; the caller then reads again.
     """
-    customer = Customer.objects.create(
+    customer = first_contact(tier=tier, phone_key=phone_key, external_id=external_id, name=name, email=email)
+    customer.save()
+    if phone_key:
+        PhoneNumber.objects.create(customer=customer, number=number, key=phone_key)
+    return customer
+
+
+def first_contact(*, tier: Tier, phone_key: str, external_id: str, name: str = "", email: str = "") -> Customer:
+    """The unsaved customer of an unknown caller."""
+    return Customer(
         name=name,
         email=email if _is_email(email) else "",
         external_id=None if phone_key else external_id,
         tier=tier,
         source=Customer.Source.FIRST_CONTACT,
     )
-    if phone_key:
-        PhoneNumber.objects.create(customer=customer, number=number, key=phone_key)
-    return customer
 
 
 def _is_email(text: str) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.conf import settings
 
-from customers.access import access_of, find_customer
+from customers.access import Access, access_of, find_customer
+from customers.contact import first_contact
 from customers.models import Channel
 from customers.models.channels import new_channel
 from sessions_app.decision import Reason
@@ -33,17 +34,33 @@ def preview(body: bytes, received_at: datetime) -> Preview:
     event = read_event(body, route="begin", received_at=received_at, phone_region=settings.PHONE_REGION)
     if not isinstance(event, SessionBegin):
         raise Refused("event", f"give {BEGIN}, or leave it out")
-    customer = find_customer(event.caller.phone_key, event.caller.external_id)
-    access = access_of(customer, is_named=event.caller.identity is not None, now=event.at)
     judgement = judge(
         event,
-        access,
+        _access(event),
         _channel(event.channel),
         provided=provided_context(event),
         our_now=received_at,
         without=_stored(event),
     )
     return Preview(judgement.answer, judgement.decision.reason, judgement.trace)
+
+
+def _access(event: SessionBegin) -> Access:
+    """As at a begin: whoever would become a customer is judged as the customer that would be made."""
+    caller = event.caller
+    customer = find_customer(caller.phone_key, caller.external_id)
+    access = access_of(customer, is_named=caller.identity is not None, now=event.at)
+    if customer is not None or caller.identity is None or access.tier is None or event.is_test:
+        return access
+    return access.for_customer(
+        first_contact(
+            tier=access.tier,
+            phone_key=caller.phone_key,
+            external_id=caller.external_id,
+            name=caller.name,
+            email=caller.email,
+        )
+    )
 
 
 def _channel(slug: str | None) -> Channel | None:

@@ -69,7 +69,7 @@ def _facts(
 ) -> Facts:
     customer, tier = access.customer, access.tier
     usage = Usage()
-    if customer is not None and tier is not None:
+    if customer is not None and customer.pk is not None and tier is not None:  # unsaved in a preview
         usage = usage_at(customer.pk, event.at, access.zone, tier.call_hold_minutes, without=without)
     return Facts(
         caller=_caller_kind(event, access),

@@ -19,9 +19,7 @@ class Api:
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         keys = {"X-API-Key": self.secret} if self.secret else {}
-        return self.client.generic(
-            method, path, content, content_type="application/json", headers={**keys, **headers}
-        )
+        return self.client.generic(method, path, content, content_type="application/json", headers={**keys, **headers})
 
     def ok(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
         """The answer's JSON; its status must be `status`."""

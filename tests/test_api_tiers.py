@@ -138,7 +138,11 @@ def test_tiers_that_are_not_offered_can_be_told_apart(api):
         ({"name": "A", "limits": {}}, "limits", "list"),
         ({"name": "A", "limits": [5]}, "limits[0]", "JSON object"),
         ({"name": "A", "limits": [{"metric": "sessions", "period": "day"}]}, "limits[0].amount", "required"),
-        ({"name": "A", "limits": [limit("messages", 1), limit("messages", 1, "year")]}, "limits[1].period", "day, week"),
+        (
+            {"name": "A", "limits": [limit("messages", 1), limit("messages", 1, "year")]},
+            "limits[1].period",
+            "day, week",
+        ),
         ({"name": "A", "limits": [limit("messages", 1, "week")]}, "limits[0].period", "messages are per day"),
         ({"name": "A", "limits": [limit("sessions", 1, "")]}, "limits[0].period", "per day, week or month"),
         ({"name": "A", "limits": [limit("steps", 1)]}, "limits[0].metric", "messages, call_minutes"),

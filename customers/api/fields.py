@@ -12,6 +12,7 @@ from customers.models import Channel, Customer, Tier
 from customers.models.fields import validate_time_zone
 
 LARGEST_INTEGER = 2**31 - 1
+LARGEST_ID = 2**63 - 1
 LONGEST_EXACT_INTEGER = 15  # digits that every JSON reader keeps
 DEEPEST_CONTEXT = 20
 FIRST_YEAR, LAST_YEAR = 1970, 2200
@@ -82,6 +83,13 @@ class Moment(serializers.DateTimeField):
         if not FIRST_YEAR <= moment.year <= LAST_YEAR:
             raise serializers.ValidationError(f"Give a time between the years {FIRST_YEAR} and {LAST_YEAR}.")
         return moment
+
+
+class LocalMoment(serializers.DateTimeField):
+    """An answer's local time with its offset."""
+
+    def to_representation(self, value: datetime) -> str:
+        return value.isoformat()
 
 
 class TimeZone(Text):

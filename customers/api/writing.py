@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from rest_framework.serializers import ValidationError
 
 from customers.api.serializers import check_validity
@@ -87,7 +88,10 @@ def write_customer(customer: Customer | None, values: Values, *, merge_context: 
         replace_numbers(customer, values["numbers"], why=why)
     if "overrides" in values:
         _see_scopes(values["overrides"])
-        replace_overrides(customer, [OverrideValues(**row) for row in values["overrides"]], why=why)
+        try:
+            replace_overrides(customer, [OverrideValues(**row) for row in values["overrides"]], why=why)
+        except DjangoValidationError as error:
+            raise ValidationError({"overrides": error.messages}) from error
     return customer
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from customers.api.fields import AgentId, Choice, Moment, Text
+from customers.api.fields import LARGEST_ID, AgentId, Choice, LocalMoment, Moment, Text
 from customers.api.pages import PageQuery
 from customers.api.reading import StrictSerializer
 from sessions_app.decision import Reason
@@ -109,7 +109,9 @@ class SessionQuery(PageQuery):
     session_id = Text(required=False, help_text="LiveTok's id.")
     phone = Text(required=False, help_text="In any spelling. In an address, + is written %2B.")
     customer = Text(required=False, help_text="The customer's external id.")
-    customer_id = serializers.IntegerField(required=False, min_value=0, help_text="Frontdesk's id of the customer.")
+    customer_id = serializers.IntegerField(
+        required=False, min_value=0, max_value=LARGEST_ID, help_text="Frontdesk's id of the customer."
+    )
     tier = Text(required=False, help_text="The slug of the tier at the time.")
     channel = Text(required=False)
     agent = Text(required=False, help_text="LiveTok's agent id.")
@@ -147,8 +149,8 @@ class UsedLimitSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class PeriodUsageSerializer(serializers.Serializer[dict[str, Any]]):
-    starts_at = serializers.DateTimeField(help_text="Local time with its offset.")
-    resets_at = serializers.DateTimeField(help_text="Local time with its offset.")
+    starts_at = LocalMoment(help_text="Local time with its offset.")
+    resets_at = LocalMoment(help_text="Local time with its offset.")
     sessions = serializers.IntegerField()
     call_minutes = serializers.FloatField(help_text="Recorded and held, unrounded.")
     call_minutes_open = serializers.FloatField(help_text="The held part: of sessions that are open.")
