@@ -1,11 +1,18 @@
 """Frontdesk's site map."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from config.health import healthz, readyz
+
 urlpatterns = [
+    re_path(r"^healthz/?$", healthz),
+    re_path(r"^readyz/?$", readyz),
     path("", include("sessions_app.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("reports/", include("sessions_app.reports.urls")),
+    path("api/v1/", include("sessions_app.api.urls")),
+    path("api/", include("customers.api.urls")),
 ]
