@@ -13,7 +13,7 @@ NO_NUMBER = frozenset({"", "anonymous", "restricted", "unknown", "withheld"})
 
 _SCHEMES = re.compile(r"^(?:(?:whatsapp|tel):\s*)+", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s\-.()\[\]]")
-_DIGITS_AND_SEPARATORS = re.compile(r"^\+?[\d\s\-.()\[\]]+$")
+_DIGITS_AND_SEPARATORS = re.compile(r"^[\s\-.()\[\]]*\+?[\d\s\-.()\[\]]+$")
 _E164 = re.compile(r"^\+[1-9]\d{6,14}$")
 _BARE = re.compile(r"^[1-9]\d{6,14}$")
 
@@ -25,7 +25,7 @@ def phone_key(text: str | None, region: str = "") -> str | None:
     that key. Raises ValueError where no key of at most 255 characters can be stored.
     """
     number = _SCHEMES.sub("", _cleaned(text or "")).strip()
-    if number in NO_NUMBER:
+    if number in NO_NUMBER or not _SEPARATORS.sub("", number):
         return None
     key = _number_key(number, region) or number
     if len(key) > LONGEST:
@@ -34,13 +34,15 @@ def phone_key(text: str | None, region: str = "") -> str | None:
 
 
 def _cleaned(text: str) -> str:
-    """Lower case, compatibility forms folded, control and direction marks gone."""
-    visible = "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cf"))
+    """Lower case, compatibility forms folded, digits of any script made 0 to 9, control and direction marks gone."""
+    visible = "".join(
+        str(unicodedata.decimal(char, char)) for char in text if unicodedata.category(char) not in ("Cc", "Cf")
+    )
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).lower()).strip()
 
 
 def _number_key(number: str, region: str) -> str | None:
-    """E.164 where the text has the shape of a number, else None."""
+    """E.164 where the text has the shape of a number, its bare digits where it is made of nothing else, else None."""
     if not _DIGITS_AND_SEPARATORS.match(number):
         return None
     digits = _SEPARATORS.sub("", number)
@@ -50,18 +52,23 @@ def _number_key(number: str, region: str) -> str | None:
         return _international("+" + digits[2:], "+" + _SEPARATORS.sub(" ", number).strip()[2:].strip())
     if digits.startswith("+"):
         return _international(digits, number)
-    return "+" + digits if _BARE.match(digits) else None
+    return _international("+" + digits, "+" + number) if _BARE.match(digits) else digits
 
 
-def _international(digits: str, written: str) -> str | None:
+def _international(digits: str, written: str) -> str:
     """The library knows that the zero of "+44 (0)20" is not dialled; where it does not know the plan, shape decides."""
-    parsed = _parsed(written, None)
-    if parsed:
-        return parsed
-    return digits if _E164.match(digits) else None
+    return _parsed(written, None) or digits
 
 
 def _parsed(text: str, region: str | None) -> str | None:
+    key = _read_once(text, region)
+    # Of "+44 00 20" the library takes one zero at a time.
+    while key and (again := _read_once(key, None)) and len(again) < len(key):
+        key = again
+    return key
+
+
+def _read_once(text: str, region: str | None) -> str | None:
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

@@ -20,6 +20,7 @@ EVENT_NAMES = {"session_begin": BEGIN, "session.begin": BEGIN, "session_end": EN
 ROUTE_EVENTS = {"begin": BEGIN, "end": END}
 LONGEST_TEXT = 255
 LONGEST_CHANNEL = 64
+DEEPEST_NESTING = 100
 
 
 @dataclass(frozen=True)
@@ -183,14 +184,37 @@ def _caller(fields: _Fields, region: str) -> Caller:
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body)
+        document = json.loads(body, parse_int=_integer)
+        is_too_deep = _is_nested_below(DEEPEST_NESTING, document)
     except RecursionError:
-        raise Refused("body", "the JSON is nested too deeply") from None
+        is_too_deep = True
     except ValueError:
         raise Refused("body", "send a JSON object in UTF-8") from None
+    if is_too_deep:
+        raise Refused("body", f"the JSON is nested more than {DEEPEST_NESTING} levels deep")
     if not isinstance(document, dict):
         raise Refused("body", "send a JSON object, not a list or a bare value")
     return document
+
+
+def _integer(digits: str) -> int | float:
+    """Python reads no integer of more than 4,300 digits; to us such a one is no number that can be stored."""
+    try:
+        return int(digits)
+    except ValueError:
+        return math.inf
+
+
+def _is_nested_below(depth: int, document: Any) -> bool:
+    """Judged by a fixed depth: the parser's own depends on its caller, and a stored body must always be readable."""
+    level = [document]
+    for _ in range(depth):
+        level = [
+            child
+            for value in level
+            for child in (value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
+        ]
+    return bool(level)
 
 
 def _event_name(document: dict[str, Any], route: str) -> str:
@@ -265,7 +289,10 @@ def _whole_seconds(value: Any) -> int:
     """Seconds rounded half up; what is not zero stays so, since a duration above 0 says that the session took place."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("no number")
-    seconds = float(value)
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
     if not abs(seconds) < 2**31 - 1:
         raise ValueError("no number of seconds that can be stored")
     whole = math.floor(seconds + 0.5)
