@@ -10,12 +10,15 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from config.first_run import FirstRun, UsernameTaken, copy_sqlite_file, set_up
 from config.health import missing_migrations
+from config.secrets import private_folder
+from config.static_files import collect_static_files
 
 
 class Command(BaseCommand):
     help = "Bring database and static files up to date; on the first run, make the first account and webhook key."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        private_folder(settings.DATA_DIR)
         try:
             self._migrate()
             made = set_up()
@@ -23,7 +26,7 @@ class Command(BaseCommand):
             raise CommandError(f"DATABASE_URL: the database does not answer: {str(error).strip()}") from error
         except UsernameTaken as error:
             raise CommandError(str(error)) from error
-        call_command("collectstatic", interactive=False, verbosity=0)
+        collect_static_files()
         self._show(made)
 
     def _migrate(self) -> None:

@@ -1,0 +1,136 @@
+"""`manage.py serve`: web server and worker, together or not at all."""
+
+import os
+import signal
+import socket
+import time
+import urllib.request
+
+import psutil
+import pytest
+
+from tests.live import manage, new_environment, running_server, start_server, wait_until_ready
+from tests.test_installation import fail
+
+pytestmark = pytest.mark.serial
+
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def installation(database_name):
+    """The environment of an installation that is set up; each test starts its own server in it."""
+    with new_environment(database_name) as env:
+        manage(env, "setup")
+        yield env
+
+
+@pytest.fixture
+def server(installation):
+    server = start_server(installation)
+    try:
+        wait_until_ready(server)
+        yield server
+    finally:
+        server.stop()
+
+
+def descendants(server) -> list[psutil.Process]:
+    """`serve`'s processes: granian, its own processes, and the worker."""
+    return psutil.Process(server.process.pid).children(recursive=True)
+
+
+def child(server, words: str) -> psutil.Process:
+    [found] = [one for one in psutil.Process(server.process.pid).children() if words in " ".join(one.cmdline())]
+    return found
+
+
+def wait_until_gone(processes) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
+    assert alive == []
+
+
+def wait_until_free(port: int) -> None:
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up_at:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"something still listens on {port}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_every_process_without_an_error(server, number):
+    processes = descendants(server)
+    assert len(processes) >= 3
+    os.kill(server.process.pid, number)
+    assert server.process.wait(PATIENCE_SECONDS) == 0
+    wait_until_gone(processes)
+    assert "Traceback" not in server.log
+    assert '"error"' not in server.log
+
+
+def test_a_signal_during_the_start_stops_every_process_too(installation):
+    server = start_server(installation)
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while len(processes := descendants(server)) < 3 and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    os.kill(server.process.pid, signal.SIGINT)
+    assert server.process.wait(PATIENCE_SECONDS) == 0
+    wait_until_gone(processes)
+
+
+@pytest.mark.parametrize(("words", "name"), [("granian", "web server"), ("manage.py worker", "worker")])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_serve_ends_with_an_error_when_either_process_ends(server, words, name, number):
+    processes = descendants(server)
+    child(server, words).send_signal(number)
+    assert server.process.wait(PATIENCE_SECONDS) == 1
+    wait_until_gone(processes)
+    assert f"The {name} ended by itself" in server.log
+    assert "Traceback" not in server.log
+
+
+def test_killing_serve_leaves_no_orphan(server):
+    processes = descendants(server)
+    server.process.kill()
+    wait_until_gone(processes)
+    wait_until_free(int(server.env["PORT"]))
+
+
+def test_a_web_process_that_dies_is_replaced(server):
+    [web, *_] = child(server, "granian").children()
+    web.kill()
+    wait_until_gone([web])
+    time.sleep(0.5)
+    wait_until_ready(server)
+    assert server.process.poll() is None
+
+
+def test_a_port_in_use_is_named(server):
+    said = fail(server.env, "serve")
+    assert f"Cannot listen on http://127.0.0.1:{server.env['PORT']}" in said
+    assert "PORT" in said
+    assert "Traceback" not in said
+    assert urllib.request.urlopen(f"{server.url}/readyz", timeout=5).status == 200
+
+
+def test_serve_without_set_up_says_what_to_run(database_name):
+    with new_environment(database_name) as env:
+        said = fail(env, "serve")
+    assert "Run `manage.py setup` first" in said
+    assert "Traceback" not in said
+
+
+def test_logs_are_json_lines_without_the_key(database_name):
+    with running_server(database_name) as server:
+        body = b'{"event": "session_begin", "sessionId": "1", "kind": "whatsapp", "phoneNumber": "+1234567890"}'
+        request = urllib.request.Request(f"{server.url}/webhooks/livetok", body, {"X-API-Key": server.webhook_key})
+        assert urllib.request.urlopen(request, timeout=10).status == 200
+        server.stop()
+        lines = server.log.splitlines()
+    assert lines[0] == f"Frontdesk is starting on {server.url} (Ctrl-C stops it)."
+    assert all(line.startswith("{") for line in lines[1:])
+    assert any('"session_begin"' in line for line in lines)
+    assert not any(server.webhook_key in line or "1234567890" in line for line in lines)

@@ -1,0 +1,33 @@
+"""Static files are collected where their sources have changed."""
+
+import pytest
+
+from config.static_files import collect_static_files
+
+
+@pytest.fixture
+def sources(settings, tmp_path):
+    settings.STATIC_ROOT = tmp_path / "collected"
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    settings.STATICFILES_DIRS = [tmp_path / "sources"]
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "site.css").write_text("a {}")
+    return tmp_path / "sources"
+
+
+def test_they_are_collected_once(sources, settings):
+    assert collect_static_files()
+    assert (settings.STATIC_ROOT / "site.css").read_text() == "a {}"
+    assert not collect_static_files()
+
+
+def test_they_are_collected_again_when_a_file_changes_comes_or_goes(sources, settings):
+    collect_static_files()
+    (sources / "site.css").write_text("a { color: red }")
+    assert collect_static_files()
+    assert (settings.STATIC_ROOT / "site.css").read_text() == "a { color: red }"
+    (sources / "new.css").write_text("")
+    assert collect_static_files()
+    (sources / "new.css").unlink()
+    assert collect_static_files()
+    assert not collect_static_files()

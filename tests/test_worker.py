@@ -1,0 +1,79 @@
+"""What `manage.py worker` does by the clock."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from config.jobs import JOBS, Job, prune_events, run_jobs
+from sessions_app.models import WebhookEvent
+from sessions_app.retention import BATCH, delete_events
+
+
+def make_events(*ages_in_days: float) -> None:
+    now = timezone.now()
+    WebhookEvent.objects.bulk_create(
+        WebhookEvent(received_at=now - timedelta(days=age), verdict="accepted", status=200, took_ms=1)
+        for age in ages_in_days
+    )
+
+
+@pytest.mark.django_db
+def test_events_older_than_the_retention_are_deleted(settings):
+    settings.EVENT_RETENTION_DAYS = 7
+    make_events(0, 6.9, 7.1, 400)
+    prune_events(lambda: False)
+    assert WebhookEvent.objects.count() == 2
+    oldest = WebhookEvent.objects.order_by("received_at").first()
+    assert oldest.received_at > timezone.now() - timedelta(days=7)
+
+
+@pytest.mark.django_db
+def test_many_events_are_deleted_in_batches():
+    make_events(*[2] * (2 * BATCH + 1), 0)
+    assert delete_events(timezone.now() - timedelta(days=1)) == 2 * BATCH + 1
+    assert WebhookEvent.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_deleting_stops_when_asked_to():
+    make_events(*[2] * (BATCH + 1))
+    answers = iter([False, True])
+    assert delete_events(timezone.now(), lambda: next(answers)) == BATCH
+
+
+def test_events_are_pruned_every_minute():
+    assert [(job.name, job.every) for job in JOBS] == [("prune events", timedelta(minutes=1))]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [OperationalError("the database is away"), ValueError("a mistake")])
+def test_a_job_that_fails_is_logged_and_comes_again(error, caplog):
+    stop, calls = threading.Event(), []
+
+    def fail_twice(should_stop) -> None:
+        calls.append("failing")
+        if len(calls) < 3:
+            raise error
+        stop.set()
+
+    run_jobs([Job("failing", timedelta(milliseconds=5), fail_twice)], stop)
+    assert len(calls) == 3
+    assert [record.job for record in caplog.records] == ["failing", "failing"]
+
+
+@pytest.mark.django_db
+def test_a_job_that_fails_does_not_keep_others_from_running():
+    stop, calls = threading.Event(), []
+
+    def fail(should_stop) -> None:
+        raise OperationalError("the database is away")
+
+    def work(should_stop) -> None:
+        calls.append("worked")
+        stop.set()
+
+    run_jobs([Job("failing", timedelta(hours=1), fail), Job("working", timedelta(hours=1), work)], stop)
+    assert calls == ["worked"]
