@@ -15,7 +15,7 @@ STATE_SENTENCES = {
     "open": "The session was let in, and its end has not come yet.",
     "ended": "The session took place and has ended.",
     "denied": "The session was not let in.",
-    "missing_end": "The session was let in, and its end never came. It no longer counts as open and charges no minutes.",
+    "missing_end": "The session was let in, and its end never came. It is open no longer and charges no minutes.",
 }
 
 REASONS: dict[str, str] = {
@@ -74,7 +74,7 @@ FLAGS = {
     "no_begin": "Its end came, its begin has not: when it started is worked out from the end.",
     "duration_derived": "LiveTok stated no duration: it is the time from begin to end.",
     "duration_invalid": "The duration is negative or over 24 hours: shown, not counted.",
-    "duration_differs": "The stated duration is more than a minute off the time from begin to end; it counts as stated.",
+    "duration_differs": "The stated duration is over a minute off the time from begin to end; it counts as stated.",
     "denied_but_took_place": "It was denied, and LiveTok still reports how long it took: its time counts.",
     "session_id_reused": "LiveTok used this session id before, for another caller; this is a session of its own.",
     "caller_differs": "Its end names another caller than its begin; the begin's counts.",

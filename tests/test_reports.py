@@ -640,6 +640,17 @@ def test_a_session_whose_end_is_missing_says_so(staff):
     assert "None are kept any more" in page
 
 
+def test_the_customer_is_a_link_for_those_who_may_see_customers(staff):
+    customer = make_customer()
+    make_session(NOW, session_id="123", customer=customer)
+    address = f'href="/admin/customers/customer/{customer.pk}/change/"'
+
+    assert address not in page_of_the_session(staff).content.decode()
+    page = page_of_the_session(staff_client("view_session", "view_customer")).content.decode()
+    assert address in page
+    assert f'href="/reports/?customer={customer.pk}"' in page
+
+
 def test_an_id_that_was_used_again_leads_to_its_other_session(staff):
     livetok = make_livetok()
     livetok.begin(phoneNumber="+15550001")
@@ -649,6 +660,7 @@ def test_an_id_that_was_used_again_leads_to_its_other_session(staff):
     response = staff.get(f"/reports/sessions/{second.pk}/")
 
     assert f'href="/reports/sessions/{first.pk}/"' in response.content.decode()
+    assert f'href="/reports/sessions/{second.pk}/"' not in response.content.decode()
     assert "Other sessions with this id" in text_of(response)
 
 

@@ -93,7 +93,7 @@ class SessionFilters(forms.Form):
     newer = CursorField(required=False)
 
     def __init__(self, data: QueryDict, now: datetime) -> None:
-        super().__init__(data, use_required_attribute=False, auto_id="filter-%s")
+        super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
         self.now = now
         self.zone = ZoneInfo(timezone.get_default_timezone_name())
         self.tiers = list(Tier.objects.all())

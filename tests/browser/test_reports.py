@@ -1,0 +1,161 @@
+"""The report page of sessions in a real browser: filtering, drilling down, and staying readable anywhere."""
+
+import json
+import urllib.request
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.builders import begin_body, end_body
+from tests.live import LiveServer
+
+pytestmark = pytest.mark.serial
+
+LIGHT = {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}}
+DARK = {**LIGHT, "color_scheme": "dark"}
+PHONE = {"color_scheme": "light", "viewport": {"width": 360, "height": 740}}
+WITHOUT_JAVASCRIPT = {**LIGHT, "java_script_enabled": False}
+
+
+@pytest.fixture(scope="module")
+def server(live_server_process: LiveServer) -> LiveServer:
+    """Sixty sessions of the last hour, one of them open."""
+    now = datetime.now(UTC)
+    for number in range(60):
+        begun = now - timedelta(minutes=60 - number)
+        common = {"sessionId": f"call-{number}", "phoneNumber": f"+1555000{number:04}"}
+        send(live_server_process, begin_body(**common, timestamp=begun.isoformat()))
+        if number:
+            ended = begun + timedelta(seconds=90)
+            send(live_server_process, end_body(**common, timestamp=ended.isoformat(), duration=90))
+    return live_server_process
+
+
+def send(server, body):
+    request = urllib.request.Request(
+        f"{server.url}/webhooks/livetok",
+        json.dumps(body).encode(),
+        {"X-API-Key": server.webhook_key, "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as response:
+        assert response.status == 200
+
+
+def open_reports(page: Page, server: LiveServer, query: str = "?period=7d") -> None:
+    page.goto(f"{server.url}/reports/{query}")
+    page.get_by_label("Username").fill(server.username)
+    page.get_by_label("Password").fill(server.password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Sessions", exact=True)).to_be_visible()
+
+
+def assert_nothing_is_cut_off(page: Page) -> None:
+    """Tables scroll inside their own box; the page itself never sideways."""
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("context_options", [LIGHT, WITHOUT_JAVASCRIPT], ids=["with", "without javascript"])
+def test_staff_filter_read_a_session_and_go_back(page: Page, server: LiveServer):
+    open_reports(page, server)
+    expect(page.get_by_role("heading", name="60 sessions, newest first")).to_be_visible()
+
+    page.get_by_label("State").select_option("Open")
+    page.get_by_label("Search").fill("+1555000")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("heading", name="1 session, newest first")).to_be_visible()
+    address = page.url
+    assert "state=open" in address
+    assert "period=7d" in address
+
+    page.locator("table.sessions tbody a").click()
+    expect(page.get_by_role("heading", name="Session call-0")).to_be_visible()
+    expect(page.get_by_text("Every rule held.")).to_be_visible()
+    expect(page.get_by_role("row", name="session_begin Accepted")).to_be_visible()
+    page.get_by_text("Body of the begin").click()
+    expect(page.get_by_text('"sessionId": "call-0"').first).to_be_visible()
+
+    page.get_by_role("navigation", name="Breadcrumbs").get_by_role("link", name="Sessions").click()
+    expect(page.get_by_role("heading", name="1 session, newest first")).to_be_visible()
+    expect(page.get_by_label("State")).to_have_value("open")
+
+    page.get_by_role("link", name="Clear all").click()
+    expect(page.get_by_role("heading", name="60 sessions, newest first")).to_be_visible()
+
+
+def test_staff_page_through_the_list_and_follow_a_figure(page: Page, server: LiveServer):
+    open_reports(page, server)
+    expect(page.locator("table.sessions tbody tr")).to_have_count(50)
+
+    page.get_by_role("link", name="Older").first.click()
+    expect(page.locator("table.sessions tbody tr")).to_have_count(10)
+    page.get_by_role("link", name="Newest").first.click()
+    expect(page.locator("table.sessions tbody tr")).to_have_count(50)
+
+    page.get_by_role("region", name="Figures per tier").get_by_role("link", name="60 sessions: show").click()
+    expect(page.get_by_label("Tier", exact=True)).to_have_value("standard")
+    expect(page.get_by_role("heading", name="60 sessions, newest first")).to_be_visible()
+
+
+def test_a_wrong_date_is_named_at_its_field(page: Page, server: LiveServer):
+    open_reports(page, server, "?first_day=2024-03-02&last_day=2024-03-01")
+
+    expect(page.locator(".field", has=page.get_by_label("To (included)"))).to_contain_text(
+        "Give the first day or a later one."
+    )
+
+
+def test_figures_explain_themselves_by_keyboard(page: Page, server: LiveServer):
+    open_reports(page, server)
+    expect(page.get_by_text("divided by the number of sessions")).to_be_hidden()
+
+    page.get_by_text("What these figures mean").focus()
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_text("divided by the number of sessions")).to_be_visible()
+
+
+@pytest.mark.parametrize("context_options", [LIGHT, DARK, PHONE], ids=["light", "dark", "phone"])
+def test_pages_stay_readable(page: Page, server: LiveServer):
+    open_reports(page, server)
+    assert_nothing_is_cut_off(page)
+    assert_contrast(
+        page, "body", "#content .range", ".presets [aria-current]", ".filters button", ".state", "table.sessions td a"
+    )
+
+    page.locator("table.sessions tbody a").first.click()
+    expect(page.get_by_role("heading", name="Why? The decision")).to_be_visible()
+    assert_nothing_is_cut_off(page)
+    assert_contrast(page, "body", ".quiet", "pre", ".trace tbody th", ".note", "summary")
+
+    page.goto(f"{server.url}/reports/?tier=gold")
+    assert_nothing_is_cut_off(page)
+    assert_contrast(page, ".field-error", ".errornote")
+
+
+CONTRAST = """
+selector => {
+  const luminance = colour => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(part => {
+      const share = part / 255;
+      return share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const element = document.querySelector(selector);
+  let behind = element;
+  while (behind && /rgba\\(.*, 0\\)|transparent/.test(getComputedStyle(behind).backgroundColor)) {
+    behind = behind.parentElement;
+  }
+  const text = luminance(getComputedStyle(element).color);
+  const ground = behind ? luminance(getComputedStyle(behind).backgroundColor) : 1;
+  return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
+}
+"""
+
+
+def assert_contrast(page: Page, *selectors: str) -> None:
+    """WCAG 2.1 AA for ordinary text."""
+    page.wait_for_timeout(200)  # the admin's links fade into their colour
+    for selector in selectors:
+        assert page.evaluate(CONTRAST, selector) >= 4.5, selector
