@@ -6,6 +6,7 @@ session second. Whoever loses an insert, or finds a row changed between reading 
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,9 +16,9 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from customers.access import Access, access_of, find_customer, policy_tier, zone_of
+from customers.access import Access, find_customer, policy_tier, zone_of
 from customers.contact import make_first_contact
-from customers.defaults import the_policy
+from customers.defaults import make_defaults, the_policy
 from customers.models import Agent, Channel, Customer, Tier
 from customers.sightings import see_agent, see_channel
 from sessions_app.answer import as_bytes
@@ -25,12 +26,15 @@ from sessions_app.events import SessionBegin, SessionEnd, SessionEvent, counting
 from sessions_app.hooks import provided_context, run_session_hooks
 from sessions_app.matching import decided_for, ended_by, waiting_for
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
+from sessions_app.ordinary import Reading, read_begin, read_end, take_turn, write_begin, write_end
 from sessions_app.payloads import read_event
 from sessions_app.situation import Judgement, judge
-from sessions_app.usage import Amount, UsageKey, contribution, record_change
+from sessions_app.usage import Amount, UsageKey, change_between, contribution, record_change
 
 Verdict = WebhookEvent.Verdict
 
+# Of the same customer's begins at once, each turns away those that read before it; then the lock lines them up.
+ORDINARY_ATTEMPTS = 3
 ATTEMPTS = 5
 # Deadlock and serialisation failure (PostgreSQL, appendix A): the transaction is sound and may be tried again.
 TRANSIENT_SQLSTATES = frozenset({"40P01", "40001"})
@@ -74,13 +78,24 @@ def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
 
     A begin that comes again gets the stored answer and changes nothing.
     """
-    channel, agent = see_channel(event.channel), see_agent(event.agent, event.agent_name)
     provided = provided_context(event)
-    return _in_transaction(lambda: _begin(event, delivery, channel, agent, provided))
+    for _ in range(ORDINARY_ATTEMPTS):
+        reading = read_begin(event)
+        if reading is None or reading.is_known or _becomes_customer(event, reading.access):
+            break
+        outcome = _begin_ordinarily(event, delivery, reading, provided)
+        if outcome is not None:
+            return outcome
+    return _in_transaction(lambda: _begin(event, delivery, provided))
 
 
 def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
     """Store that a session ended. Of ends that differ one counts, whatever their order; the same end is idempotent."""
+    session = read_end(event)
+    if session is not None:
+        outcome = _end_ordinarily(event, delivery, session)
+        if outcome is not None:
+            return outcome
     return _in_transaction(lambda: _end(event, delivery))
 
 
@@ -127,9 +142,40 @@ def _in_transaction(work: Callable[[], Outcome]) -> Outcome:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _begin(
-    event: SessionBegin, delivery: Delivery, channel: Channel | None, agent: Agent | None, provided: dict[str, Any]
-) -> Outcome:
+def _begin_ordinarily(
+    event: SessionBegin, delivery: Delivery, reading: Reading, provided: dict[str, Any]
+) -> Outcome | None:
+    """A begin of a new id by a caller whose record is settled. None where that was no longer so when it was stored."""
+    session = _new_session(event, [])
+    _decide(session, event, reading, reading.access, provided)
+    row = _event_row(event, delivery, Verdict.ACCEPTED)
+    with _hooked():
+        if not write_begin(session, contribution(session), row, reading.begins):
+            return None
+        run_session_hooks(session, "begin")
+    return Outcome(session, row)
+
+
+def _end_ordinarily(event: SessionEnd, delivery: Delivery, session: Session) -> Outcome | None:
+    """The only end of a session that has begun. None where another came first."""
+    before, flags_before = contribution(session), session.flags
+    _set_end(session, event)
+    _judge_occupancy(session)
+    row = _event_row(event, delivery, Verdict.ACCEPTED)
+    with _hooked():
+        if not write_end(session, change_between(before, contribution(session)), row, flags_before=flags_before):
+            return None
+        run_session_hooks(session, "end")
+    return Outcome(session, row)
+
+
+def _hooked() -> AbstractContextManager[object]:
+    """A transaction where hooks write too; a statement alone is one by itself."""
+    return transaction.atomic() if settings.SESSION_EVENT_HOOKS else nullcontext()
+
+
+def _begin(event: SessionBegin, delivery: Delivery, provided: dict[str, Any]) -> Outcome:
+    """Any begin, step by step, with the customer locked."""
     stored = _sessions_of(event)
     decided = decided_for(stored, event)
     if decided is not None:
@@ -138,24 +184,58 @@ def _begin(
         return _log(event, delivery, decided, Verdict.REDELIVERED)
 
     customer = find_customer(event.caller.phone_key, event.caller.external_id, lock=True)
-    access = _access(event, customer)
+    if customer is not None:
+        take_turn(customer.pk)
     waiting = waiting_for(stored, event)
     session = _locked(waiting) if waiting is not None else _new_session(event, stored)
     before = contribution(session) if waiting is not None else {}
-    judgement = judge(event, access, channel, provided=provided, our_now=event.received_at, without=waiting)
+    reading = _read_for_sure(event, waiting)
+    access = reading.access
+    if _becomes_customer(event, access):
+        assert access.tier is not None
+        access = access.for_customer(_first_contact(event, access.tier))
+    elif access.customer != customer:
+        raise _ChangedMeanwhile
 
-    _name_caller(session, event, access.customer)
-    session.channel, session.agent, session.agent_is_number = channel, agent, event.agent_is_number
-    _store_decision(session, event, judgement, access, channel)
-    _judge_occupancy(session)
-    session.open_until = session.started_at + (channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL)
+    _decide(session, event, reading, access, provided)
     session.save()
     record_change(before, contribution(session))
     run_session_hooks(session, "begin")
     return _log(event, delivery, session, Verdict.ACCEPTED)
 
 
+def _decide(session: Session, event: SessionBegin, reading: Reading, access: Access, provided: dict[str, Any]) -> None:
+    """Judge the begin, and put all that follows from it into the session's row."""
+    channel, agent = _seen(event, reading)
+    judgement = judge(event, access, reading.usage, channel, provided=provided, our_now=event.received_at)
+    _name_caller(session, event, access.customer)
+    session.channel, session.agent, session.agent_is_number = channel, agent, event.agent_is_number
+    _store_decision(session, event, judgement, access, channel)
+    _judge_occupancy(session)
+    session.open_until = session.started_at + (channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL)
+
+
+def _seen(event: SessionBegin, reading: Reading) -> tuple[Channel | None, Agent | None]:
+    """The event's channel and agent, made or named anew where that is due."""
+    channel, agent = reading.channel, reading.agent
+    if channel is None:
+        channel = see_channel(event.channel)
+    if agent is None or (event.agent_name and event.agent_name != agent.name):
+        agent = see_agent(event.agent, event.agent_name)
+    return channel, agent
+
+
+def _read_for_sure(event: SessionBegin, waiting: Session | None) -> Reading:
+    reading = read_begin(event, without=waiting)
+    if reading is None:
+        make_defaults()
+        reading = read_begin(event, without=waiting)
+        assert reading is not None
+    return reading
+
+
 def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
+    """Any end, step by step, with the customer and the session locked."""
     stored = _sessions_of(event)
     holder = _holder_of(stored, event)
     if holder is not None:
@@ -214,13 +294,10 @@ def _standing(session: Session) -> tuple[object, ...]:
     return session.customer_id, session.caller.identity, session.has_begin, bytes(session.end_body or b"")
 
 
-def _access(event: SessionBegin, customer: Customer | None) -> Access:
-    """What staff have set for the caller. One whom nobody knew, and whom the policy serves, becomes a customer."""
-    is_named = event.caller.identity is not None
-    access = access_of(customer, is_named=is_named, now=event.at)
-    if customer is None and is_named and access.tier is not None and not event.is_test:
-        return access.for_customer(_first_contact(event, access.tier))
-    return access
+def _becomes_customer(event: SessionBegin, access: Access) -> bool:
+    """A caller whom nobody knew, and whom the policy serves, becomes a customer; test traffic makes none."""
+    is_unknown = access.customer is None and event.caller.identity is not None
+    return is_unknown and access.tier is not None and not event.is_test
 
 
 def _customer_of_end(event: SessionEnd) -> Customer | None:
@@ -358,7 +435,13 @@ def _mark(session: Session, flag: str) -> None:
 
 
 def _log(event: SessionEvent, delivery: Delivery, session: Session, verdict: WebhookEvent.Verdict) -> Outcome:
-    stored = WebhookEvent.objects.create(
+    row = _event_row(event, delivery, verdict)
+    row.save(force_insert=True)
+    return Outcome(session, row)
+
+
+def _event_row(event: SessionEvent, delivery: Delivery, verdict: WebhookEvent.Verdict) -> WebhookEvent:
+    return WebhookEvent(
         received_at=event.received_at,
         event="session_begin" if isinstance(event, SessionBegin) else "session_end",
         session_id=event.session_id,
@@ -371,4 +454,3 @@ def _log(event: SessionEvent, delivery: Delivery, session: Session, verdict: Web
         route=event.route,
         body=event.body,
     )
-    return Outcome(session, stored)

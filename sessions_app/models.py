@@ -233,6 +233,16 @@ class DailyUsage(models.Model):
         return f"{self.customer_id} on {self.day}"
 
 
+class CustomerTurn(models.Model):
+    """How many begins of a customer were decided: a begin is stored only if none came between reading and writing."""
+
+    customer = models.OneToOneField(Customer, primary_key=True, on_delete=models.CASCADE, related_name="+")
+    begins = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.customer_id}: {self.begins}"
+
+
 class WebhookEvent(models.Model):
     """One request of LiveTok's, as it came and as it was taken. Deleted by age (`EVENT_RETENTION_DAYS`)."""
 

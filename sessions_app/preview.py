@@ -10,13 +10,14 @@ from customers.access import Access, access_of, find_customer
 from customers.contact import first_contact
 from customers.models import Channel
 from customers.models.channels import new_channel
-from sessions_app.decision import Reason
+from sessions_app.decision import Reason, Usage
 from sessions_app.events import SessionBegin
 from sessions_app.hooks import provided_context
 from sessions_app.matching import decided_for, waiting_for
 from sessions_app.models import Session
 from sessions_app.payloads import BEGIN, Refused, read_event
 from sessions_app.situation import judge
+from sessions_app.usage import usage_at
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ def preview(body: bytes, received_at: datetime) -> Preview:
     event = read_event(body, route="begin", received_at=received_at, phone_region=settings.PHONE_REGION)
     if not isinstance(event, SessionBegin):
         raise Refused("event", f"give {BEGIN}, or leave it out")
+    access = _access(event)
+    usage = Usage()
+    if access.customer is not None and access.customer.pk is not None:  # one that a begin would make has no row yet
+        hold_minutes = access.customer.tier.call_hold_minutes
+        usage = usage_at(access.customer.pk, event.at, access.zone, hold_minutes, without=_stored(event))
     judgement = judge(
-        event,
-        _access(event),
-        _channel(event.channel),
-        provided=provided_context(event),
-        our_now=received_at,
-        without=_stored(event),
+        event, access, usage, _channel(event.channel), provided=provided_context(event), our_now=received_at
     )
     return Preview(judgement.answer, judgement.decision.reason, judgement.trace)
 

@@ -10,9 +10,7 @@ from customers.models import Channel, DenialMessage, Policy
 from sessions_app.answer import answer_of, own_context
 from sessions_app.decision import DENIAL_MESSAGES, CallerKind, Decision, Facts, Reason, Usage, decide
 from sessions_app.events import SessionBegin
-from sessions_app.models import Session
 from sessions_app.periods import span_of
-from sessions_app.usage import usage_at
 
 
 @dataclass(frozen=True)
@@ -31,14 +29,14 @@ class Judgement:
 def judge(
     event: SessionBegin,
     access: Access,
+    usage: Usage,
     channel: Channel | None,
     *,
     provided: dict[str, Any],
     our_now: datetime,
-    without: Session | None = None,
 ) -> Judgement:
-    """Decide a begin. `without`: a stored session whose own use must not count, as if it did not exist."""
-    facts = _facts(event, access, channel, our_now, without)
+    """Decide a begin with what staff have set, what the customer has used and, by our clock, when."""
+    facts = _facts(event, access, usage, channel, our_now)
     decision = decide(facts)
     tier, customer = access.tier, access.customer
     own = own_context(
@@ -64,13 +62,8 @@ def judge(
     return Judgement(decision, answer, _facts_to_keep(event, facts, access))
 
 
-def _facts(
-    event: SessionBegin, access: Access, channel: Channel | None, our_now: datetime, without: Session | None
-) -> Facts:
-    customer, tier = access.customer, access.tier
-    usage = Usage()
-    if customer is not None and customer.pk is not None and tier is not None:  # unsaved in a preview
-        usage = usage_at(customer.pk, event.at, access.zone, tier.call_hold_minutes, without=without)
+def _facts(event: SessionBegin, access: Access, usage: Usage, channel: Channel | None, our_now: datetime) -> Facts:
+    customer = access.customer
     return Facts(
         caller=_caller_kind(event, access),
         channel=event.channel,

@@ -62,10 +62,14 @@ def contribution(session: Session) -> dict[UsageKey, Amount]:
 
 def record_change(before: dict[UsageKey, Amount], after: dict[UsageKey, Amount]) -> None:
     """Bring the sums from what a session counted `before` to what it counts `after`, in the caller's transaction."""
-    for key in before.keys() | after.keys():
-        change = after.get(key, Amount()) + -before.get(key, Amount())
-        if change != Amount():
-            _add(key, change)
+    for key, change in change_between(before, after).items():
+        _add(key, change)
+
+
+def change_between(before: Mapping[UsageKey, Amount], after: Mapping[UsageKey, Amount]) -> dict[UsageKey, Amount]:
+    """What has to be added to the sums; nothing for those that stay."""
+    changes = {key: after.get(key, Amount()) + -before.get(key, Amount()) for key in {**before, **after}}
+    return {key: change for key, change in changes.items() if change != Amount()}
 
 
 # One statement on both databases, so that two sessions of one customer add up whoever is first.
@@ -95,28 +99,67 @@ def _add(key: UsageKey, change: Amount) -> None:
         )
 
 
+@dataclass(frozen=True)
+class OpenSession:
+    """What holds of a session that has not ended, in the names of `Session`."""
+
+    channel_id: str | None
+    agent_id: str | None
+    counts_toward_call_minutes: bool
+    started_at: datetime
+    open_until: datetime
+
+    def was_open_at(self, now: datetime) -> bool:
+        return abs(now - self.started_at) < self.open_until - self.started_at
+
+
 def usage_at(
     customer_id: int, now: datetime, zone: ZoneInfo, hold_minutes: int, *, without: Session | None = None
 ) -> Usage:
     """What a customer has used in the day, week and month that hold `now`, by channel and agent.
 
-    An open session on a channel that counts toward call minutes holds, in each of them, the larger of its elapsed time
-    inside it and `hold_minutes`. `without` is a stored session that is left out, as if it did not exist.
+    `without` is a stored session that is left out, as if it did not exist.
     """
     spans = {period: span_of(period, now, zone) for period in PERIODS}
-    rows = _Rows(_recorded(customer_id, spans))
-    if without is not None:
-        for key, amount in contribution(without).items():
-            if key.customer_id == customer_id:
-                rows.subtract(key, amount, spans)
-    for session in open_sessions(customer_id, now):
-        if without is None or session.pk != without.pk:
+    return usage_from(
+        _recorded(customer_id, spans),
+        _open_sessions(customer_id, now, without),
+        now,
+        spans,
+        hold_minutes,
+        within(contribution(without), customer_id) if without is not None else {},
+    )
+
+
+def usage_from(
+    recorded: Iterable[Mapping[str, Any]],
+    open_sessions: Iterable[OpenSession],
+    now: datetime,
+    spans: Mapping[Period, Span],
+    hold_minutes: int,
+    left_out: Mapping[UsageKey, Amount] | None = None,
+) -> Usage:
+    """Usage from the sums of each period by channel and agent (`sessions_day`, `call_seconds_day` …), and what is open.
+
+    An open session on a channel that counts toward call minutes holds, in each period, the larger of its elapsed time
+    inside it and `hold_minutes`. What is `left_out` is taken off the sums.
+    """
+    rows = _Rows(recorded)
+    for key, amount in (left_out or {}).items():
+        rows.subtract(key, amount, spans)
+    for session in open_sessions:
+        if session.was_open_at(now):
             rows.hold(session, now, spans, hold_minutes * 60)
     return Usage(tuple(rows))
 
 
-def open_sessions(customer_id: int, now: datetime) -> list[Session]:
-    """The customer's sessions that are open for a decision at `now` (LiveTok's clock)."""
+def within(amounts: Mapping[UsageKey, Amount], customer_id: int) -> dict[UsageKey, Amount]:
+    """Those of one customer."""
+    return {key: amount for key, amount in amounts.items() if key.customer_id == customer_id}
+
+
+def _open_sessions(customer_id: int, now: datetime, without: Session | None) -> list[OpenSession]:
+    """Those that may be open for a decision at `now` (LiveTok's clock)."""
     candidates = Session.objects.filter(
         customer_id=customer_id,
         allowed=True,
@@ -124,8 +167,11 @@ def open_sessions(customer_id: int, now: datetime) -> list[Session]:
         declared_missing_at__isnull=True,
         is_test=False,
         open_until__gt=now,
-    ).defer("answer", "begin_body", "facts", "trace", "would_deny")
-    return [session for session in candidates if session.was_open_at(now)]
+    )
+    if without is not None:
+        candidates = candidates.exclude(pk=without.pk)
+    columns = ("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
+    return [OpenSession(*row) for row in candidates.values_list(*columns)]
 
 
 def _recorded(customer_id: int, spans: dict[Period, Span]) -> Iterable[Mapping[str, Any]]:
@@ -162,13 +208,13 @@ class _Rows:
                 self.sessions[*scope, period] = row[f"sessions_{period}"]
                 self.call_seconds[*scope, period] = row[f"call_seconds_{period}"]
 
-    def subtract(self, key: UsageKey, amount: Amount, spans: dict[Period, Span]) -> None:
+    def subtract(self, key: UsageKey, amount: Amount, spans: Mapping[Period, Span]) -> None:
         for period, span in spans.items():
             if span.holds(key.day):
                 self.sessions[key.channel, key.agent, period] -= amount.sessions
                 self.call_seconds[key.channel, key.agent, period] -= amount.call_seconds
 
-    def hold(self, session: Session, now: datetime, spans: dict[Period, Span], hold_seconds: int) -> None:
+    def hold(self, session: OpenSession, now: datetime, spans: Mapping[Period, Span], hold_seconds: int) -> None:
         scope = session.channel_id or "", session.agent_id or ""
         self.scopes.add(scope)
         self.open[scope] += 1

@@ -1,0 +1,152 @@
+"""The hand-written reading equals the ORM's, and the ordinary way leaves the rows that the careful way would."""
+
+import json
+
+import pytest
+
+from customers.access import access_of, find_customer
+from customers.models import Channel
+from sessions_app import lifecycle
+from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
+from sessions_app.ordinary import read_begin
+from sessions_app.payloads import read_event
+from sessions_app.usage import usage_at
+from tests.builders import (
+    LiveTok,
+    assert_usage_is_sound,
+    begin_body,
+    limit,
+    make_channel,
+    make_customer,
+    make_override,
+    make_tier,
+    moment,
+    set_policy,
+)
+
+NOW = moment("2024-03-15T10:30:00+00:00")
+
+
+def rich_tier(slug: str = "premium"):
+    tier = make_tier(
+        slug,
+        limit("messages", 100),
+        limit("call_minutes", 60),
+        limit("call_minutes", 600, "month", channel="telephony"),
+        limit("sessions", 50, "week", agent="7", hard=False),
+        limit("concurrent_sessions", 3),
+        context={"greeting": "Grüß Gott"},
+        call_hold_minutes=2,
+    )
+    tier.allowed_channels.set([make_channel("whatsapp"), make_channel("web")])
+    return tier
+
+
+def event_of(**changes):
+    return read_event(json.dumps(begin_body(**changes)).encode(), route="", received_at=NOW)
+
+
+@pytest.mark.parametrize("time_zone", ["", "Pacific/Kiritimati", "America/Los_Angeles"])
+def test_the_reading_equals_the_orms(livetok: LiveTok, time_zone):
+    customer = make_customer(
+        rich_tier(), time_zone=time_zone, context={"vip": True}, valid_until=moment("2030-01-01T00:00:00+00:00")
+    )
+    make_override(customer, limit("call_minutes", 90), valid_until=moment("2024-03-15T10:30:00+00:00"))
+    make_override(customer, limit("call_minutes", 120), valid_from=moment("2024-03-15T10:30:00+00:00"))
+    make_override(customer, limit("concurrent_sessions", None))
+    for day in (1, 4, 14, 15, 16, 31):
+        livetok.begin(sessionId=f"ended {day}", timestamp=f"2024-03-{day:02}T09:59:00Z", agentId=day)
+        livetok.end(sessionId=f"ended {day}", timestamp=f"2024-03-{day:02}T10:00:00Z", duration=61)
+    for number, kind in enumerate(["web", "whatsapp", "web"]):
+        livetok.begin(sessionId=f"open {number}", kind=kind, agentId=7, timestamp=f"2024-03-15T1{number}:00:00Z")
+    event = event_of(sessionId="new")
+
+    reading = read_begin(event)
+
+    customer = find_customer("+1234567890", "")
+    access = access_of(customer, is_named=True, now=event.at)
+    usage = usage_at(customer.pk, event.at, access.zone, access.tier.call_hold_minutes)
+    assert not reading.is_known
+    assert (reading.access.limits, reading.access.allowed_channels) == (access.limits, access.allowed_channels)
+    assert reading.access.zone == access.zone
+    assert reading.usage == usage
+    assert len(usage.rows) > 3
+    for name in ("pk", "name", "status", "valid_from", "valid_until", "context", "time_zone"):
+        assert getattr(reading.access.customer, name) == getattr(access.customer, name)
+    for name in ("pk", "slug", "context", "call_hold_minutes"):
+        assert getattr(reading.access.tier, name) == getattr(access.tier, name)
+    assert reading.channel == Channel.objects.get(pk="whatsapp")
+    assert reading.agent.name == "My Agent"
+    assert read_begin(event_of(sessionId="open 1")).is_known
+
+
+@pytest.mark.parametrize("number", ["+1999999999", None])
+@pytest.mark.parametrize("serve", ["serve", "deny"])
+def test_the_policys_tier_is_read_for_callers_who_are_no_customers(livetok: LiveTok, number, serve):
+    known, unnamed = rich_tier("known"), make_tier("unnamed", limit("messages", 5))
+    set_policy(
+        unknown_callers=serve,
+        unknown_callers_tier=known,
+        callers_without_number=serve,
+        callers_without_number_tier=unnamed,
+    )
+
+    reading = read_begin(event_of(phoneNumber=number))
+
+    access = access_of(None, is_named=number is not None, now=NOW)
+    assert reading.access.customer is None
+    assert (reading.access.tier, reading.access.limits) == (access.tier, access.limits)
+    assert reading.access.policy_serves is (serve == "serve")
+    assert reading.begins is None
+
+
+def rows_of(model, *without):
+    names = [field.attname for field in model._meta.concrete_fields if field.name not in ("id", *without)]
+    return sorted(repr(row) for row in model.objects.values_list(*names))
+
+
+def test_the_ordinary_way_leaves_the_rows_of_the_careful_way(livetok: LiveTok, monkeypatch):
+    tier = rich_tier()
+    make_customer(tier, "+1111111111", time_zone="Asia/Tokyo")
+    make_customer(tier, "+1222222222", status="blocked")
+
+    def traffic():
+        for name, number in (("a", "+1111111111"), ("b", "+1222222222"), ("c", None)):
+            livetok.begin(sessionId=name, phoneNumber=number, timestamp="2024-03-31T14:59:00Z")
+            livetok.end(sessionId=name, phoneNumber=number, duration=600, timestamp="2024-03-31T15:09:00Z")
+            livetok.begin(sessionId=f"{name} open", phoneNumber=number)
+        assert_usage_is_sound()
+        clocks = ("begin_received_at", "end_received_at", "answer")
+        return [
+            rows_of(Session, *clocks, "customer"),
+            rows_of(DailyUsage),
+            rows_of(WebhookEvent, "received_at", "took_ms"),
+        ]
+
+    ordinary = traffic()
+    assert CustomerTurn.objects.get(customer__numbers__key="+1111111111").begins == 2
+    for model in (Session, DailyUsage, WebhookEvent):
+        model.objects.all().delete()
+    monkeypatch.setattr(lifecycle, "ORDINARY_ATTEMPTS", 0)
+    monkeypatch.setattr(lifecycle, "read_end", lambda event: None)
+
+    assert traffic() == ordinary
+
+
+def test_a_begin_that_another_one_overtook_is_decided_again(livetok: LiveTok, monkeypatch):
+    make_customer(make_tier("premium", limit("concurrent_sessions", 1)))
+    overtaken = []
+
+    def read_late(event, **options):
+        reading = read_begin(event, **options)
+        if event.session_id == "late" and not overtaken:
+            overtaken.append(True)
+            livetok.begin(sessionId="first")
+        return reading
+
+    monkeypatch.setattr(lifecycle, "read_begin", read_late)
+
+    answer = livetok.begin(sessionId="late")
+
+    assert overtaken
+    assert answer["context"]["denied_reason"] == "concurrent_sessions"
