@@ -54,6 +54,7 @@ class TierAdmin(HistoryAdmin):
     formfield_overrides = CONTEXT_FIELDS
     list_display = ["name", "slug", "limits_in_words", "channels_in_words", "customers_on_it", "is_active"]
     list_filter = ["is_active"]
+    ordering = ["name"]
     show_facets = admin.ShowFacets.ALWAYS
     search_fields = ["name", "slug"]
     prepopulated_fields = {"slug": ["name"]}

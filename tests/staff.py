@@ -1,0 +1,81 @@
+"""Staff who sign in, and the admin's forms filled in as a browser would send them."""
+
+import re
+from html import unescape
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.forms import BoundField, ModelMultipleChoiceField, MultiWidget
+from django.http import HttpResponse
+from django.test import Client
+
+from config.first_run import make_denial_messages, make_groups
+from customers.defaults import make_defaults
+
+
+def staff(group: str | None, username: str = "ana") -> Client:
+    """The browser of a member of staff: of a first-run group, or without any."""
+    make_groups()
+    make_defaults()
+    make_denial_messages()
+    user = User.objects.create_user(username, password="correct horse", is_staff=True)
+    if group:
+        user.groups.add(Group.objects.get(name=group))
+    client = Client()
+    client.force_login(user)
+    client.user = user
+    return client
+
+
+def form_of(client: Client, path: str) -> dict[str, Any]:
+    """What a browser would send back from a page with a form that nobody has touched."""
+    response = client.get(path)
+    assert response.status_code == 200, response
+    data: dict[str, Any] = {}
+    form = response.context["adminform"].form
+    formsets = [inline.formset for inline in response.context["inline_admin_formsets"]]
+    for one in [form, *(part for formset in formsets for part in [formset.management_form, *formset.forms])]:
+        for field in one:
+            data |= _sent(field)
+    return data
+
+
+def _sent(field: BoundField) -> dict[str, Any]:
+    value, name = field.value(), field.html_name
+    if isinstance(field.field.widget, MultiWidget):
+        parts = field.field.widget.decompress(value) if not isinstance(value, list) else value
+        widgets = field.field.widget.widgets
+        return {
+            f"{name}_{i}": widget.format_value(part) or ""
+            for i, (widget, part) in enumerate(zip(widgets, parts, strict=True))
+        }
+    if isinstance(value, bool):
+        return {name: "on"} if value else {}
+    if isinstance(field.field, ModelMultipleChoiceField):
+        return {name: [getattr(item, "pk", item) for item in value or []]}
+    return {name: "" if value is None else str(value)}
+
+
+def with_row(data: dict[str, Any], prefix: str, **fields: Any) -> dict[str, Any]:
+    """The form with one more row of an inline."""
+    index = int(data[f"{prefix}-TOTAL_FORMS"])
+    row = {f"{prefix}-{index}-{name}": value for name, value in fields.items()}
+    return {**data, f"{prefix}-TOTAL_FORMS": str(index + 1), **row}
+
+
+def text_of(response: HttpResponse) -> str:
+    """What a page says, without its markup."""
+    text = re.sub(r"<(script|style).*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
+def errors_of(response: HttpResponse) -> str:
+    """Every error that a form shows again, the inlines' included."""
+    assert response.status_code == 200, "the form was saved"
+    found = [str(response.context["adminform"].form.errors)]
+    found += [str(inline.formset.errors) + str(inline.formset.non_form_errors()) for inline in _inlines(response)]
+    return unescape(" ".join(found))
+
+
+def _inlines(response: HttpResponse) -> list[Any]:
+    return list(response.context["inline_admin_formsets"])

@@ -1,0 +1,249 @@
+"""Tiers, channels, the policy, denial messages and API keys in the admin."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from customers.keys import forget_keys
+from customers.models import Agent, ApiKey, DenialMessage, Policy, Tier, TierLimit
+from tests.builders import LiveTok, begin_body, limit, make_channel, make_customer, make_livetok, make_tier, set_policy
+from tests.staff import errors_of, form_of, staff, text_of, with_row
+
+TIER_ADD = "/admin/customers/tier/add/"
+KEYS = "/admin/customers/apikey/"
+KEY_ADD = "/admin/customers/apikey/add/"
+POLICY = "/admin/customers/policy/1/change/"
+MESSAGES = "/admin/customers/denialmessage/"
+
+
+@pytest.fixture
+def boss(db):
+    return staff("administrators")
+
+
+def test_a_tier_with_limits_and_channels_works(boss):
+    telephony = make_channel("telephony")
+    data = form_of(boss, TIER_ADD) | {"name": "Premium", "slug": "premium", "allowed_channels": ["telephony"]}
+    data = with_row(data, "limits", metric="call_minutes", period="day", amount="60", hard="on")
+    data = with_row(data, "limits", metric="concurrent_sessions", period="", amount="2", channel="telephony", hard="on")
+
+    response = boss.post(TIER_ADD, data)
+
+    assert response.status_code == 302, errors_of(response)
+    tier = Tier.objects.get(slug="premium")
+    assert [str(row) for row in tier.limits.all()] == [
+        "60 call minutes a day",
+        "2 concurrent sessions on telephony",
+    ]
+    assert list(tier.allowed_channels.all()) == [telephony]
+
+
+def test_two_limits_of_one_key_are_refused_at_the_second(boss):
+    data = form_of(boss, TIER_ADD) | {"name": "Premium", "slug": "premium"}
+    data = with_row(data, "limits", metric="call_minutes", period="day", amount="60")
+    data = with_row(data, "limits", metric="call_minutes", period="day", amount="90", hard="on")
+
+    assert "same metric, period, channel and agent" in errors_of(boss.post(TIER_ADD, data))
+    assert not TierLimit.objects.exists()
+
+
+def test_a_limit_may_be_deleted_and_made_anew_at_once(boss):
+    tier = make_tier("premium", limit("call_minutes", 60))
+    path = f"/admin/customers/tier/{tier.pk}/change/"
+    data = with_row(form_of(boss, path) | {"limits-0-DELETE": "on"}, "limits", metric="call_minutes", period="day")
+
+    response = boss.post(path, data | {"limits-1-amount": "90"})
+
+    assert response.status_code == 302, errors_of(response)
+    assert [row.amount for row in tier.limits.all()] == [90]
+
+
+def test_a_limit_that_somebody_else_adds_meanwhile_saves_nothing(boss):
+    tier = make_tier("premium")
+    path = f"/admin/customers/tier/{tier.pk}/change/"
+    data = with_row(form_of(boss, path), "limits", metric="call_minutes", period="day", amount="60")
+    TierLimit.objects.create(tier=tier, metric="call_minutes", period="day", amount=90)
+
+    text = text_of(boss.post(path, data | {"name": "Gold"}, follow=True))
+
+    assert "Nothing was saved." in text
+    tier.refresh_from_db()
+    assert tier.name == "Premium"
+
+
+def test_the_list_of_tiers_says_limits_channels_and_customers(boss):
+    make_customer(make_tier("premium", limit("call_minutes", 60), limit("messages", 100)))
+
+    text = text_of(boss.get("/admin/customers/tier/"))
+
+    assert "60 call minutes a day; 100 messages a day" in text
+    assert "Standard standard unlimited all 0" in text
+
+
+def test_a_tiers_context_that_hides_a_key_of_frontdesks_own_is_saved_with_a_warning(boss):
+    data = form_of(boss, TIER_ADD) | {"name": "Gold", "slug": "gold", "context": '{"denied_message": "No", "a": 1}'}
+
+    text = text_of(boss.post(TIER_ADD, data, follow=True))
+
+    assert "a key of Frontdesk's own: denied_message" in text
+    assert Tier.objects.get(slug="gold").context == {"denied_message": "No", "a": 1}
+
+
+def test_channels_make_themselves_and_are_edited(boss):
+    make_channel("telephony")
+    path = "/admin/customers/channel/telephony/change/"
+
+    response = boss.post(path, {"label": "Phone", "longest_session_minutes": "90"})
+
+    assert response.status_code == 302
+    assert "Phone" in text_of(boss.get("/admin/customers/channel/"))
+    assert boss.get("/admin/customers/channel/add/").status_code == 403
+    assert boss.get("/admin/customers/channel/telephony/delete/").status_code == 403
+    make_channel("fax")
+    assert boss.post(path.replace("telephony", "fax"), {"longest_session_minutes": "0"}).status_code == 200
+
+
+def test_agents_are_looked_at_only(boss):
+    Agent.objects.create(livetok_id="a/b 1", name="Sales")
+
+    assert "Sales" in text_of(boss.get("/admin/customers/agent/"))
+    assert boss.get("/admin/customers/agent/add/").status_code == 403
+    assert boss.post("/admin/customers/agent/a_2Fb 1/change/", {"name": "X"}).status_code == 403
+
+
+def test_the_policy_opens_at_once_since_it_is_one_row(boss):
+    assert boss.get("/admin/customers/policy/").headers["Location"] == POLICY
+    assert boss.get("/admin/customers/policy/add/").status_code == 403
+    assert boss.get("/admin/customers/policy/1/delete/").status_code == 403
+
+
+def test_the_policy_needs_a_tier_where_it_serves(boss):
+    response = boss.post(POLICY, form_of(boss, POLICY) | {"unknown_callers_tier": ""})
+
+    assert "choose one, or deny unknown callers" in errors_of(response)
+
+
+def test_a_denial_holds_from_the_very_next_begin(boss, livetok):
+    response = boss.post(POLICY, form_of(boss, POLICY) | {"unknown_callers": "deny"})
+    assert response.status_code == 302, errors_of(response)
+
+    assert livetok.begin()["context"]["denied_reason"] == "unknown_caller"
+
+
+def test_an_emergency_switch_without_an_end_is_warned_of(boss):
+    text = text_of(boss.post(POLICY, form_of(boss, POLICY) | {"emergency": "deny_all"}, follow=True))
+
+    assert "on without an end" in text
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/customers/tier/", "/admin/sessions_app/session/"])
+def test_every_page_has_a_banner_while_the_emergency_switch_is_on(boss, path):
+    assert "emergency switch is on" not in text_of(boss.get(path))
+    set_policy(emergency="deny_all", emergency_until=timezone.now() + timedelta(hours=1))
+    assert "The emergency switch is on: nobody is let in until" in text_of(boss.get(path))
+    set_policy(emergency="allow_all", emergency_until=None)
+    assert "The emergency switch is on: everybody but blocked customers is let in ." in text_of(boss.get(path))
+    set_policy(emergency_until=timezone.now() - timedelta(seconds=1))
+    assert "emergency switch is on" not in text_of(boss.get(path))
+
+
+def test_the_banner_is_not_for_strangers(client, boss):
+    set_policy(emergency="deny_all")
+
+    assert "emergency" not in text_of(client.get("/admin/login/"))
+
+
+def test_a_denial_message_is_edited_in_the_list_with_history(boss, livetok):
+    page = boss.get(MESSAGES)
+    data = {"form-TOTAL_FORMS": "0", "form-INITIAL_FORMS": "0", "_save": "Save"}
+    for index, form in enumerate(page.context["cl"].formset.forms):
+        reason = form.instance.reason
+        data |= {
+            "form-TOTAL_FORMS": str(index + 1),
+            "form-INITIAL_FORMS": str(index + 1),
+            f"form-{index}-reason": reason,
+            f"form-{index}-message": "Go away." if reason == "unknown_caller" else form.instance.message,
+        }
+
+    boss.post(MESSAGES, data)
+
+    set_policy(unknown_callers="deny")
+    assert livetok.begin()["context"]["denied_message"] == "Go away."
+    message = DenialMessage.objects.get(pk="unknown_caller")
+    assert message.history.count() == 2
+    text = text_of(boss.get(f"{MESSAGES}unknown_caller/history/"))
+    assert "We do not know this number. Please contact us so that we can register you. Go away." in text
+    assert boss.get(f"{MESSAGES}add/").status_code == 403
+    assert boss.get(f"{MESSAGES}unknown_caller/delete/").status_code == 403
+
+
+def make_key(client, **changes):
+    data = {"name": "CRM", "allowed_scopes": ["read", "webhook"], "expires_at_0": "", "expires_at_1": ""} | changes
+    return client.post(KEY_ADD, data)
+
+
+def test_a_keys_secret_is_shown_once_and_works(boss):
+    response = make_key(boss)
+
+    secret = re.search(r"fd_\w+_[\w-]{43}", response.content.decode())[0]
+    key = ApiKey.objects.get()
+    assert (key.name, key.scopes, key.created_by) == ("CRM", ["read", "webhook"], boss.user)
+    assert LiveTok(secret).send(begin_body()).status_code == 200
+    for path in (KEYS, f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/history/", "/admin/"):
+        assert secret not in boss.get(path).content.decode()
+        assert key.secret_sha256 not in boss.get(path).content.decode()
+    assert "no-store" in response.headers["Cache-Control"]
+    assert all(secret not in cookie.value for cookie in boss.cookies.values())
+
+
+def test_a_key_without_a_scope_or_with_a_past_expiry_is_refused(boss):
+    assert "required" in errors_of(make_key(boss, allowed_scopes=[]))
+    past = make_key(boss, expires_at_0="2020-01-01", expires_at_1="00:00:00")
+    assert "still to come" in errors_of(past)
+    assert not ApiKey.objects.exists()
+
+
+def test_a_keys_name_changes_and_nothing_else_of_it(boss):
+    make_key(boss)
+    key = ApiKey.objects.get()
+
+    boss.post(
+        f"{KEYS}{key.pk}/change/",
+        {"name": "ERP", "allowed_scopes": ["manage"], "scopes": "manage", "secret_sha256": "x", "prefix": "x"},
+    )
+
+    changed = ApiKey.objects.get()
+    assert changed.name == "ERP"
+    assert (changed.scopes, changed.secret_sha256, changed.prefix) == (key.scopes, key.secret_sha256, key.prefix)
+    assert boss.get(f"{KEYS}{key.pk}/delete/").status_code == 403
+
+
+def test_a_revoked_key_is_out_at_once_with_history(boss):
+    livetok = make_livetok()
+    assert livetok.send(begin_body()).status_code == 200
+    key = ApiKey.objects.get()
+
+    boss.post(KEYS, {"action": "revoke", "_selected_action": [key.pk]})
+
+    forget_keys()
+    assert livetok.send(begin_body()).status_code == 401
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+    assert key.history.first().history_user == boss.user
+    assert "revoked" in text_of(boss.get(KEYS, {"state": "revoked"}))
+    assert not boss.get(KEYS, {"state": "active"}).context["cl"].result_list
+    assert "Revoked at" in text_of(boss.get(f"{KEYS}{key.pk}/history/"))
+    name_again = boss.post(f"{KEYS}{key.pk}/change/", {"name": "Again"})
+    assert name_again.status_code == 302
+    assert ApiKey.objects.get().name == "LiveTok"
+
+
+def test_the_policys_history_shows_before_and_after(boss):
+    boss.post(POLICY, form_of(boss, POLICY) | {"emergency": "deny_all"})
+
+    text = text_of(boss.get("/admin/customers/policy/1/history/"))
+
+    assert "Emergency switch normal deny all" in text
+    assert Policy.objects.get().history.first().history_user == boss.user
