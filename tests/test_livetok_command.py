@@ -39,6 +39,11 @@ class Receiver:
                 self.end_headers()
                 self.wfile.write(content)
 
+            def do_GET(self):
+                """Where a redirect would lead."""
+                self.send_response(200)
+                self.end_headers()
+
             def log_message(self, *args):
                 pass
 

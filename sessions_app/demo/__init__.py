@@ -1,0 +1,1 @@
+"""Believable traffic to try Frontdesk out with, sent through the same door as LiveTok's."""

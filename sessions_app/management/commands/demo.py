@@ -1,0 +1,93 @@
+"""`manage.py demo`: fill an empty database with believable traffic."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.utils import timezone
+
+from sessions_app.demo.making import Plan, foreign_data, is_made, make_demo
+from sessions_app.models import Session
+
+SEED = 1
+DAYS, MOST_DAYS = 90, 400
+CUSTOMERS, MOST_CUSTOMERS = 300, 1000
+BAR_WIDTH = 40
+
+
+class Command(BaseCommand):
+    help = (
+        "Play months of LiveTok's events into an empty database: customers on four tiers, with denials, missing ends "
+        "and bad days. Made once, it stays as it is; a database with other data is refused."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--seed", type=int, default=SEED, help=f"another seed, another demo (default: {SEED})")
+        parser.add_argument("--days", type=int, default=DAYS, help=f"how many days (default: {DAYS})")
+        parser.add_argument("--customers", type=int, default=CUSTOMERS, help=f"how many (default: {CUSTOMERS})")
+        parser.add_argument("--until", default="", help="when it ends, such as 2026-03-15T10:30:00Z (default: now)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        plan = _plan(options)
+        if is_made():
+            self.stdout.write("This database holds a demo already; it stays as it is.")
+            return
+        found = foreign_data()
+        if found:
+            raise CommandError(
+                f"This database holds data that is no demo's ({found}), so nothing was added. "
+                "Set DATA_DIR or DATABASE_URL to an empty one; `make demo` has a folder of its own."
+            )
+        started = time.monotonic()
+        lines = logging.getLogger("frontdesk.webhook")
+        level = lines.level
+        lines.setLevel(logging.WARNING)
+        try:
+            make_demo(plan, Bar(self.stderr))
+        finally:
+            lines.setLevel(level)
+        taken = time.monotonic() - started
+        self.stdout.write(f"The demo is made: {Session.objects.count():,} sessions ({plan}) in {taken:.0f} s.")
+
+
+class Bar:
+    """How far it is: a bar on a terminal, elsewhere a line for every tenth."""
+
+    def __init__(self, out: OutputWrapper) -> None:
+        self.out = out
+        self.shown = -1
+
+    def __call__(self, share: float, sessions: int) -> None:
+        step = 1 if self.out.isatty() else 10
+        percent = int(share * 100) // step * step
+        if percent == self.shown:
+            return
+        self.shown = percent
+        said = f"{percent:3} %  {sessions:,} sessions"
+        if not self.out.isatty():
+            self.out.write(said)
+            return
+        filled = BAR_WIDTH * percent // 100
+        bar = "#" * filled + "." * (BAR_WIDTH - filled)
+        self.out.write(f"\r[{bar}] {said} ", ending="\n" if percent == 100 else "")
+        self.out.flush()
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    for name, most in (("days", MOST_DAYS), ("customers", MOST_CUSTOMERS)):
+        if not 1 <= options[name] <= most:
+            raise CommandError(f"--{name}: give a whole number from 1 to {most}.")
+    return Plan(options["seed"], options["days"], options["customers"], _until(options["until"]))
+
+
+def _until(text: str) -> datetime:
+    """UTC where it has no offset."""
+    if not text:
+        return timezone.now().replace(microsecond=0)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise CommandError("--until: give a time such as 2026-03-15T10:30:00Z.") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
