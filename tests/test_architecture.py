@@ -152,3 +152,20 @@ def test_one_module_writes_sessions():
     }
 
     assert writers == {"sessions_app.lifecycle"}
+
+
+def test_hand_written_sql_stands_in_two_modules_and_one_calls_what_writes_sessions():
+    sql = {
+        name
+        for name, tree in modules(*LAYERS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("cursor", "raw")
+    }
+    callers = {
+        name
+        for name, tree in modules(*LAYERS)
+        if {"sessions_app.ordinary.write_begin", "sessions_app.ordinary.write_end"} & set(imported_by(tree))
+    }
+
+    assert sql == {"sessions_app.ordinary", "sessions_app.usage"}
+    assert callers == {"sessions_app.lifecycle"}
