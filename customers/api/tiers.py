@@ -32,7 +32,12 @@ PREMIUM = OpenApiExample(
     },
     request_only=True,
 )
-_SLUG = OpenApiParameter("slug", str, OpenApiParameter.PATH, description="The tier's slug, such as `premium`.")
+_SLUG = OpenApiParameter(
+    "slug",
+    {"type": "string", "pattern": "^[-a-zA-Z0-9_]+$", "maxLength": 64},
+    OpenApiParameter.PATH,
+    description="The tier's slug, such as `premium`.",
+)
 
 
 class TierList(ApiView):
@@ -63,7 +68,7 @@ class TierDetail(ApiView):
         operation_id="put_tier",
         request=TierSerializer,
         examples=[PREMIUM],
-        responses=answers({200: TierSerializer, 201: TierSerializer}, *WRITING),
+        responses=answers({200: TierSerializer, 201: TierSerializer}, 404, *WRITING),
     )
     def put(self, request: Request, slug: str) -> Response:
         """Make a tier or change it. What is absent stays as it is; a list that is given replaces the whole list."""

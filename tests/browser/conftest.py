@@ -14,8 +14,9 @@ document.addEventListener("securitypolicyviolation", event => console.error(
 
 @pytest.fixture(scope="session")
 def browser():
+    path = chromium_path()  # asks playwright too, so it comes first: one synchronous playwright at a time
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
         chromium.close()
 
