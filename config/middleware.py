@@ -4,7 +4,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import resolve
@@ -61,7 +61,11 @@ def machine_addresses(get_response: Handler) -> Handler:
         match = resolve(path)
         request.resolver_match = match
         response = match.func(request, *match.args, **match.kwargs)
-        # Django renders what views leave to it further in, where this request never comes.
-        return response.render() if isinstance(response, SimpleTemplateResponse) else response
+        # What Django does further in, where this request never comes.
+        if isinstance(response, SimpleTemplateResponse):
+            response = response.render()
+        if isinstance(response, HttpResponse):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response
 
     return middleware

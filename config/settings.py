@@ -15,6 +15,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
+# An empty variable is one that is not set: containers and .env files pass them so.
+env.ENVIRON = {name: value for name, value in env.ENVIRON.items() if value}
 
 
 def _whole_number(name: str, default: int) -> int:

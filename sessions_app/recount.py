@@ -1,9 +1,10 @@
 """Recounting what is kept as a sum from the sessions: the proof that it is equal, and its repair."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from customers.models import Customer
 from sessions_app.models import DailyUsage, Session
@@ -30,16 +31,33 @@ class Difference:
 def differences(*, repair: bool = False) -> Iterator[Difference]:
     """Every sum that differs from its recount, customer by customer; with `repair`, each is set right.
 
-    Each customer is locked while counted, so that sessions that begin or end meanwhile make no difference.
+    Sessions may begin and end meanwhile: a customer's sums and sessions are read in one snapshot, and a repair adds
+    what was missing in it, which stays right whatever was added since.
     """
     for customer_id in Customer.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=1000):
-        with transaction.atomic():
-            yield from list(_of_customer(customer_id, repair))
+        with _one_snapshot():
+            found = list(_of_customer(customer_id))
+        if repair:
+            with transaction.atomic():
+                record_change(
+                    {difference.key: difference.kept for difference in found},
+                    {difference.key: difference.counted for difference in found},
+                )
+        yield from found
 
 
-def _of_customer(customer_id: int, repair: bool) -> Iterator[Difference]:
-    if Customer.objects.select_for_update(no_key=True).filter(pk=customer_id).first() is None:
-        return
+@contextmanager
+def _one_snapshot() -> Iterator[None]:
+    """What is read within is of one moment. On SQLite the transaction alone sees to that."""
+    needs_asking = connection.vendor == "postgresql" and not connection.in_atomic_block
+    with transaction.atomic():
+        if needs_asking:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def _of_customer(customer_id: int) -> Iterator[Difference]:
     kept = {
         UsageKey(row.customer_id, row.day, row.channel, row.agent): Amount(row.sessions, row.seconds, row.call_seconds)
         for row in DailyUsage.objects.filter(customer_id=customer_id)
@@ -51,8 +69,6 @@ def _of_customer(customer_id: int, repair: bool) -> Iterator[Difference]:
     for key in sorted(kept.keys() | counted.keys(), key=lambda key: (key.day, key.channel, key.agent)):
         difference = Difference(key, kept.get(key, Amount()), counted.get(key, Amount()))
         if difference.kept != difference.counted:
-            if repair:
-                record_change({key: difference.kept}, {key: difference.counted})
             yield difference
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from rest_framework import exceptions
@@ -122,6 +123,11 @@ class AnyAccept(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
+class DatabaseAway(exceptions.APIException):
+    status_code = 503
+    default_detail = "The database does not answer; nothing was stored. Try again."
+
+
 class LiveTokWebhook(APIView):
     """`POST /webhooks/livetok`, and `/begin` and `/end` below it for LiveTok's two URL fields."""
 
@@ -155,6 +161,10 @@ class LiveTokWebhook(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
             refused_requests.count(self.delivery.address)
+        if isinstance(exc, (OperationalError, InterfaceError)):
+            # Nothing is stored, and LiveTok must know it: it tries again.
+            logger.error("the database does not answer", exc_info=exc)
+            exc = DatabaseAway()
         return super().handle_exception(exc)
 
 
