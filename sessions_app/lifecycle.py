@@ -381,9 +381,10 @@ def _set_end(session: Session, end: SessionEnd) -> None:
     _add_flags(session, end.flags)
     if not session.has_begin:
         channel = see_channel(end.channel)
+        if session.pk is None or session.channel_id != end.channel:
+            session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
         session.channel, session.agent = channel, see_agent(end.agent, end.agent_name)
         session.agent_is_number = end.agent_is_number
-        session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
 
 
 def _read_again(body: Any, route: str, received_at: datetime | None) -> SessionEnd:

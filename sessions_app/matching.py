@@ -10,9 +10,16 @@ from sessions_app.models import Session
 
 
 def decided_for(sessions: Sequence[Session], begin: SessionBegin) -> Session | None:
-    """The session that this begin, or another of the same caller, has decided already."""
-    for session in sessions:
-        if session.has_begin and session.caller.identity == begin.caller.identity:
+    """The session that this begin, or another of the same caller, has decided already.
+
+    The same body is a redelivery even where its number is read otherwise now.
+    """
+    decided = [session for session in sessions if session.has_begin]
+    for session in decided:
+        if bytes(session.begin_body or b"") == begin.body:
+            return session
+    for session in decided:
+        if session.caller.identity == begin.caller.identity:
             return session
     return None
 

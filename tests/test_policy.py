@@ -1,0 +1,318 @@
+"""The decision's corners: emergency switch, customers' status and validity, channels, context and messages."""
+
+import json
+import logging
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from customers.models import Customer, DenialMessage, Policy
+from sessions_app.decision import DENIAL_MESSAGES, Reason
+from sessions_app.events import SessionBegin
+from sessions_app.models import Session
+from tests.builders import (
+    LiveTok,
+    begin_body,
+    limit,
+    make_channel,
+    make_customer,
+    make_tier,
+    moment,
+    set_policy,
+    the_session,
+)
+
+
+def reason(livetok: LiveTok, session_id: str = "123", **changes) -> str:
+    livetok.begin(sessionId=session_id, **changes)
+    return the_session(session_id).reason
+
+
+# The emergency switch
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"status": "paused"},
+        {"valid_from": moment("2030-01-01T00:00:00Z")},
+        {"valid_until": moment("2020-01-01T00:00:00Z")},
+    ],
+)
+def test_allow_all_lets_in_every_customer_but_blocked_ones(livetok: LiveTok, fields):
+    tier = make_tier("premium", limit("sessions", 0), limit("concurrent_sessions", 0))
+    tier.allowed_channels.add(make_channel("web"))
+    make_customer(tier, **fields)
+    set_policy(emergency="allow_all")
+    assert reason(livetok) == "emergency_allow"
+    assert the_session().allowed
+
+    Customer.objects.update(status="blocked")
+    assert reason(livetok, "124") == "customer_blocked"
+
+
+def test_allow_all_lets_in_an_unknown_caller_whom_the_policy_denies_without_limits_and_makes_no_customer(
+    livetok: LiveTok,
+):
+    set_policy(unknown_callers="deny", unknown_callers_tier=make_tier("guests", limit("call_minutes", 1)))
+    set_policy(emergency="allow_all")
+
+    answer = livetok.begin()
+
+    assert (answer["allowed"], answer["limits"]) == (True, {})
+    assert "customer_tier" not in answer["context"]
+    assert not Customer.objects.exists()
+    assert (the_session().reason, the_session().customer, the_session().tier) == ("emergency_allow", None, None)
+    livetok.end()
+    assert not Customer.objects.exists()
+
+
+def test_allow_all_lets_in_a_caller_without_a_number_whom_the_policy_denies(livetok: LiveTok):
+    set_policy(callers_without_number="deny", emergency="allow_all")
+
+    assert reason(livetok, phoneNumber="") == "emergency_allow"
+
+
+def test_allow_all_makes_a_customer_of_an_unknown_caller_whom_the_policy_serves(livetok: LiveTok):
+    set_policy(emergency="allow_all")
+
+    assert reason(livetok) == "emergency_allow"
+    assert Customer.objects.get().source == "first_contact"
+
+
+def test_deny_all_keeps_everybody_out(livetok: LiveTok):
+    make_customer(make_tier("premium"))
+    set_policy(emergency="deny_all")
+
+    assert reason(livetok) == "emergency_deny"
+    assert reason(livetok, "124", phoneNumber="+4915111111111") == "emergency_deny"
+    assert reason(livetok, "125", phoneNumber="") == "emergency_deny"
+    Customer.objects.update(status="blocked")
+    assert reason(livetok, "126") == "emergency_deny"
+
+
+@pytest.mark.parametrize("stated", ["2020-01-01T00:00:00Z", "2150-01-01T00:00:00Z"])
+@pytest.mark.parametrize(("hours", "expected"), [(1, "emergency_deny"), (-1, "allowed")])
+def test_the_emergency_ends_by_our_clock(livetok: LiveTok, stated, hours, expected):
+    until = timezone.now() + timedelta(hours=hours)
+    set_policy(emergency="deny_all", emergency_until=until)
+
+    assert reason(livetok, timestamp=stated) == expected
+
+
+def test_the_emergency_is_over_at_its_end():
+    policy = Policy(emergency="deny_all", emergency_until=moment("2024-03-15T10:30:00Z"))
+
+    assert policy.emergency_at(moment("2024-03-15T10:29:59.999999Z")) == "deny_all"
+    assert policy.emergency_at(moment("2024-03-15T10:30:00Z")) == "normal"
+    assert Policy(emergency="allow_all").emergency_at(moment("2024-03-15T10:30:00Z")) == "allow_all"
+
+
+# Status, validity, channels
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("active", "allowed"), ("paused", "customer_paused"), ("blocked", "customer_blocked")]
+)
+def test_a_customers_status_decides(livetok: LiveTok, status, expected):
+    make_customer(status=status)
+    answer = livetok.begin()
+
+    assert the_session().reason == expected
+    assert answer["context"]["account_status"] == status
+    assert answer["allowed"] is (status == "active")
+
+
+@pytest.mark.parametrize(
+    ("field", "stamp", "expected", "account_status"),
+    [
+        ("valid_from", "2024-03-15T10:30:00Z", "allowed", "active"),
+        ("valid_from", "2024-03-15T10:30:00.000001Z", "customer_not_yet_valid", "not_yet_valid"),
+        ("valid_until", "2024-03-15T10:30:00Z", "customer_expired", "expired"),
+        ("valid_until", "2024-03-15T10:30:00.000001Z", "allowed", "active"),
+    ],
+)
+def test_validity_is_judged_by_the_decisions_now_and_until_is_exclusive(
+    livetok: LiveTok, field, stamp, expected, account_status
+):
+    make_customer(**{field: moment(stamp)})
+    answer = livetok.begin()
+
+    assert the_session().reason == expected
+    assert answer["context"]["account_status"] == account_status
+
+
+def test_a_paused_customer_who_has_expired_is_told_to_be_paused(livetok: LiveTok):
+    make_customer(status="paused", valid_until=moment("2020-01-01T00:00:00Z"))
+
+    assert livetok.begin()["context"]["account_status"] == "paused"
+
+
+def test_a_tier_may_allow_some_channels_only(livetok: LiveTok):
+    tier = make_tier("premium")
+    make_customer(tier)
+    assert reason(livetok, "1", kind="never seen before") == "allowed"
+
+    tier.allowed_channels.add(make_channel("web"), make_channel("telephony"))
+    assert reason(livetok, "2", kind="WEB") == "allowed"
+    assert reason(livetok, "3", kind="whatsapp") == "channel_not_allowed"
+    assert reason(livetok, "4", kind=...) == "channel_not_allowed"
+
+
+def test_the_policys_tier_may_allow_some_channels_only(livetok: LiveTok):
+    tier = make_tier("guests")
+    tier.allowed_channels.add(make_channel("web"))
+    set_policy(unknown_callers_tier=tier, callers_without_number_tier=tier)
+
+    assert reason(livetok, "1") == "channel_not_allowed"
+    assert reason(livetok, "2", phoneNumber="") == "channel_not_allowed"
+    assert Customer.objects.count() == 1
+
+
+# What the answer says
+
+
+def test_a_denial_says_why_with_the_sentence_that_staff_wrote(livetok: LiveTok):
+    make_customer(status="paused")
+    DenialMessage.objects.update_or_create(reason="customer_paused", defaults={"message": "Call Ada."})
+
+    context = livetok.begin()["context"]
+
+    assert (context["denied_reason"], context["denied_message"]) == ("customer_paused", "Call Ada.")
+
+
+def test_a_denial_has_a_sentence_also_where_staff_wrote_none(livetok: LiveTok):
+    DenialMessage.objects.all().delete()
+    make_customer(status="blocked")
+
+    assert livetok.begin()["context"]["denied_message"] == DENIAL_MESSAGES[Reason.CUSTOMER_BLOCKED]
+
+
+def test_the_customers_context_wins_over_the_tiers_over_frontdesks(livetok: LiveTok):
+    tier = make_tier("premium", context={"customer_tier": "hidden", "a": "tier", "b": "tier"})
+    make_customer(tier, context={"b": "customer", "customer_name": "Lady Lovelace"})
+
+    context = livetok.begin()["context"]
+
+    assert (context["customer_tier"], context["a"], context["b"]) == ("hidden", "tier", "customer")
+    assert context["customer_name"] == "Lady Lovelace"
+    assert context["account_status"] == "active"
+
+
+def test_denied_reason_and_message_are_set_last(livetok: LiveTok):
+    own = {"denied_reason": "x", "denied_message": "y"}
+    make_customer(make_tier("premium", context=own), context=own, status="paused")
+
+    context = livetok.begin()["context"]
+
+    assert context["denied_reason"] == "customer_paused"
+    assert context["denied_message"] == DENIAL_MESSAGES[Reason.CUSTOMER_PAUSED]
+
+
+def test_what_frontdesk_knows_of_a_customer_is_in_the_context(livetok: LiveTok):
+    make_customer(make_tier("premium", limit("call_minutes", 60)), time_zone="Europe/Berlin")
+
+    assert livetok.begin()["context"] == {
+        "customer_tier": "premium",
+        "customer_name": "Ada",
+        "account_status": "active",
+        "call_minutes_used_today": 0,
+        "call_minutes_left_today": 60,
+        "limits_reset_at": "2024-03-16T00:00:00+01:00",
+    }
+
+
+def test_what_frontdesk_knows_of_nobody_is_in_the_context(livetok: LiveTok):
+    assert livetok.begin(phoneNumber="")["context"] == {
+        "customer_tier": "standard",
+        "account_status": "unknown",
+        "limits_reset_at": "2024-03-16T00:00:00+00:00",
+    }
+
+
+# What is stored with the decision
+
+
+def test_the_facts_of_a_decision_are_stored_beside_its_trace(livetok: LiveTok):
+    make_customer(make_tier("premium", call_hold_minutes=3), time_zone="Europe/Berlin")
+    livetok.begin(timestamp="2024-03-15T11:30:00+01:00")
+
+    assert the_session().facts == {
+        "now": "2024-03-15T10:30:00+00:00",
+        "caller": "customer",
+        "status": "active",
+        "emergency": "normal",
+        "policy_serves": True,
+        "time_zone": "Europe/Berlin",
+        "call_hold_minutes": 3,
+        "limits_in_answer": "day_total",
+    }
+
+
+def test_a_soft_limit_that_would_have_denied_is_stored(livetok: LiveTok):
+    make_customer(make_tier("premium", limit("sessions", 0, "week", hard=False), limit("sessions", 0)))
+    livetok.begin()
+
+    assert (the_session().reason, the_session().would_deny) == ("sessions_day", ["sessions_week"])
+
+
+# Hooks
+
+
+def bring_context(event: SessionBegin) -> dict:
+    return {"order": "first", "number": event.caller.phone_key, "customer_tier": "provided"}
+
+
+def bring_more(event: SessionBegin) -> dict:
+    return {"order": "second", "a": "provided"}
+
+
+def fail(event: SessionBegin) -> dict:
+    raise RuntimeError("the CRM is away")
+
+
+CALLS: list[tuple[str, str, int]] = []
+
+
+def note_session(session: Session, event: str) -> None:
+    CALLS.append((session.session_id, event, Session.objects.filter(pk=session.pk).count()))
+
+
+def refuse(session: Session, event: str) -> None:
+    raise RuntimeError("not stored")
+
+
+def test_context_providers_bring_context_below_the_tiers_and_a_failing_one_keeps_nobody_out(
+    livetok: LiveTok, settings, caplog
+):
+    settings.CONTEXT_PROVIDERS = [f"{__name__}.{name}" for name in ("bring_context", "fail", "bring_more")]
+    make_customer(make_tier("premium", context={"a": "tier"}))
+
+    with caplog.at_level(logging.ERROR):
+        context = livetok.begin()["context"]
+
+    assert (context["order"], context["number"], context["a"]) == ("second", "+1234567890", "tier")
+    assert context["customer_tier"] == "provided"
+    assert "context provider failed" in caplog.text
+
+
+def test_session_hooks_are_called_inside_the_transaction_once_for_each_event(livetok: LiveTok, settings):
+    settings.SESSION_EVENT_HOOKS = [f"{__name__}.note_session"]
+    CALLS.clear()
+    livetok.begin()
+    livetok.begin()
+    livetok.end()
+    livetok.end()
+
+    assert CALLS == [("123", "begin", 1), ("123", "end", 1)]
+
+
+def test_a_session_hook_that_fails_fails_the_event_and_nothing_is_stored(livetok: LiveTok, settings):
+    settings.SESSION_EVENT_HOOKS = [f"{__name__}.refuse"]
+    livetok.client.raise_request_exception = False
+
+    assert livetok.send(json.dumps(begin_body()).encode()).status_code == 500
+    assert not Session.objects.exists()
+    assert not Customer.objects.exists()
