@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error
+from django.db import Error, connections
 
 from config.children import start_child, stop_child
 from config.health import missing_migrations
@@ -64,6 +64,8 @@ class Command(BaseCommand):
             # Not fatal: a database that is away now may be back in a minute.
             self.stderr.write(f"DATABASE_URL: the database does not answer yet: {str(error).strip()}")
             return
+        finally:
+            connections.close_all()  # this process only waits from here on
         if missing:
             raise CommandError(f"The database lacks {len(missing)} migrations. Run `manage.py setup` first.")
 
