@@ -83,7 +83,10 @@ def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
         reading = read_begin(event)
         if reading is None or reading.is_known or _becomes_customer(event, reading.access):
             break
-        outcome = _begin_ordinarily(event, delivery, reading, provided)
+        try:
+            outcome = _begin_ordinarily(event, delivery, reading, provided)
+        except IntegrityError:  # the customer was merged into another, or deleted, since it was read
+            break
         if outcome is not None:
             return outcome
     return _in_transaction(lambda: _begin(event, delivery, provided))
@@ -361,14 +364,25 @@ def _take_end(session: Session, event: SessionEnd) -> None:
         return
     current = _read_again(session.end_body, session.end_route, session.end_received_at)
     others = {row.pk: _read_again(row.body, row.route, row.received_at) for row in session.superseded_ends.all()}
-    winner = counting_end([current, *others.values(), event])
+    ends = [current, *others.values(), event]
+    winner = counting_end(ends)
     _add_flags(session, {"ends_differ"})
+    if not session.has_begin:
+        _spell_caller(session, ends)
     if winner is not event:
         _keep_superseded(session, event, event.received_at)
     if winner is not current:
         _keep_superseded(session, current, event.received_at)
         SupersededEnd.objects.filter(pk__in=[pk for pk, end in others.items() if end is winner]).delete()
         _set_end(session, winner)
+
+
+def _spell_caller(session: Session, ends: Iterable[SessionEnd]) -> None:
+    """Write the caller as the end that counts among those of the caller does, whichever came first."""
+    spelled = [end for end in ends if end.caller.identity == session.caller.identity]
+    if spelled:  # none, where numbers are read otherwise than when they came: PHONE_REGION was changed
+        caller = counting_end(spelled).caller
+        session.number_received, session.external_id = caller.number_received, caller.external_id
 
 
 def _set_end(session: Session, end: SessionEnd) -> None:

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from django.db import transaction
 
 from customers.access import access_of, find_customer
+from customers.editing import claim_number
 from customers.models import Channel
 from sessions_app import lifecycle
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
@@ -150,3 +152,26 @@ def test_a_begin_that_another_one_overtook_is_decided_again(livetok: LiveTok, mo
 
     assert overtaken
     assert answer["context"]["denied_reason"] == "concurrent_sessions"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_begin_of_a_record_that_gives_way_meanwhile_is_the_other_customers(livetok: LiveTok, monkeypatch):
+    livetok.begin(sessionId="first contact")
+    ada = make_customer(None, "+1999999999")
+    merged = []
+
+    def read_late(event, **options):
+        reading = read_begin(event, **options)
+        if not merged:
+            merged.append(True)
+            with transaction.atomic():
+                claim_number(ada, "+1234567890")
+        return reading
+
+    monkeypatch.setattr(lifecycle, "read_begin", read_late)
+
+    livetok.begin(sessionId="late")
+
+    assert merged
+    assert set(Session.objects.values_list("session_id", "customer")) == {("first contact", ada.pk), ("late", ada.pk)}
+    assert_usage_is_sound()
