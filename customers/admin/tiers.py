@@ -43,6 +43,7 @@ class TierLimitInline(admin.TabularInline):
     fields = ["metric", "period", "amount", "channel", "agent", "hard"]
     autocomplete_fields = ["agent"]
     extra = 0
+    verbose_name = "limit"
     verbose_name_plural = "limits – a metric without one is unlimited"
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
