@@ -42,6 +42,8 @@ def make_demo(plan: Plan, progress: Callable[[float, int], None]) -> None:
     One transaction also makes it fast, since not every event has to reach the disk by itself.
     """
     make_defaults()
+    for kept in (Policy.history, Tier.history):
+        kept.update(history_date=plan.start - timedelta(days=4))  # first-run set-up was before all of this
     company = make_company(plan.seed, plan.customers, plan.start, plan.until)
     story = the_story(dice(plan.seed, "story"), company, plan.start, plan.until)
     Player(plan.seed, company, story, plan.start, plan.until).play(progress)

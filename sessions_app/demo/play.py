@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
+from customers.phones import phone_key
 from sessions_app.decision import Reason
 from sessions_app.demo.people import AGENTS, Company, Person
 from sessions_app.demo.rhythm import OFFICE, arrivals, dice, duration_seconds
@@ -238,7 +239,7 @@ class Player:
 def _number(rng: Random, person: Person, channel: str) -> str:
     """The way LiveTok writes it. SIP addresses are for telephony alone."""
     numbers = [number for number in person.numbers if channel == "telephony" or not number.startswith("sip:")]
-    number = numbers[0] if rng.random() < 0.7 else rng.choice(numbers)
+    number = phone_key(numbers[0] if rng.random() < 0.7 else rng.choice(numbers)) or "anonymous"
     return f"whatsapp:{number}" if channel == "whatsapp" and rng.random() < 0.05 else number
 
 
