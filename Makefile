@@ -12,6 +12,8 @@ run: runtime
 	exec $(PYTHON) manage.py serve
 
 demo: export DATA_DIR = data-demo
+# Empty is not set: the demo never goes where .env points.
+demo: export DATABASE_URL =
 demo: runtime
 	$(PYTHON) manage.py setup
 	$(PYTHON) manage.py demo
