@@ -108,10 +108,6 @@ class Occupancy:
     duration_seconds: int | None
     flags: frozenset[str]
 
-    @property
-    def counted_seconds(self) -> int:
-        return self.duration_seconds or 0 if duration_is_usable(self.duration_seconds) else 0
-
 
 def occupancy(
     *,

@@ -217,6 +217,14 @@ def test_what_is_not_known_is_left_out_of_the_context():
     }
 
 
+@pytest.mark.parametrize(("seconds", "minutes"), [(3541, 0), (3600, 0), (9999, 0), (3540, 1)])
+def test_the_contexts_left_is_what_is_left_rounded_down(seconds, minutes):
+    each = facts(row("call_minutes", 60), used={"day": seconds})
+    context = own_context(each, tier="premium", name="", status="active", resets_at=RESETS_AT)
+
+    assert context["call_minutes_left_today"] == minutes
+
+
 def test_of_a_caller_who_is_nobody_no_use_is_told():
     each = facts(row("call_minutes", 60), caller=CallerKind.UNNAMED)
     context = own_context(each, tier="standard", name="", status="unknown", resets_at=RESETS_AT)

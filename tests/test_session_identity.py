@@ -339,6 +339,15 @@ def test_an_end_of_no_caller_goes_to_the_last_stored_session_of_its_id(livetok: 
     assert "caller_differs" not in sessions()[1].flags
 
 
+def test_an_end_of_no_caller_does_not_look_for_a_session_of_nobody(livetok: LiveTok):
+    livetok.begin(phoneNumber="")
+    livetok.begin(phoneNumber=ADA)
+
+    livetok.end(phoneNumber="")
+
+    assert [session.has_end for session in sessions()] == [False, True]
+
+
 def test_an_end_of_another_caller_goes_to_the_last_stored_session_flagged(livetok: LiveTok):
     livetok.begin(phoneNumber=ADA)
     livetok.begin(phoneNumber=BOB)
