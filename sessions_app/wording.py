@@ -122,12 +122,12 @@ def flag_sentence(flag: str) -> str:
 
 
 def duration_words(seconds: float | None) -> str:
-    """Such as "1 h 2 min 5 s"; a dash where there is none."""
+    """Such as "1 h 2 min 5 s", without the seconds from ten hours on; a dash where there is none."""
     if seconds is None:
         return "–"
     sign, whole = ("−" if seconds < 0 else ""), abs(round(seconds))
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
+    parts = [(hours, "h"), (minutes, "min"), (rest if hours < 10 else 0, "s")]
     return sign + (" ".join(f"{amount} {unit}" for amount, unit in parts if amount) or "0 s")
 
 

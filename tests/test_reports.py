@@ -707,7 +707,8 @@ def test_a_reason_that_is_gone_is_still_shown():
         (59.6, "1 min"),
         (61, "1 min 1 s"),
         (3600, "1 h"),
-        (90061, "25 h 1 min 1 s"),
+        (7325, "2 h 2 min 5 s"),
+        (90061, "25 h 1 min"),
         (-5, "−5 s"),
     ],
 )
