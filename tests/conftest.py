@@ -51,7 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
     django.setup()
     for plugin in ("tests.fixtures", "tests.live"):
         config.pluginmanager.import_plugin(plugin)
-    hypothesis.settings.register_profile("frontdesk", deadline=None)
+    # Every run tries the same examples; `--hypothesis-profile explore` looks for new ones.
+    hypothesis.settings.register_profile("frontdesk", deadline=None, derandomize=True, database=None)
+    hypothesis.settings.register_profile("explore", deadline=None)
     hypothesis.settings.load_profile("frontdesk")
 
 
