@@ -92,13 +92,13 @@ def read_begin(event: SessionBegin, *, without: Session | None = None) -> Readin
     caller = event.caller.identity
     zone = _zone_hints.get(caller) or zone_of(None)
     reading, true_zone = _read_begin(event, zone, without)
-    if true_zone == zone:
-        return reading
     # The days to add up depend on the customer's zone, which only the statement tells: it was another one last time.
-    if len(_zone_hints) >= MOST_HINTS:
-        _zone_hints.clear()
-    _zone_hints[caller] = true_zone
-    return _read_begin(event, true_zone, without)[0]
+    while true_zone != zone:
+        if len(_zone_hints) >= MOST_HINTS:
+            _zone_hints.clear()
+        _zone_hints[caller] = zone = true_zone
+        reading, true_zone = _read_begin(event, zone, without)
+    return reading
 
 
 MOST_HINTS = 100_000
