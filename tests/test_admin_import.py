@@ -244,15 +244,15 @@ def test_a_first_contact_with_the_number_becomes_the_imported_customer(ana, live
 
 
 def test_what_went_wrong_since_the_preview_is_told_and_nothing_is_imported(ana):
-    make_tier("premium")
-    preview = upload(ana, f"{HEADER}\ncrm-1,Ada,,premium,,,\ncrm-2,Grace,,premium,,,+15550001111\n")
+    make_customer(make_tier("premium"), external_id="crm-1", name="Ada")
+    preview = upload(ana, f"{HEADER}\ncrm-1,Ada L,,premium,,,\ncrm-2,Grace,,premium,,,+15550001111\n")
     make_customer(make_tier("basic"), "+15550001111", external_id="crm-9", name="Quick")
 
     text = page_text(confirm(ana, preview))
 
     assert "Nothing was imported." in text
     assert "3 numbers +15550001111 belongs to customer Quick" in text
-    assert [customer.name for customer in Customer.objects.all()] == ["Quick"]
+    assert [customer.name for customer in Customer.objects.all()] == ["Ada", "Quick"]
 
 
 def test_an_upload_is_gone_once_imported_and_cannot_be_made_up(ana):
