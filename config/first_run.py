@@ -66,6 +66,8 @@ def group_permissions() -> dict[str, QuerySet[Permission]]:
     manage = Q(content_type__app_label="customers") & (
         Q(content_type__model__in=MANAGED_MODELS) | Q(codename="change_channel")
     )
+    # Declares an end missing: a session's page has nothing else to change.
+    manage |= Q(content_type__app_label="sessions_app", codename="change_session")
     accounts = Q(content_type__app_label="auth", content_type__model__in=["user", "group"])
     return {
         "viewers": Permission.objects.filter(view),

@@ -100,7 +100,7 @@ def test_managers_change_customers_and_tiers_but_no_keys_policy_or_accounts():
     assert codenames("viewers") < managers
     for model in ("customer", "phonenumber", "tier", "tierlimit", "limitoverride"):
         assert {f"add_{model}", f"change_{model}", f"delete_{model}"} <= managers
-    assert "change_channel" in managers
+    assert {"change_channel", "change_session"} <= managers
     assert not {"change_policy", "add_apikey", "change_user", "view_bodies", "change_denialmessage"} & managers
 
 
