@@ -26,7 +26,7 @@ from sessions_app.events import SessionBegin, SessionEnd, SessionEvent, counting
 from sessions_app.hooks import provided_context, run_session_hooks
 from sessions_app.matching import decided_for, ended_by, waiting_for
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
-from sessions_app.ordinary import Reading, read_begin, read_end, take_turn, write_begin, write_end
+from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
 from sessions_app.payloads import read_event
 from sessions_app.situation import Judgement, judge
 from sessions_app.usage import Amount, UsageKey, change_between, contribution, record_change
@@ -89,7 +89,7 @@ def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
             break
         if outcome is not None:
             return outcome
-    return _in_transaction(lambda: _begin(event, delivery, provided))
+    return _in_transaction(event, lambda: _begin(event, delivery, provided))
 
 
 def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
@@ -99,7 +99,7 @@ def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
         outcome = _end_ordinarily(event, delivery, session)
         if outcome is not None:
             return outcome
-    return _in_transaction(lambda: _end(event, delivery))
+    return _in_transaction(event, lambda: _end(event, delivery))
 
 
 def declare_missing(session_ids: Iterable[int], user: AbstractBaseUser) -> int:
@@ -131,10 +131,12 @@ def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
     DailyUsage.objects.filter(customer=from_customer).delete()
 
 
-def _in_transaction(work: Callable[[], Outcome]) -> Outcome:
+def _in_transaction(event: SessionEvent, work: Callable[[], Outcome]) -> Outcome:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with transaction.atomic():
+                if attempt > 1:  # else many at once for one session id could turn each other away over and over
+                    line_up(event.session_id)
                 return work()
         except (IntegrityError, _ChangedMeanwhile):
             if attempt == ATTEMPTS:

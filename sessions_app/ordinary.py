@@ -210,6 +210,16 @@ ON CONFLICT (customer_id) DO UPDATE SET begins = kept.begins + 1""",
         )
 
 
+def line_up(session_id: str) -> None:
+    """Wait for every other transaction that has lined up for LiveTok's session id. On SQLite each waits for all others.
+
+    To be called before any row is locked.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [session_id])
+
+
 def read_end(event: SessionEnd) -> Session | None:
     """The one session that an end can be for: begun, not ended yet, alone with its id. None where it is less plain."""
     rows = _fetch(_ending_sql(), {"session_id": event.session_id, "is_test": event.is_test})
