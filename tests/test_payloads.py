@@ -172,6 +172,7 @@ def test_a_refusal_names_the_field_and_what_to_do():
     assert (no_id.event, no_id.session_id) == ("session_begin", "")
     assert str(no_event) == "event: give the event's name, such as session_begin"
     assert (no_event.event, no_event.session_id) == ("", "5")
+    assert refused({"sessionId": []}).session_id == ""
 
 
 @pytest.mark.parametrize("session_id", ["1", "x" * 255, "ü" * 255, 0, 123, -5, 10**254, " ", "\U0001f600"])
@@ -240,6 +241,19 @@ def test_an_unreadable_timestamp_counts_as_missing(timestamp):
 
     assert (begin.stated_at, begin.at, begin.flags) == (None, RECEIVED, {"begin_time_unreadable"})
     assert (end.stated_at, end.at, end.flags) == (None, RECEIVED, {"end_time_unreadable"})
+
+
+@pytest.mark.parametrize(
+    ("text", "is_read"),
+    [
+        ("1969-12-31T23:59:59Z", False),
+        ("1970-01-01T00:00:00Z", True),
+        ("2200-12-31T23:59:59Z", True),
+        ("2201-01-01T00:00:00Z", False),
+    ],
+)
+def test_a_timestamp_of_another_era_is_unreadable(text, is_read):
+    assert (read(begin_body(timestamp=text)).stated_at is not None) is is_read
 
 
 @pytest.mark.parametrize("timestamp", [..., None])
@@ -348,11 +362,22 @@ def test_an_agents_name_is_kept_as_far_as_it_can_be_stored():
     assert read(begin_body(agentName=7)).agent_name == ""
 
 
+def test_an_agents_id_that_is_no_id_is_no_number_either():
+    assert read(begin_body(agentId=True)).agent_is_number is False
+
+
+def test_a_customers_name_and_address_are_kept_as_far_as_they_can_be_stored():
+    caller = read(envelope("begin", customer={"id": 7, "name": "A" * 300, "email": "a" * 300})).caller
+
+    assert (len(caller.name), len(caller.email)) == (200, 254)
+    assert read(envelope("begin", customer={"id": 7, "name": 5, "email": []})).caller == Caller(external_id="7")
+
+
 @pytest.mark.parametrize("number", [..., None, "", "  ", "anonymous", "Unknown"])
 def test_a_caller_may_withhold_the_number(number):
     event = read(begin_body(phoneNumber=number))
 
-    assert event.caller.identity is None
+    assert (event.caller.identity, event.caller.phone_key) == (None, "")
     assert event.flags == frozenset()
 
 

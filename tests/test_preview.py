@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from customers.models import Agent, Channel, Customer
+from sessions_app.lifecycle import declare_missing
 from sessions_app.models import DailyUsage, Session, WebhookEvent
 from sessions_app.payloads import Refused
 from sessions_app.preview import Preview, preview
@@ -102,6 +104,15 @@ def test_a_session_whose_end_came_first_is_decided_without_its_own_use(livetok: 
 
     assert previewed(begin_body()).reason == "allowed"
     assert previewed(begin_body(sessionId="124")).reason == "sessions_day"
+
+
+def test_a_session_whose_end_was_declared_missing_holds_nothing(livetok: LiveTok):
+    make_customer(make_tier("premium", limit("concurrent_sessions", 1)))
+    livetok.begin()
+    assert previewed(begin_body(sessionId="124")).reason == "concurrent_sessions"
+
+    declare_missing([the_session().pk], User.objects.create(username="eve"))
+    assert previewed(begin_body(sessionId="124")).reason == "allowed"
 
 
 def test_a_preview_follows_an_edit_at_once(livetok: LiveTok):

@@ -360,6 +360,13 @@ def test_an_end_of_another_caller_goes_to_the_last_stored_session_flagged(liveto
     assert Customer.objects.filter(numbers__key="+4915133333333").count() == 0
 
 
+def test_an_end_of_another_caller_goes_to_the_only_session_flagged(livetok: LiveTok):
+    livetok.begin(phoneNumber=ADA)
+    livetok.end(phoneNumber=BOB)
+
+    assert (the_session().has_end, the_session().flags, the_session().phone_key) == (True, "caller_differs", ADA)
+
+
 def test_an_end_that_names_a_caller_for_a_session_that_names_none_is_not_flagged(livetok: LiveTok):
     livetok.begin(phoneNumber="")
     livetok.end(phoneNumber=ADA)
@@ -530,6 +537,10 @@ def test_first_run_leaves_what_staff_have_changed(livetok: LiveTok):
 
     assert Policy.objects.get().unknown_callers == "deny"
     assert Tier.objects.get(slug="standard").name == "Basic"
+
+    Tier.objects.update(slug="basic")
+    make_defaults()
+    assert [tier.slug for tier in Tier.objects.all()] == ["basic"]
 
 
 def test_the_policy_makes_itself_where_set_up_has_not_run(db):

@@ -179,6 +179,14 @@ def test_what_others_used_still_counts_when_the_end_came_first(livetok: LiveTok)
     assert livetok.begin()["context"]["denied_reason"] == "sessions_day"
 
 
+def test_own_use_of_another_day_is_not_taken_off_todays(livetok: LiveTok):
+    make_customer(make_tier("premium", limit("sessions", 1)))
+    livetok.end(sessionId="1", timestamp="2024-03-16T00:03:00Z", duration=300)
+    call(livetok, "2", "2024-03-16T00:00:30Z", 10)
+
+    assert reason(livetok, "1", "2024-03-16T00:02:00Z") == "sessions_day"
+
+
 def test_the_own_use_of_a_session_that_was_another_customers_is_not_taken_off(livetok: LiveTok):
     tier = make_tier("premium", limit("sessions", 1))
     ada, bob = make_customer(tier), make_customer(tier, "+4915111111111", name="Bob")
