@@ -1,7 +1,7 @@
 # make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
-# make lock   pin the newest allowed libraries
-.PHONY: run test check demo lock runtime everything
+# make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat)
+.PHONY: run test check demo lock bench bench-short bench-flat runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -47,6 +47,18 @@ lock: everything
 	    --no-emit-index-url requirements.in -o requirements.txt
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url -c requirements.txt requirements-runtime.in -o requirements-runtime.txt
+
+bench: everything
+	$(PYTHON) -m benchmarks
+
+# Under a minute: fails when the lead over the straight version has fallen by a quarter.
+bench-short: everything
+	$(PYTHON) -m benchmarks --short --rounds 3 --seconds 2
+
+# Hours on a slow disk, and some 30 GB for each database: `make bench-flat SESSIONS=1000000` is a small one.
+SESSIONS := 10000000
+bench-flat: everything
+	$(PYTHON) -m benchmarks --flat $(SESSIONS)
 
 # A stamp is a copy of the lock that was installed: pip runs only where the lock differs from it.
 runtime: .venv/made

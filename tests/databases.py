@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,8 +54,11 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def start_postgres() -> PostgresServer:
-    """Start a PostgreSQL server with an empty cluster in a temporary folder, on a free loopback port."""
+def start_postgres(server_settings: Mapping[str, str] = SERVER_SETTINGS) -> PostgresServer:
+    """Start a PostgreSQL server with an empty cluster in a temporary folder, on a free loopback port.
+
+    As it comes it is quick and unsafe, which suits tests; empty settings are PostgreSQL's own.
+    """
     folder = Path(tempfile.mkdtemp(prefix="frontdesk-postgres-", dir="/tmp"))
     identity = _unprivileged_user()
     if identity:
@@ -65,7 +69,7 @@ def start_postgres() -> PostgresServer:
         _make_cluster(binaries, folder, password, identity)
         for _ in range(3):  # somebody else may take the free port first
             port = free_port()
-            process = _start(binaries, folder, port, identity)
+            process = _start(binaries, folder, port, server_settings, identity)
             url = f"postgres://frontdesk:{password}@127.0.0.1:{port}/postgres"
             version = _wait_until_ready(process, url)
             if version:
@@ -156,10 +160,12 @@ def _make_cluster(binaries: Path, folder: Path, password: str, identity: dict[st
         raise NoPostgres(f"{binaries / 'initdb'} failed:\n{done.stdout}{done.stderr}")
 
 
-def _start(binaries: Path, folder: Path, port: int, identity: dict[str, Any]) -> subprocess.Popen[bytes]:
-    settings = SERVER_SETTINGS | {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
+def _start(
+    binaries: Path, folder: Path, port: int, server_settings: Mapping[str, str], identity: dict[str, Any]
+) -> subprocess.Popen[bytes]:
+    place = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
     command = [str(binaries / "postgres"), "-D", str(folder / "data")]
-    for name, value in settings.items():
+    for name, value in {**server_settings, **place}.items():
         command += ["-c", f"{name}={value}"]
     with (folder / "log").open("ab") as log:
         return start_child(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **identity)

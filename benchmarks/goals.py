@@ -1,0 +1,37 @@
+"""What is aimed at, and the lines that say whether it was reached. Pure."""
+
+from collections.abc import Callable
+from operator import ge, le
+from typing import NamedTuple
+
+
+class Goal(NamedTuple):
+    target: float
+    holds: Callable[[float, float], bool]
+
+
+AT_LEAST, AT_MOST = ge, le
+GOALS = {
+    "of_floor": Goal(0.25, AT_LEAST),
+    "of_straight": Goal(3.0, AT_LEAST),
+    "p99_of_median": Goal(10.0, AT_MOST),
+    "web_process_mb": Goal(160.0, AT_MOST),
+    "web_process_growth_mb": Goal(10.0, AT_MOST),
+    "flat_with_many_sessions": Goal(1.25, AT_MOST),
+    "flat_for_a_busy_customer": Goal(1.25, AT_MOST),
+}
+# Of the ratio to the straight version that was measured before.
+MAY_FALL_TO = 0.75
+
+
+def goal_line(database: str, name: str, value: float) -> str:
+    """`goal NAME VALUE TARGET ok`, or `short` where it was missed."""
+    target, holds = GOALS[name]
+    verdict = "ok" if holds(value, target) else "short"
+    return f"goal {database}_{name} {value:.3g} {target:g} {verdict}"
+
+
+def short_line(database: str, ratio: float, expected: float) -> str:
+    """The same for the ratio to the straight version, which must not fall by a quarter below what it was."""
+    lowest = expected * MAY_FALL_TO
+    return f"goal {database}_of_straight {ratio:.3g} {lowest:.3g} {'ok' if ratio >= lowest else 'short'}"
