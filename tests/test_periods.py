@@ -49,6 +49,8 @@ def hours_of(day: str, zone: str) -> float:
         ("2024-03-10", "America/Havana", "2024-03-10T05:00:00Z"),
         ("2024-03-31", "Asia/Beirut", "2024-03-30T22:00:00Z"),
         ("2024-04-26", "Africa/Cairo", "2024-04-25T22:00:00Z"),
+        # The clock went from 23:30 to 00:30; none has done so since 1970, and one may again.
+        ("1919-03-31", "America/Toronto", "1919-03-31T04:30:00Z"),
         # 00:00 comes twice, the day starts with the first.
         ("2024-11-03", "America/Havana", "2024-11-03T04:00:00Z"),
         # The clock goes back from 00:01 to yesterday's 23:01.
