@@ -132,6 +132,8 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"].setdefault("OPTIONS", {})
     DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 2)
+    # Left out, psycopg prepares nothing, even where it is asked to; so high, it prepares only what asks for it.
+    DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 1_000_000_000)
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -5,6 +5,7 @@ Shape matters, validity does not: LiveTok's own sample `+1234567890` is in no nu
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import phonenumbers
 
@@ -18,6 +19,7 @@ _E164 = re.compile(r"^\+[1-9]\d{6,14}$")
 _BARE = re.compile(r"^[1-9]\d{6,14}$")
 
 
+@lru_cache(maxsize=16_384)
 def phone_key(text: str | None, region: str = "") -> str | None:
     """The key that calls from `text` are matched by: E.164 where it has a number's shape, else the text in lower case.
 

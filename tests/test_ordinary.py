@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from customers.access import access_of, find_customer
 from customers.editing import claim_number
@@ -175,3 +175,17 @@ def test_a_begin_of_a_record_that_gives_way_meanwhile_is_the_other_customers(liv
     assert merged
     assert set(Session.objects.values_list("session_id", "customer")) == {("first contact", ada.pk), ("late", ada.pk)}
     assert_usage_is_sound()
+
+
+@pytest.mark.only("postgresql")
+def test_both_statements_of_a_begin_and_of_an_end_are_prepared(livetok: LiveTok):
+    make_customer()
+    livetok.begin()
+    livetok.end()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        prepared = [statement for (statement,) in cursor.fetchall()]
+
+    assert len(prepared) == 4
+    assert sum("sessions_app_session" in statement for statement in prepared) == 4
