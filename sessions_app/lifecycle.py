@@ -85,7 +85,9 @@ def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
             break
         try:
             outcome = _begin_ordinarily(event, delivery, reading, provided)
-        except IntegrityError:  # the customer was merged into another, or deleted, since it was read
+        except (IntegrityError, OperationalError) as error:  # say, the customer was merged into another meanwhile
+            if not _may_work_next_time(error):
+                raise
             break
         if outcome is not None:
             return outcome
@@ -96,7 +98,12 @@ def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
     """Store that a session ended. Of ends that differ one counts, whatever their order; the same end is idempotent."""
     session = read_end(event)
     if session is not None:
-        outcome = _end_ordinarily(event, delivery, session)
+        try:
+            outcome = _end_ordinarily(event, delivery, session)
+        except (IntegrityError, OperationalError) as error:
+            if not _may_work_next_time(error):
+                raise
+            outcome = None
         if outcome is not None:
             return outcome
     return _in_transaction(event, lambda: _end(event, delivery))
@@ -138,13 +145,15 @@ def _in_transaction(event: SessionEvent, work: Callable[[], Outcome]) -> Outcome
                 if attempt > 1:  # else many at once for one session id could turn each other away over and over
                     line_up(event.session_id)
                 return work()
-        except (IntegrityError, _ChangedMeanwhile):
-            if attempt == ATTEMPTS:
-                raise
-        except OperationalError as error:
-            if attempt == ATTEMPTS or getattr(error.__cause__, "sqlstate", None) not in TRANSIENT_SQLSTATES:
+        except (IntegrityError, OperationalError, _ChangedMeanwhile) as error:
+            if attempt == ATTEMPTS or not _may_work_next_time(error):
                 raise
     raise AssertionError("the last attempt returns or raises")
+
+
+def _may_work_next_time(error: Exception) -> bool:
+    """Whether events that came at once stood in each other's way. A database that is away is none of that."""
+    return not isinstance(error, OperationalError) or getattr(error.__cause__, "sqlstate", None) in TRANSIENT_SQLSTATES
 
 
 def _begin_ordinarily(

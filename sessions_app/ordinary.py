@@ -283,7 +283,11 @@ def _write(
 @cache
 def _writing_sql(vendor: str, kind: str, takes_turn: bool, used: int) -> tuple[tuple[str, str], ...]:
     """The steps by name; each happens only where the one before it that it depends on did."""
-    steps = [("turn", _turn_sql())] if takes_turn else []
+    steps = []
+    if takes_turn:
+        if vendor == "postgresql":
+            steps.append(("customer", _customer_sql()))
+        steps.append(("turn", _turn_sql("customer" if steps else "")))
     if kind == "begin":
         source = "turn" if takes_turn else ""
         inserting = _insert_sql(vendor, "session", Session, SESSION_FIELDS, source)
@@ -299,7 +303,8 @@ def _writing_sql(vendor: str, kind: str, takes_turn: bool, used: int) -> tuple[t
 @cache
 def _chained(steps: tuple[tuple[str, str], ...]) -> str:
     """One statement for PostgreSQL: atomic by itself, without a round trip to begin and one to commit."""
-    parts = [f"{name} AS ({sql} RETURNING {'id' if name == 'session' else '1'})" for name, sql in steps]
+    returned = {"customer": "", "session": " RETURNING id"}
+    parts = [f"{name} AS ({sql}{returned.get(name, ' RETURNING 1')})" for name, sql in steps]
     return f"WITH {', '.join(parts)} SELECT id FROM session"
 
 
@@ -316,8 +321,14 @@ def _run_in_turn(steps: Iterable[tuple[str, str]], parameters: dict[str, dict[st
     return written
 
 
-def _turn_sql() -> str:
-    return f"""INSERT INTO {_table(CustomerTurn)} AS kept (customer_id, begins) VALUES (%(turn_customer_id)s, 1)
+def _customer_sql() -> str:
+    """The lock that foreign keys ask for in the end, taken first: a merge locks the customer before the sessions."""
+    return f"SELECT id FROM {_table(Customer)} WHERE id = %(turn_customer_id)s FOR KEY SHARE"
+
+
+def _turn_sql(source: str) -> str:
+    first = f"SELECT id, 1 FROM {source}" if source else "VALUES (%(turn_customer_id)s, 1)"
+    return f"""INSERT INTO {_table(CustomerTurn)} AS kept (customer_id, begins) {first}
 ON CONFLICT (customer_id) DO UPDATE SET begins = kept.begins + 1 WHERE kept.begins = %(turn_begins)s"""
 
 

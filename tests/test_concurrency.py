@@ -89,17 +89,23 @@ class Frontdesk:
         assert status == 200, content
         return json.loads(content)
 
-    def send_at_once(self, bodies: Sequence[dict[str, Any]], key: str = "") -> list[Reply]:
-        """Deliver all of the bodies at the same moment, each over a connection that is open already."""
-        barrier = threading.Barrier(len(bodies))
+    def at_once(self, requests: Sequence[tuple[str, str, Any, str]]) -> list[Reply]:
+        """Make all of the requests at the same moment, each over a connection that is open already."""
+        barrier = threading.Barrier(len(requests))
 
-        def deliver(body: dict[str, Any]) -> Reply:
+        def make(request: tuple[str, str, Any, str]) -> Reply:
             connection = self.open()
             barrier.wait(60)
-            return self.request("POST", "/webhooks/livetok", body, key or self.server.webhook_key, connection)
+            return self.request(*request, connection)
 
-        with ThreadPoolExecutor(len(bodies)) as pool:
-            return list(pool.map(deliver, bodies))
+        with ThreadPoolExecutor(len(requests)) as pool:
+            return list(pool.map(make, requests))
+
+    def send_at_once(self, bodies: Sequence[dict[str, Any]], key: str = "") -> list[Reply]:
+        return self.at_once([self.delivery(body, key) for body in bodies])
+
+    def delivery(self, body: dict[str, Any], key: str = "") -> tuple[str, str, Any, str]:
+        return "POST", "/webhooks/livetok", body, key or self.server.webhook_key
 
     def answers_at_once(self, bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         replies = self.send_at_once(bodies)
@@ -165,6 +171,18 @@ def test_a_limit_of_three_sessions_admits_exactly_three_of_16_begins_at_once(fro
         assert frontdesk.usage(number)["sessions"] == 3
 
 
+def test_a_limit_holds_among_new_session_ids_and_ids_that_somebody_else_has_used(frontdesk):
+    """The latter take longer to decide, which gives the others time to read what is about to change."""
+    frontdesk.tier("free")
+    frontdesk.tier("three", {"metric": "concurrent_sessions", "amount": 3})
+    for _ in range(ROUNDS):
+        number, other = frontdesk.customer("three"), frontdesk.customer("free")
+        bodies = begins(number, "mixed")
+        frontdesk.answers_at_once([body | {"phoneNumber": other} for body in bodies[::2]])
+
+        assert admitted(frontdesk.answers_at_once(bodies)) == 3
+
+
 def test_16_identical_begins_at_once_get_16_identical_answers_and_one_session(frontdesk):
     for _ in range(ROUNDS):
         frontdesk.tier("one", per_day("sessions", 1))
@@ -178,6 +196,37 @@ def test_16_identical_begins_at_once_get_16_identical_answers_and_one_session(fr
         assert json.loads(replies[0][1])["allowed"] is True
         assert len(frontdesk.sessions(session_id=body["sessionId"])) == 1
         assert frontdesk.usage(number)["sessions"] == 1
+
+
+def test_16_identical_begins_at_once_after_their_end_are_decided_once(frontdesk):
+    frontdesk.tier("one", per_day("sessions", 1))
+    for _ in range(ROUNDS):
+        number = frontdesk.customer("one")
+        [body] = begins(number, "late", 1)
+        frontdesk.send(end(number, "late", 0, 60))
+
+        replies = frontdesk.send_at_once([body] * AT_ONCE)
+
+        assert len(set(replies)) == 1
+        [session] = frontdesk.sessions(phone=number)
+        assert (session["allowed"], session["state"], session["flags"]) == (True, "ended", [])
+
+
+@pytest.mark.parametrize("is_id_used_twice", [False, True])
+def test_16_identical_ends_at_once_are_one_end(frontdesk, is_id_used_twice):
+    frontdesk.tier("free")
+    for _ in range(ROUNDS):
+        number = frontdesk.customer("free")
+        [body] = begins(number, "once", 1)
+        frontdesk.send(body)
+        if is_id_used_twice:
+            frontdesk.send(body | {"phoneNumber": frontdesk.customer("free")})
+
+        frontdesk.answers_at_once([end(number, "once", 0, 60)] * AT_ONCE)
+
+        [session] = frontdesk.sessions(phone=number)
+        assert (session["state"], session["duration_seconds"], session["flags"]) == ("ended", 60, [])
+        assert frontdesk.usage(number)["call_minutes"] == 1
 
 
 def test_16_identical_begins_at_once_without_a_number_are_one_session(frontdesk):
@@ -207,6 +256,29 @@ def test_16_first_contacts_at_once_of_a_new_caller_make_one_customer(frontdesk, 
         assert len(sessions) == AT_ONCE
         assert {session["customer_id"] for session in sessions} == {customer["id"]}
         assert frontdesk.usage(number)["sessions"] == AT_ONCE
+
+
+def test_what_a_caller_does_while_staff_give_the_number_to_a_customer_goes_to_that_customer(frontdesk):
+    frontdesk.tier("free")
+    for _ in range(ROUNDS):
+        named, number = frontdesk.customer("free"), frontdesk.number()
+        frontdesk.answers_at_once(begins(number, "before", 5))
+        bodies = begins(number, "meanwhile", 5) + [end(number, "before", index, 60) for index in range(5)]
+        bodies += [end(number, "alone", index, 60) for index in range(5)]
+        path = f"/api/v1/customers/by-external-id/{named[1:]}/"
+
+        replies = frontdesk.at_once(
+            [
+                ("PATCH", path, {"numbers": [named, number]}, frontdesk.manage_key),
+                *(frontdesk.delivery(body) for body in bodies),
+            ]
+        )
+
+        assert [status for status, _ in replies] == [200] * AT_ONCE
+        sessions = frontdesk.sessions(phone=number)
+        assert [session["customer"] for session in sessions] == [named[1:]] * 15
+        day = frontdesk.usage(number)
+        assert (day["sessions"], day["call_minutes"] - day["call_minutes_open"]) == (15, 10)
 
 
 def test_one_session_id_from_several_callers_at_once_is_a_session_for_each(frontdesk):

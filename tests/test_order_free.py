@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -293,6 +294,25 @@ def test_every_order_of_one_sessions_events_gives_the_same(customers):
             assert_same(play(reversed(turned)), expected)
 
     check()
+
+
+def test_three_ends_that_beat_each_other_in_a_circle_are_ranked_alike_in_every_order(customers):
+    """The late one beats the early one, which is longer than the one without a time, which is longer than the late."""
+
+    def event(name: str, **values: Any) -> Event:
+        document = {"event": f"session_{name}", "sessionId": "circle", "phoneNumber": MADRID.spellings[0], **values}
+        return Event(_as_bytes(document), "", BEGINS[0])
+
+    begin = event("begin", timestamp=BEGINS[0].isoformat())
+    late = event("end", timestamp="2024-03-31T02:00:00Z", duration=10)
+    early = event("end", timestamp="2024-03-31T01:00:00Z", duration=30)
+    without_time = event("end", duration=20)
+
+    worlds = [play(order) for order in permutations([begin, late, early, without_time])]
+
+    assert {row["stated_seconds"] for world in worlds for row in world.sessions.values()} == {20}
+    for world in worlds:
+        assert_same(world, worlds[0])
 
 
 class Traffic(RuleBasedStateMachine):
