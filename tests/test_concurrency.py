@@ -22,8 +22,9 @@ from tests.live import LiveServer
 pytestmark = pytest.mark.serial
 
 AT_ONCE = 16
-# A race that is lost only now and then must not slip through.
+# A race that is lost only now and then, or rarely, must not slip through.
 ROUNDS = 3
+RARE_ROUNDS = 30
 NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)
 
 Reply = tuple[int, bytes]
@@ -175,7 +176,7 @@ def test_a_limit_holds_among_new_session_ids_and_ids_that_somebody_else_has_used
     """The latter take longer to decide, which gives the others time to read what is about to change."""
     frontdesk.tier("free")
     frontdesk.tier("three", {"metric": "concurrent_sessions", "amount": 3})
-    for _ in range(ROUNDS):
+    for _ in range(RARE_ROUNDS):
         number, other = frontdesk.customer("three"), frontdesk.customer("free")
         bodies = begins(number, "mixed")
         frontdesk.answers_at_once([body | {"phoneNumber": other} for body in bodies[::2]])
@@ -260,7 +261,7 @@ def test_16_first_contacts_at_once_of_a_new_caller_make_one_customer(frontdesk, 
 
 def test_what_a_caller_does_while_staff_give_the_number_to_a_customer_goes_to_that_customer(frontdesk):
     frontdesk.tier("free")
-    for _ in range(ROUNDS):
+    for _ in range(RARE_ROUNDS):
         named, number = frontdesk.customer("free"), frontdesk.number()
         frontdesk.answers_at_once(begins(number, "before", 5))
         bodies = begins(number, "meanwhile", 5) + [end(number, "before", index, 60) for index in range(5)]
