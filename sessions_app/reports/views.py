@@ -1,16 +1,11 @@
 """The report pages. Thin: filters, queries and words come from the modules beside this one."""
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from django.views.decorators.http import require_safe
 
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.reports.filters import SessionFilters
@@ -23,32 +18,13 @@ from sessions_app.reports.lines import (
     lines_of,
     pretty_json,
 )
+from sessions_app.reports.pages import page as render_page
+from sessions_app.reports.pages import report
 from sessions_app.reports.queries import page_of, summarise
 from sessions_app.reports.ranges import PRESETS
 from sessions_app.wording import STATE_SENTENCES, reason_sentence, reason_words, trace_words
 
 MOST_REQUESTS = 100
-
-View = Callable[..., HttpResponse]
-
-
-def report(view: View) -> Callable[..., HttpResponseBase]:
-    """A page for staff who may see sessions; others are asked to sign in, or told what they lack."""
-
-    @require_safe
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not request.user.has_perm("sessions_app.view_session"):
-            return _page(request, "reports/no_access.html", {"title": "Reports"}, status=403)
-        return view(request, *args, **kwargs)
-
-    return admin.site.admin_view(checked)
-
-
-def _page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
-    chrome = {**admin.site.each_context(request), "time_zone": timezone.get_default_timezone_name()}
-    return render(request, template, {**chrome, **context}, status=status)
-
 
 @report
 def sessions(request: HttpRequest) -> HttpResponse:
@@ -65,7 +41,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
             "page": page,
             "lines": lines_of(page.sessions, now),
         }
-    return _page(request, "reports/sessions.html", context)
+    return render_page(request, "reports/sessions.html", context)
 
 
 @report
@@ -108,7 +84,7 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
         "others": list(_others_of_the_same_id(found)),
         "list_address": request.GET.urlencode(),
     }
-    return _page(request, "reports/session.html", context)
+    return render_page(request, "reports/session.html", context)
 
 
 def _others_of_the_same_id(found: Session) -> Any:

@@ -1,0 +1,34 @@
+"""What every report page shares: who may read it, and the chrome around it."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+View = Callable[..., HttpResponseBase]
+
+
+def report(view: View) -> View:
+    """A page for staff who may see sessions; others are asked to sign in, or told what they lack."""
+
+    @require_safe
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.has_perm("sessions_app.view_session"):
+            return page(request, "reports/no_access.html", {"title": "Reports"}, status=403)
+        return view(request, *args, **kwargs)
+
+    return admin.site.admin_view(checked)
+
+
+def page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+    """A report page. It has its own navigation in place of the admin's sidebar."""
+    chrome = {**admin.site.each_context(request), "is_nav_sidebar_enabled": False}
+    chrome["time_zone"] = timezone.get_default_timezone_name()
+    return render(request, template, {**chrome, **context}, status=status)
