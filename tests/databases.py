@@ -64,7 +64,7 @@ def start_postgres(server_settings: Mapping[str, str] = SERVER_SETTINGS) -> Post
     if identity:
         os.chown(folder, identity["user"], identity["group"])
     try:
-        binaries = _reachable(_binaries(), folder) if identity else _binaries()
+        binaries = _reachable(server_binaries(), folder) if identity else server_binaries()
         password = secrets.token_urlsafe(16)
         _make_cluster(binaries, folder, password, identity)
         for _ in range(3):  # somebody else may take the free port first
@@ -102,7 +102,7 @@ def free_port() -> int:
         return int(candidate.getsockname()[1])
 
 
-def _binaries() -> Path:
+def server_binaries() -> Path:
     """The folder with `initdb` and `postgres`: $PG_BIN, else the newest of Debian's, else the wheel's."""
     chosen = os.environ.get("PG_BIN")
     if chosen:

@@ -1,0 +1,109 @@
+"""A database that an earlier version left behind works on with this one: upgraded as `make run` does it."""
+
+import gzip
+import http.client
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.live import LiveServer, manage, new_environment, start_server, wait_until_ready
+from tests.releases import PASSWORD, WEBHOOK_KEY_LINE, folder
+from tests.test_concurrency import sign_in
+
+pytestmark = pytest.mark.serial
+
+RELEASES = sorted({path.name.partition(".")[0] for path in folder.glob("*.sql.gz")})
+PAGES = [
+    "/admin/",
+    "/admin/customers/customer/",
+    "/admin/customers/tier/",
+    "/admin/customers/policy/1/change/",
+    "/admin/sessions_app/session/",
+    "/admin/sessions_app/webhookevent/",
+    "/reports/",
+]
+# One session of each kind.
+KINDS = "SELECT min(id) FROM sessions_app_session GROUP BY flags, reason, is_test, end_received_at IS NULL"
+USED = "SELECT customer_id, sum(sessions), sum(seconds), sum(call_seconds) FROM sessions_app_dailyusage GROUP BY 1"
+ANSWERED = "SELECT begin_body, answer FROM sessions_app_session WHERE begin_body IS NOT NULL ORDER BY id"
+
+
+def connect(url: str) -> Any:
+    if url.startswith("sqlite:"):
+        return closing(sqlite3.connect(url.removeprefix("sqlite:///")))
+    return psycopg.connect(url)
+
+
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    with connect(url) as connection:
+        found = connection.execute(query).fetchall()
+    return sorted(tuple(bytes(value) if isinstance(value, memoryview) else value for value in row) for row in found)
+
+
+def load(url: str, text: str) -> None:
+    with connect(url) as connection:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(text)
+        else:
+            connection.execute(text)
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def upgraded(request, database_name) -> Iterator[tuple[LiveServer, dict[str, list[tuple[Any, ...]]]]]:
+    """A running server on an upgraded database, and what stood in it before."""
+    text = gzip.decompress((folder / f"{request.param}.{database_name}.sql.gz").read_bytes()).decode()
+    key = text.partition("\n")[0].removeprefix(WEBHOOK_KEY_LINE)
+    with new_environment(database_name, ADMIN_PASSWORD=PASSWORD) as env:
+        load(env["DATABASE_URL"], text)
+        before = {query: rows(env["DATABASE_URL"], query) for query in (KINDS, USED, ANSWERED)}
+        printed = manage(env, "setup")
+        assert "password" not in printed
+        server = start_server(env, webhook_key=key)
+        try:
+            wait_until_ready(server)
+            yield server, before
+        finally:
+            server.stop()
+
+
+def test_the_sums_are_what_they_were_and_equal_their_recount(upgraded):
+    server, before = upgraded
+
+    assert len(before[USED]) > 20
+    assert rows(server.database_url, USED) == before[USED]
+    assert "Every sum equals its recount." in server.manage("verify_usage")
+
+
+def test_its_pages_open(upgraded):
+    server, before = upgraded
+    browse = sign_in(server)
+    assert len(before[KINDS]) > 30
+
+    for page in [*PAGES, *(f"/reports/sessions/{pk}/" for (pk,) in before[KINDS])]:
+        assert "Log out" in browse(page)
+
+
+def test_a_begin_from_before_that_comes_again_gets_its_stored_bytes(upgraded):
+    server, before = upgraded
+    with closing(http.client.HTTPConnection("127.0.0.1", int(server.env["PORT"]), timeout=30)) as livetok:
+        for body, answer in before[ANSWERED]:
+            livetok.request("POST", "/webhooks/livetok", body, {"X-API-Key": server.webhook_key})
+            response = livetok.getresponse()
+            assert (response.status, response.read()) == (200, answer), body
+
+    assert len(before[ANSWERED]) > 150
+    assert rows(server.database_url, ANSWERED) == before[ANSWERED]
+    assert rows(server.database_url, USED) == before[USED]
+
+
+def test_every_release_is_kept_for_both_databases():
+    kept = {path.name for path in Path(folder).glob("*.sql.gz")}
+
+    assert "first" in RELEASES
+    assert kept == {f"{name}.{database}.sql.gz" for name in RELEASES for database in ("sqlite", "postgresql")}
