@@ -89,7 +89,7 @@ def shown(client, query="", now=NOW):
 
 def answer(client, query="", now=NOW):
     with time_machine.travel(now, tick=False):
-        response = client.get(f"/reports/{query}")
+        response = client.get(f"/reports/sessions/{query}")
     assert response.status_code == 200
     return response
 
@@ -102,15 +102,15 @@ def text_of(response):
 
 
 def test_a_stranger_is_asked_to_sign_in(client, db):
-    response = client.get("/reports/?tier=premium")
+    response = client.get("/reports/sessions/?tier=premium")
 
     assert response.status_code == 302
-    assert response["Location"] == "/admin/login/?next=/reports/%3Ftier%3Dpremium"
+    assert response["Location"] == "/admin/login/?next=/reports/sessions/%3Ftier%3Dpremium"
 
 
 def test_staff_without_permission_are_told_what_they_lack(db):
     session = make_session(NOW)
-    for address in ("/reports/", f"/reports/sessions/{session.pk}/"):
+    for address in ("/reports/sessions/", f"/reports/sessions/{session.pk}/"):
         response = staff_client().get(address)
 
         assert response.status_code == 403
@@ -119,7 +119,7 @@ def test_staff_without_permission_are_told_what_they_lack(db):
 
 
 def test_the_pages_only_read(staff):
-    assert staff.post("/reports/").status_code == 405
+    assert staff.post("/reports/sessions/").status_code == 405
 
 
 # The sessions that are shown
@@ -260,7 +260,7 @@ def test_a_search_finds_ids_digits_and_the_beginning_of_names(staff, text, found
     make_session(NOW, session_id="call-3", phone_key="sip:bob@example.com")
 
     with time_machine.travel(NOW, tick=False):
-        response = staff.get("/reports/", {"q": text})
+        response = staff.get("/reports/sessions/", {"q": text})
 
     assert [line.session.session_id for line in response.context["lines"]] == found
     assert response.context["summary"].totals.sessions == len(found)
@@ -648,7 +648,7 @@ def test_the_customer_is_a_link_for_those_who_may_see_customers(staff):
     assert address not in page_of_the_session(staff).content.decode()
     page = page_of_the_session(staff_client("view_session", "view_customer")).content.decode()
     assert address in page
-    assert f'href="/reports/?customer={customer.pk}"' in page
+    assert f'href="/reports/sessions/?customer={customer.pk}"' in page
 
 
 def test_an_id_that_was_used_again_leads_to_its_other_session(staff):
@@ -671,7 +671,7 @@ def test_the_way_back_keeps_the_filters(staff):
     address = re.search(r'href="/reports/sessions/\d+/(\?[^"]+)"', listed).group(1).replace("&amp;", "&")
     page = page_of_the_session(staff, query=address).content.decode()
 
-    assert 'href="/reports/?tier=premium&amp;period=today"' in page
+    assert 'href="/reports/sessions/?tier=premium&amp;period=today"' in page
 
 
 # Words

@@ -25,7 +25,7 @@ PAGES = [
     "/admin/customers/policy/1/change/",
     "/admin/sessions_app/session/",
     "/admin/sessions_app/webhookevent/",
-    "/reports/",
+    "/reports/sessions/",
 ]
 # One session of each kind.
 KINDS = "SELECT min(id) FROM sessions_app_session GROUP BY flags, reason, is_test, end_received_at IS NULL"

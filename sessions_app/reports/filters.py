@@ -60,8 +60,14 @@ def _choice_field(label: str, choices: list[tuple[str, str]] | None = None) -> f
     )
 
 
-class SessionFilters(forms.Form):
-    """The filters of a page of sessions. Dates win over the period; without either, the last days."""
+class RangeFilters(forms.Form):
+    """The days of a page, and whether it shows test traffic. Dates win over the period; without either, the last days.
+
+    Once the form is valid, `range` is what was asked for.
+    """
+
+    default_period = DEFAULT_PERIOD
+    range: DayRange
 
     period = forms.ChoiceField(
         required=False,
@@ -70,6 +76,52 @@ class SessionFilters(forms.Form):
     )
     first_day = _day_field("From")
     last_day = _day_field("To (included)")
+    test = forms.BooleanField(label="Include test traffic", required=False)
+
+    def __init__(self, data: QueryDict, now: datetime) -> None:
+        super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
+        self.now = now
+        self.zone = ZoneInfo(timezone.get_default_timezone_name())
+
+    def clean(self) -> dict[str, Any]:
+        values = self.cleaned_data
+        if self.has_error("period") or self.has_error("first_day") or self.has_error("last_day"):
+            return values
+        try:
+            self.range = self._range(values.get("period"), values.get("first_day"), values.get("last_day"))
+        except ValidationError as error:
+            self.add_error(None, error)
+        return values
+
+    def _range(self, period: str | None, first: date | None, last: date | None) -> DayRange:
+        if first is None and last is None:
+            return preset_range(period or self.usual_period(), self.now, self.zone)
+        if first is None:
+            raise ValidationError({"first_day": "Give the first day too."})
+        if last is None:
+            last = max(first, local_day(self.now, self.zone))
+        if last < first:
+            raise ValidationError({"last_day": "Give the first day or a later one."})
+        if (last - first).days >= MOST_DAYS:
+            longest = first + timedelta(days=MOST_DAYS - 1)
+            raise ValidationError({"last_day": f"Choose at most {MOST_DAYS} days: {longest} or earlier."})
+        return DayRange(first, last, self.zone)
+
+    @property
+    def chosen_period(self) -> str:
+        """The preset that is shown; blank where the dates rule."""
+        if self.cleaned_data["first_day"] is not None:
+            return ""
+        return self.cleaned_data["period"] or self.usual_period()
+
+    def usual_period(self) -> str:
+        """The preset where neither a period nor dates are given."""
+        return self.default_period
+
+
+class SessionFilters(RangeFilters):
+    """The filters of the list of sessions."""
+
     tier = _choice_field("Tier")
     channel = _choice_field("Channel")
     agent = _choice_field("Agent")
@@ -88,14 +140,11 @@ class SessionFilters(forms.Form):
         max_length=255,
         widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number, session or external id"}),
     )
-    test = forms.BooleanField(label="Include test traffic", required=False)
     older = CursorField(required=False)
     newer = CursorField(required=False)
 
     def __init__(self, data: QueryDict, now: datetime) -> None:
-        super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
-        self.now = now
-        self.zone = ZoneInfo(timezone.get_default_timezone_name())
+        super().__init__(data, now)
         self.tiers = list(Tier.objects.all())
         self._offer("tier", [(tier.slug, tier.name) for tier in self.tiers], "No tier")
         self._offer("channel", [(channel.pk, str(channel)) for channel in Channel.objects.all()], "No channel")
@@ -106,38 +155,7 @@ class SessionFilters(forms.Form):
         assert isinstance(field, forms.ChoiceField)
         field.choices = [("", "All"), *choices, (WITHOUT, without)]
 
-    def clean(self) -> dict[str, Any]:
-        values = self.cleaned_data
-        if self.has_error("period") or self.has_error("first_day") or self.has_error("last_day"):
-            return values
-        try:
-            self.range = self._range(values.get("period"), values.get("first_day"), values.get("last_day"))
-        except ValidationError as error:
-            self.add_error(None, error)
-        return values
-
-    def _range(self, period: str | None, first: date | None, last: date | None) -> DayRange:
-        if first is None and last is None:
-            return preset_range(period or self._default_period(), self.now, self.zone)
-        if first is None:
-            raise ValidationError({"first_day": "Give the first day too."})
-        if last is None:
-            last = max(first, local_day(self.now, self.zone))
-        if last < first:
-            raise ValidationError({"last_day": "Give the first day or a later one."})
-        if (last - first).days >= MOST_DAYS:
-            longest = first + timedelta(days=MOST_DAYS - 1)
-            raise ValidationError({"last_day": f"Choose at most {MOST_DAYS} days: {longest} or earlier."})
-        return DayRange(first, last, self.zone)
-
-    @property
-    def chosen_period(self) -> str:
-        """The preset that is shown; blank where the dates rule."""
-        if self.cleaned_data["first_day"] is not None:
-            return ""
-        return self.cleaned_data["period"] or self._default_period()
-
-    def _default_period(self) -> str:
+    def usual_period(self) -> str:
         is_search = self.cleaned_data.get("q") or self.cleaned_data.get("customer")
         return DEFAULT_SEARCH_PERIOD if is_search else DEFAULT_PERIOD
 

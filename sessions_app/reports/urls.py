@@ -1,12 +1,14 @@
 """Addresses below `/reports/`."""
 
 from django.urls import path
+from django.views.generic import RedirectView
 
 from sessions_app.reports import views
 
 app_name = "reports"
 
 urlpatterns = [
-    path("", views.sessions, name="sessions"),
+    path("", RedirectView.as_view(pattern_name="reports:sessions", query_string=True)),
+    path("sessions/", views.sessions, name="sessions"),
     path("sessions/<int:pk>/", views.session, name="session"),
 ]

@@ -26,6 +26,7 @@ from sessions_app.wording import STATE_SENTENCES, reason_sentence, reason_words,
 
 MOST_REQUESTS = 100
 
+
 @report
 def sessions(request: HttpRequest) -> HttpResponse:
     """The sessions of a period: figures per tier and day, then the list."""

@@ -43,7 +43,7 @@ def send(server, body):
 
 
 def open_reports(page: Page, server: LiveServer, query: str = "?period=7d") -> None:
-    page.goto(f"{server.url}/reports/{query}")
+    page.goto(f"{server.url}/reports/sessions/{query}")
     page.get_by_label("Username").fill(server.username)
     page.get_by_label("Password").fill(server.password)
     page.get_by_role("button", name="Log in").click()
@@ -128,7 +128,7 @@ def test_pages_stay_readable(page: Page, server: LiveServer):
     assert_nothing_is_cut_off(page)
     assert_contrast(page, "body", ".quiet", "pre", ".trace tbody th", ".note", "summary")
 
-    page.goto(f"{server.url}/reports/?tier=gold")
+    page.goto(f"{server.url}/reports/sessions/?tier=gold")
     assert_nothing_is_cut_off(page)
     assert_contrast(page, ".field-error", ".errornote")
 

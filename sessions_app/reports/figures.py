@@ -1,0 +1,60 @@
+"""A figure as a page shows it: its value in words, what it means, how it changed, and the sessions behind it."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`address` leads to just the sessions that it counts. `change_kind` is "good", "bad" or blank."""
+
+    label: str
+    value: str
+    definition: str = ""
+    address: str = ""
+    note: str = ""
+    change: str = ""
+    change_kind: str = ""
+
+
+def sessions_address(**filters: object) -> str:
+    """The list of sessions, narrowed by its own filters; those that are None or blank are left out."""
+    query = urlencode({name: str(value) for name, value in filters.items() if value not in (None, "")})
+    return f"{reverse('reports:sessions')}?{query}" if query else reverse("reports:sessions")
+
+
+def number_words(number: float, decimals: int = 0) -> str:
+    """With commas between thousands."""
+    return f"{number:,.{decimals}f}"
+
+
+def share_words(part: float, whole: float) -> str:
+    """A percentage; a dash where there is nothing to divide by."""
+    return f"{part / whole:.1%}".replace("%", " %") if whole else NOTHING
+
+
+def change_words(current: float, before: float) -> str:
+    """How an amount changed, in per cent of what it was before."""
+    if not before:
+        return "new" if current else "as before"
+    change = (current - before) / before
+    return f"{change:+.1%}".replace("%", " %").replace("-", "−") if abs(change) >= 0.0005 else "as before"
+
+
+def points_words(current: float | None, before: float | None) -> str:
+    """How a rate (0 to 1) changed, in percentage points; blank where one of them has nothing to divide by."""
+    if current is None or before is None:
+        return ""
+    change = (current - before) * 100
+    return f"{change:+.1f} points".replace("-", "−") if abs(change) >= 0.05 else "as before"
+
+
+def kind_of_change(current: float | None, before: float | None, *, more_is_good: bool | None) -> str:
+    """Whether a change is good or bad news; blank where it is neither."""
+    if more_is_good is None or current is None or before is None or current == before:
+        return ""
+    return "good" if (current > before) == more_is_good else "bad"

@@ -1,0 +1,104 @@
+"""What report pages share: ranges and what they compare with, figures, and tables as files."""
+
+from datetime import UTC, datetime
+from io import BytesIO
+from zoneinfo import ZoneInfo
+
+import pytest
+from openpyxl import load_workbook
+
+from sessions_app.reports.export import TooManyRows, export, without_formula
+from sessions_app.reports.figures import change_words, kind_of_change, points_words, sessions_address, share_words
+from sessions_app.reports.ranges import preset_range
+
+MADRID = ZoneInfo("Europe/Madrid")
+
+
+@pytest.mark.parametrize(
+    "preset, now, first, until",
+    [
+        ("today", "2024-03-15 12:00", "2024-03-14 00:00", "2024-03-14 12:00"),
+        ("yesterday", "2024-03-15 12:00", "2024-03-13 00:00", "2024-03-14 00:00"),
+        ("7d", "2024-03-15 12:00", "2024-03-02 00:00", "2024-03-08 12:00"),
+        ("month", "2024-03-15 12:00", "2024-02-01 00:00", "2024-02-15 12:00"),
+        ("month", "2024-03-31 12:00", "2024-02-01 00:00", "2024-03-01 00:00"),
+        ("last_month", "2024-03-15 12:00", "2024-01-01 00:00", "2024-02-01 00:00"),
+        # The clock goes forward on the last Sunday of March: as many hours of the day had passed.
+        ("today", "2024-04-01 12:00", "2024-03-31 00:00", "2024-03-31 13:00"),
+    ],
+)
+def test_a_running_period_is_compared_with_the_same_part_of_the_preceding_one(preset, now, first, until):
+    moment = datetime.fromisoformat(now).replace(tzinfo=MADRID)
+
+    before = preset_range(preset, moment, MADRID).preceding(moment)
+
+    assert f"{before.starts_at.astimezone(MADRID):%Y-%m-%d %H:%M}" == first
+    assert f"{before.ends_before.astimezone(MADRID):%Y-%m-%d %H:%M}" == until
+
+
+@pytest.mark.parametrize(
+    "current, before, words",
+    [(112, 100, "+12.0 %"), (50, 100, "−50.0 %"), (5, 0, "new"), (0, 0, "as before"), (7, 7, "as before")],
+)
+def test_changes_are_put_in_words(current, before, words):
+    assert change_words(current, before) == words
+
+
+def test_rates_change_in_points_and_nothing_is_divided_by_zero():
+    assert points_words(0.95, 0.9) == "+5.0 points"
+    assert points_words(None, 0.9) == ""
+    assert share_words(1, 3) == "33.3 %"
+    assert share_words(0, 0) == "–"
+    assert kind_of_change(3, 2, more_is_good=False) == "bad"
+    assert kind_of_change(3, 3, more_is_good=True) == ""
+
+
+def test_an_address_of_sessions_leaves_out_what_is_not_asked_for():
+    assert sessions_address(state="denied", tier=None, q="") == "/reports/sessions/?state=denied"
+    assert sessions_address() == "/reports/sessions/"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-2", "@SUM(A1)", "\t=1", "\r=1", "＝1"])
+def test_formulae_are_escaped(text):
+    assert without_formula(text) == "'" + text
+
+
+@pytest.mark.parametrize("text", ["", "Ada", "+442079460958", "a=b"])
+def test_plain_texts_and_phone_numbers_stay(text):
+    assert without_formula(text) == text
+
+
+ROWS = [["=cmd", 3, datetime(2024, 3, 15, 10, 30, tzinfo=UTC), None], ['Zoë, "A"', 1.5, None, "bell\x07"]]
+COLUMNS = ["Name", "Number", "When", "Note"]
+
+
+def test_a_csv_file_holds_the_rows_as_a_spreadsheet_reads_them():
+    response = export("sessions", "csv", COLUMNS, ROWS)
+
+    text = b"".join(response.streaming_content).decode("utf-8-sig")
+
+    assert response["Content-Disposition"] == 'attachment; filename="sessions.csv"'
+    assert text.splitlines() == [
+        "Name,Number,When,Note",
+        "'=cmd,3,2024-03-15 10:30:00+00:00,",
+        '"Zoë, ""A""",1.5,,bell\x07',
+    ]
+
+
+def test_an_xlsx_file_holds_the_same_cells():
+    response = export("sessions", "xlsx", COLUMNS, ROWS)
+
+    sheet = load_workbook(BytesIO(b"".join(response.streaming_content))).active
+
+    assert [list(row) for row in sheet.iter_rows(values_only=True)] == [
+        COLUMNS,
+        ["'=cmd", 3, datetime(2024, 3, 15, 10, 30), None],
+        ['Zoë, "A"', 1.5, None, "bell"],
+    ]
+
+
+def test_an_xlsx_file_ends_where_csv_must_take_over(monkeypatch):
+    monkeypatch.setattr("sessions_app.reports.export.MOST_XLSX_ROWS", 100)
+
+    with pytest.raises(TooManyRows):
+        export("sessions", "xlsx", ["Number"], ([number] for number in range(101)))
