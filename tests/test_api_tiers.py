@@ -14,6 +14,7 @@ PREMIUM = {
     "name": "Premium",
     "context": {"custom_field": "value"},
     "call_hold_minutes": 1,
+    "rounding_seconds": 60,
     "limits": [
         {"metric": "messages", "period": "day", "amount": 100},
         {"metric": "call_minutes", "period": "day", "amount": 60, "hard": True},
@@ -41,6 +42,7 @@ def test_the_documented_tier_is_made_and_shown(api):
         "context": {"custom_field": "value"},
         "allowed_channels": [],
         "call_hold_minutes": 1,
+        "rounding_seconds": 60,
         "limits": [
             row("call_minutes", 60),
             row("concurrent_sessions", 2, None, channel="telephony", agent=1),
@@ -131,6 +133,8 @@ def test_tiers_that_are_not_offered_can_be_told_apart(api):
         ({"name": "A\ud800"}, "name", "Surrogate"),
         ({"name": "A", "active": "yes"}, "active", "true or false"),
         ({"name": "A", "call_hold_minutes": 0}, "call_hold_minutes", "greater than or equal to 1"),
+        ({"name": "A", "rounding_seconds": 30}, "rounding_seconds", "Give 1 (exact), 6 or 60."),
+        ({"name": "A", "rounding_seconds": "6"}, "rounding_seconds", "whole number"),
         ({"name": "A", "call_hold_minutes": 2**80}, "call_hold_minutes", "less than or equal"),
         ({"name": "A", "context": []}, "context", "JSON object"),
         ({"name": "A", "context": {"a": "\0"}}, "context", "NUL"),

@@ -64,6 +64,7 @@ class TierAdmin(HistoryAdmin):
     fieldsets = [
         (None, {"fields": ["name", "slug", "is_active"]}),
         ("Access", {"fields": ["allowed_channels", "call_hold_minutes"]}),
+        ("Statements", {"fields": ["rounding_seconds"]}),
         ("For the agent", {"fields": ["context"]}),
     ]
 

@@ -61,6 +61,14 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
+@extend_schema_field({"type": "integer", "enum": Tier.Rounding.values})
+class Rounding(WholeNumber):
+    def to_internal_value(self, data: Any) -> int:
+        if super().to_internal_value(data) not in Tier.Rounding.values:
+            raise serializers.ValidationError("Give 1 (exact), 6 or 60.")
+        return int(data)
+
+
 class YesOrNo(serializers.BooleanField):
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):

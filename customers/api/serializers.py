@@ -77,6 +77,9 @@ class TierSerializer(StrictSerializer):
     call_hold_minutes = fields.WholeNumber(
         required=False, min_value=1, max_value=24 * 60, help_text="An open session uses at least this many."
     )
+    rounding_seconds = fields.Rounding(
+        required=False, help_text="How statements round each session's duration, upwards. 1: exact."
+    )
     limits = LimitSerializer(many=True, required=False, help_text="A list that is given replaces the whole list.")
 
 

@@ -24,6 +24,7 @@ PREMIUM = OpenApiExample(
         "name": "Premium",
         "context": {"custom_field": "value"},
         "call_hold_minutes": 1,
+        "rounding_seconds": 60,
         "limits": [
             {"metric": "messages", "period": "day", "amount": 100},
             {"metric": "call_minutes", "period": "day", "amount": 60, "hard": True},

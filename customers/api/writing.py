@@ -21,7 +21,7 @@ from customers.models import Customer, Tier
 from customers.sightings import see_agent, see_channel
 
 Values = dict[str, Any]
-TIER_FIELDS = ("name", "is_active", "context", "call_hold_minutes")
+TIER_FIELDS = ("name", "is_active", "context", "call_hold_minutes", "rounding_seconds")
 CUSTOMER_FIELDS = (
     "external_id",
     "name",

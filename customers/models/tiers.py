@@ -11,6 +11,13 @@ from customers.models.fields import validate_context
 class Tier(models.Model):
     """What its customers may use. No limit of a metric means unlimited."""
 
+    class Rounding(models.IntegerChoices):
+        """In seconds, upwards: a session of 61 s is 61, 66 or 120 s of a statement."""
+
+        EXACT = 1, "exact, to the second"
+        SIX_SECONDS = 6, "up to 6 seconds"
+        MINUTE = 60, "up to 60 seconds"
+
     name = models.CharField(max_length=100, unique=True)
     slug = models.SlugField(
         max_length=64, unique=True, help_text="What LiveTok's agent is told as <code>customer_tier</code>."
@@ -33,6 +40,16 @@ class Tier(models.Model):
         help_text="An open session uses at least this many call minutes until it ends.",
     )
 
+    rounding_seconds = models.PositiveSmallIntegerField(
+        "rounding",
+        choices=Rounding,
+        default=Rounding.EXACT,
+        help_text=(
+            "How statements round each session's duration, always upwards. Limits and the other reports stay exact. "
+            "A month that is closed keeps the rounding it was closed with."
+        ),
+    )
+
     history = HistoricalRecords(m2m_fields=[allowed_channels])
 
     class Meta:
@@ -42,7 +59,12 @@ class Tier(models.Model):
                 name="tier_call_hold_is_above_zero",
                 condition=models.Q(call_hold_minutes__gt=0),
                 violation_error_message="Call hold minutes: give 1 or more.",
-            )
+            ),
+            models.CheckConstraint(
+                name="tier_rounding_is_known",
+                condition=models.Q(rounding_seconds__in=[1, 6, 60]),
+                violation_error_message="Rounding: give 1 (exact), 6 or 60 seconds.",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -55,6 +55,7 @@ class TierPlan:
     limits: Sequence[tuple[str, str, int, dict[str, str | bool]]]
     channels: tuple[str, ...] = ()
     call_hold_minutes: int = 1
+    rounding_seconds: int = Tier.Rounding.EXACT
 
 
 SOFT: dict[str, str | bool] = {"hard": False}
@@ -95,6 +96,7 @@ TIERS = (
         share=0.17,
         a_day=1.2,
         office=0.5,
+        rounding_seconds=Tier.Rounding.SIX_SECONDS,
         context={"greeting": "Welcome back", "may_book": "yes", "priority": "high"},
         limits=[
             ("messages", "day", 300, {}),
@@ -112,6 +114,7 @@ TIERS = (
         office=0.95,
         context={"greeting": "Welcome", "may_book": "yes", "priority": "highest"},
         call_hold_minutes=2,
+        rounding_seconds=Tier.Rounding.MINUTE,
         limits=[
             ("messages", "day", 2000, {}),
             ("call_minutes", "month", 1500, {}),
@@ -197,6 +200,7 @@ def _make_tier(plan: TierPlan, at: datetime) -> Tier:
     tier = Tier.objects.filter(slug=plan.slug).first() or Tier(slug=plan.slug, name=plan.slug.title())
     tier.context = plan.context
     tier.call_hold_minutes = plan.call_hold_minutes
+    tier.rounding_seconds = plan.rounding_seconds
     save_as_of(tier, at)
     tier.allowed_channels.set(Channel.objects.filter(pk__in=plan.channels))
     for metric, period, amount, scope in plan.limits:
