@@ -1,7 +1,8 @@
 # make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
 # make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat)
-.PHONY: run test check demo lock bench bench-short bench-flat runtime everything
+# make torture  kill every process under load: what was acknowledged is there
+.PHONY: run test check demo lock bench bench-short bench-flat torture runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -59,6 +60,10 @@ bench-short: everything
 SESSIONS := 10000000
 bench-flat: everything
 	$(PYTHON) -m benchmarks --flat $(SESSIONS)
+
+# Every kind of process twenty times on each database, about a quarter of an hour.
+torture: everything
+	$(PYTHON) -m benchmarks.torture
 
 # A stamp is a copy of the lock that was installed: pip runs only where the lock differs from it.
 runtime: .venv/made

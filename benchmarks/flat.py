@@ -3,13 +3,13 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
 import psycopg
 
+from benchmarks.old_events import DIALECTS
 from benchmarks.servers import database_server, frontdesk
 
 DAYS = 730
@@ -55,27 +55,6 @@ def _month_seconds() -> float:
 
 def _ratio(ours: list[float], others: list[float]) -> float:
     return median(mine / other for mine, other in zip(ours, others, strict=True))
-
-
-@dataclass(frozen=True)
-class Dialect:
-    numbers: str
-    moment: str  # so many seconds ago
-    day: str
-
-
-DIALECTS = {
-    "postgresql": Dialect(
-        "generate_series({first}, {last}) AS numbers(n)",
-        "now() - make_interval(secs => {ago})",
-        "CAST({moment} AT TIME ZONE 'UTC' AS date)",
-    ),
-    "sqlite": Dialect(
-        "(WITH RECURSIVE up(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM up WHERE n < {last}) SELECT n FROM up)",
-        "strftime('%Y-%m-%d %H:%M:%f', 'now', printf('%+f seconds', -({ago})))",
-        "date({moment})",
-    ),
-}
 
 
 class Filling:

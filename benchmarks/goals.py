@@ -11,6 +11,7 @@ class Goal(NamedTuple):
 
 
 AT_LEAST, AT_MOST = ge, le
+NONE = Goal(0.0, AT_MOST)
 GOALS = {
     "of_floor": Goal(0.25, AT_LEAST),
     "of_straight": Goal(3.0, AT_LEAST),
@@ -19,6 +20,14 @@ GOALS = {
     "web_process_growth_mb": Goal(10.0, AT_MOST),
     "flat_with_many_sessions": Goal(1.25, AT_MOST),
     "flat_for_a_busy_customer": Goal(1.25, AT_MOST),
+    "torture_acknowledged": Goal(1000.0, AT_LEAST),
+    "torture_lost": NONE,
+    "torture_twice": NONE,
+    "torture_answers_changed": NONE,
+    "torture_not_logged": NONE,
+    "torture_answered_otherwise": NONE,
+    "torture_unexpected_statuses": NONE,
+    "torture_unsound": NONE,
 }
 # Of the ratio to the straight version that was measured before.
 MAY_FALL_TO = 0.75

@@ -1,4 +1,4 @@
-"""What the web processes use, read from /proc (Linux)."""
+"""A server's processes, and what they use, read from /proc (Linux)."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,15 @@ def web_processes(serving: int) -> list[int]:
     return [pid for pid in _descendants(serving) if "granian" in _command(pid) and not _descendants(pid)]
 
 
+def web_server(serving: int) -> list[int]:
+    """The process that starts and watches those that answer."""
+    return [pid for pid in _children(serving) if "granian" in _command(pid)]
+
+
+def worker(serving: int) -> list[int]:
+    return [pid for pid in _children(serving) if "manage.py worker" in _command(pid)]
+
+
 def memory_mb(pids: list[int]) -> float:
     """Of the largest one."""
     return max(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE for pid in pids) / 1_000_000
@@ -23,10 +32,22 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(int(stat[11]) + int(stat[12]) for stat in fields) / _TICKS
 
 
-def _descendants(pid: int) -> list[int]:
-    children = [
+def is_running(pid: int) -> bool:
+    """Not gone, and more than an entry that waits for its parent to look."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    return [
         int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
     ]
+
+
+def _descendants(pid: int) -> list[int]:
+    children = _children(pid)
     return children + [further for child in children for further in _descendants(child)]
 
 

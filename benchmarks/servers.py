@@ -75,7 +75,7 @@ def database_server(database: str) -> Iterator[PostgresServer | None]:
 def frontdesk(database: str, customers: int) -> Iterator[Driven]:
     """Frontdesk, set up and started as by `make run`."""
     with running_server(database) as server:
-        _run(server.env, "benchmarks.customers", str(customers))
+        add_customers(server.env, customers)
         paths = "/webhooks/livetok/begin", "/webhooks/livetok/end"
         port = int(server.env["PORT"])
         yield Driven("frontdesk", port, *paths, server.webhook_key, customers, server.process.pid, server.env)
@@ -110,5 +110,5 @@ def _wait_until_it_answers(driven: Driven, process: subprocess.Popen[bytes]) -> 
     raise RuntimeError(f"the straight version does not start:\n{log[-2000:]}")
 
 
-def _run(env: dict[str, str], module: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, env=env, check=True)
+def add_customers(env: dict[str, str], customers: int) -> None:
+    subprocess.run([sys.executable, "-m", "benchmarks.customers", str(customers)], cwd=ROOT, env=env, check=True)

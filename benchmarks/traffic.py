@@ -24,23 +24,36 @@ def number_of(index: int) -> str:
 
 def begin_template(path: str, key: str, prefix: str, at: datetime) -> bytes:
     """A begin's request, to be completed by `template % (session, customer)`. `prefix` makes session ids unique."""
-    return _request(path, key, {"event": "session_begin", **_said(prefix), "timestamp": _written(at)})
+    return _request(path, key, begin_said(*_places(prefix), at))
 
 
 def end_template(path: str, key: str, prefix: str, at: datetime) -> bytes:
     """The end of a session that began `at`."""
-    ended_at = _written(at + timedelta(seconds=DURATION_SECONDS))
-    said = {"event": "session_end", **_said(prefix), "duration": DURATION_SECONDS, "timestamp": ended_at}
-    return _request(path, key, said)
+    return _request(path, key, end_said(*_places(prefix), at + timedelta(seconds=DURATION_SECONDS)))
 
 
-def _said(prefix: str) -> dict[str, Any]:
+def begin_said(session_id: str, number: str, at: datetime) -> dict[str, Any]:
+    """A begin's body, before it is written as JSON."""
+    return {"event": "session_begin", **_said(session_id, number), "timestamp": _written(at)}
+
+
+def end_said(session_id: str, number: str, ended_at: datetime) -> dict[str, Any]:
+    said = {**_said(session_id, number), "duration": DURATION_SECONDS, "timestamp": _written(ended_at)}
+    return {"event": "session_end", **said}
+
+
+def _places(prefix: str) -> tuple[str, str]:
+    """Session id and number, to be completed by a template's two numbers."""
+    return f"{prefix}%0{SESSION_DIGITS}d", "+4420%08d"
+
+
+def _said(session_id: str, number: str) -> dict[str, Any]:
     return {
-        "sessionId": f"{prefix}%0{SESSION_DIGITS}d",
+        "sessionId": session_id,
         "kind": "telephony",
         "agentId": 1,
         "agentName": "My Agent",
-        "phoneNumber": "+4420%08d",
+        "phoneNumber": number,
     }
 
 

@@ -10,8 +10,9 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,17 @@ class PostgresServer:
     version: str
     process: subprocess.Popen[bytes]
     folder: Path
+    launch: Callable[[], subprocess.Popen[bytes]]
+
+    def start_again(self) -> None:
+        """After it was killed, in the same place. It refuses to start while a process of the killed one is left."""
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < give_up_at:
+            self.process = self.launch()
+            if _wait_until_ready(self.process, self.url):
+                return
+            time.sleep(0.1)
+        raise NoPostgres(f"PostgreSQL does not start again:\n{(self.folder / 'log').read_text()[-2000:]}")
 
     def stop(self) -> None:
         stop_child(self.process, patience_seconds=10, by=signal.SIGINT)  # SIGINT: PostgreSQL's "fast shutdown"
@@ -69,11 +81,12 @@ def start_postgres(server_settings: Mapping[str, str] = SERVER_SETTINGS) -> Post
         _make_cluster(binaries, folder, password, identity)
         for _ in range(3):  # somebody else may take the free port first
             port = free_port()
-            process = _start(binaries, folder, port, server_settings, identity)
+            launch = partial(_start, binaries, folder, port, server_settings, identity)
+            process = launch()
             url = f"postgres://frontdesk:{password}@127.0.0.1:{port}/postgres"
             version = _wait_until_ready(process, url)
             if version:
-                return PostgresServer(url, version, process, folder)
+                return PostgresServer(url, version, process, folder, launch)
         raise NoPostgres(f"PostgreSQL from {binaries} does not start:\n{(folder / 'log').read_text()[-2000:]}")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,51 @@
+"""What a database holds of the events that were acknowledged."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.livetok import Event
+from benchmarks.sql import rows
+
+_SESSIONS = "SELECT session_id, answer, begin_body, end_body FROM sessions_app_session"
+_LOGGED = "SELECT event, session_id, count(*) FROM sessions_app_webhookevent WHERE status = 200 GROUP BY 1, 2"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """How many break the promise that what was answered 200 is stored, once."""
+
+    lost: int  # acknowledged, and not in the session
+    twice: int  # sessions that are there more than once
+    answers_changed: int  # begins with another answer than the one that was given
+    not_logged: int  # deliveries that the log lacks, or has more often than they were sent
+
+    @property
+    def are_none(self) -> bool:
+        return not any(asdict(self).values())
+
+
+def findings(events: Iterable[Event], url: str) -> Findings:
+    events = list(events)
+    sessions: dict[str, list[tuple[Any, ...]]] = {}
+    for session_id, *rest in rows(url, _SESSIONS):
+        sessions.setdefault(session_id, []).append(tuple(value and bytes(value) for value in rest))
+    logged = {(name, session_id): count for name, session_id, count in rows(url, _LOGGED)}
+    found: Counter[str] = Counter(twice=sum(len(rows) > 1 for rows in sessions.values()))
+    for event in events:
+        answer, begin_body, end_body = sessions.get(event.session_id, [(None, None, None)])[0]
+        is_begin = event.name == "session_begin"
+        if event.answers:
+            found["lost"] += event.body != (begin_body if is_begin else end_body)
+            found["answers_changed"] += is_begin and not _stands(answer, event.answers)
+        count = logged.get((event.name, event.session_id), 0)
+        found["not_logged"] += not len(event.answers) <= count <= event.tries
+    return Findings(found["lost"], found["twice"], found["answers_changed"], found["not_logged"])
+
+
+def _stands(stored: bytes | None, given: list[bytes]) -> bool:
+    """The stored answer is the one that was given each time, but for those given without the database."""
+    decided = {answer for answer in given if json.loads(answer).keys() != {"allowed"}}
+    return stored in given and len(decided) <= 1

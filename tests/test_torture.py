@@ -1,0 +1,39 @@
+"""Promise 6 where processes die: a short form of `make torture`, with the worker deleting all the while."""
+
+from random import Random
+
+import pytest
+
+from benchmarks.stored import Findings
+from benchmarks.torture import torture
+from tests.databases import SERVER_URL, start_postgres
+
+pytestmark = pytest.mark.serial
+
+ORDERS = {
+    "sqlite": ["web process", "worker", "web process", "serve"],
+    "postgresql": ["database connection", "web process", "database server", "worker"],
+}
+
+
+@pytest.fixture
+def postgres(database_name, monkeypatch):
+    """A server of its own to kill, which commits to disk; None on SQLite."""
+    if database_name == "sqlite":
+        yield None
+        return
+    server = start_postgres({})
+    monkeypatch.setenv(SERVER_URL, server.url)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def test_what_was_answered_200_is_stored_once_whatever_was_killed(database_name, postgres):
+    outcome = torture(database_name, postgres, ORDERS[database_name], Random(7))
+
+    assert outcome.stored == Findings(lost=0, twice=0, answers_changed=0, not_logged=0)
+    assert (outcome.unexpected, outcome.answered_otherwise, outcome.complaint) == ([], 0, "")
+    assert outcome.acknowledged > 100
+    assert outcome.failed > 0, "nothing was sent while a process was dead"
