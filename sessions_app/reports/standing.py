@@ -1,0 +1,163 @@
+"""How customers stand against their limits now: any number of them in a fixed number of statements."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import Prefetch, Q, QuerySet
+
+from customers.access import zone_of
+from customers.limits import Limit, Metric, Period, effective_limits
+from customers.models import Customer, LimitOverride, TierLimit
+from sessions_app.decision import Usage
+from sessions_app.models import DailyUsage, Session
+from sessions_app.periods import Span, span_of
+from sessions_app.usage import PERIODS, OpenSession, usage_from
+
+# Those that use up within a period; sessions at once do not, and messages are never reported to us.
+USED_UP = (Metric.CALL_MINUTES, Metric.SESSIONS)
+
+
+@dataclass(frozen=True)
+class LimitUse:
+    """A limit in force with what is used of it, in its own unit; None where that is not measured."""
+
+    limit: Limit
+    used: float | None
+
+    @property
+    def left(self) -> float | None:
+        if self.used is None or self.limit.amount is None:
+            return None
+        return max(0.0, self.limit.amount - self.used)
+
+    @property
+    def share(self) -> float | None:
+        """Used of the limit, 1 being all of it; None for unlimited, none at all, and what is not measured."""
+        return self.used / self.limit.amount if self.used is not None and self.limit.amount else None
+
+
+@dataclass(frozen=True)
+class Standing:
+    customer: Customer
+    zone: ZoneInfo
+    spans: Mapping[Period, Span]
+    usage: Usage
+    limits: tuple[Limit, ...]
+
+    @cached_property
+    def uses(self) -> tuple[LimitUse, ...]:
+        return tuple(
+            LimitUse(limit, None if limit.metric is Metric.MESSAGES else self.usage.used(limit))
+            for limit in self.limits
+        )
+
+    def fullest(self, period: Period) -> LimitUse | None:
+        """Of the hard limits of call minutes and sessions in a period, of any scope, the one used most."""
+        found = [
+            use
+            for use in self.uses
+            if use.limit.hard and use.limit.period is period and use.limit.metric in USED_UP and use.share is not None
+        ]
+        return max(found, key=lambda use: use.share or 0.0, default=None)
+
+    def tightest_minutes(self, channel: str | None, agent: str | None) -> LimitUse | None:
+        """Of the hard limits of call minutes that apply to a session, the one with the least left."""
+        found = [
+            use
+            for use in self.uses
+            if use.limit.hard
+            and use.limit.metric is Metric.CALL_MINUTES
+            and use.left is not None
+            and use.limit.applies_to(channel, agent)
+        ]
+        return min(found, key=lambda use: use.left or 0.0, default=None)
+
+
+def with_limits(customers: QuerySet[Customer], now: datetime) -> QuerySet[Customer]:
+    """Customers with their tier, its limits and the overrides that are valid now, ready for `standings`."""
+    valid = LimitOverride.objects.filter(
+        Q(valid_from__isnull=True) | Q(valid_from__lte=now), Q(valid_until__isnull=True) | Q(valid_until__gt=now)
+    )
+    return customers.select_related("tier").prefetch_related(
+        Prefetch("tier__limits", TierLimit.objects.all()), Prefetch("overrides", valid, to_attr="valid_overrides")
+    )
+
+
+def limits_in_force_of(customer: Customer) -> tuple[Limit, ...]:
+    """Of a customer read by `with_limits`."""
+    overrides: Iterable[LimitOverride] = customer.valid_overrides  # type: ignore[attr-defined]
+    return effective_limits(
+        (limit.as_limit() for limit in customer.tier.limits.all()), (override.as_limit() for override in overrides)
+    )
+
+
+def standings(customers: Sequence[Customer], now: datetime) -> dict[int, Standing]:
+    """How each of the customers, read by `with_limits`, stands at `now`. Equal to `usage.usage_at` of each."""
+    spans = {customer.pk: _spans(now, zone_of(customer)) for customer in customers}
+    recorded = _recorded(spans)
+    open_sessions = _open_sessions(spans.keys(), now)
+    return {
+        customer.pk: Standing(
+            customer,
+            zone_of(customer),
+            spans[customer.pk],
+            usage_from(
+                recorded.get(customer.pk, []),
+                open_sessions.get(customer.pk, []),
+                now,
+                spans[customer.pk],
+                customer.tier.call_hold_minutes,
+            ),
+            limits_in_force_of(customer),
+        )
+        for customer in customers
+    }
+
+
+def _spans(now: datetime, zone: ZoneInfo) -> dict[Period, Span]:
+    return {period: span_of(period, now, zone) for period in PERIODS}
+
+
+def _recorded(spans: Mapping[int, Mapping[Period, Span]]) -> dict[int, list[dict[str, Any]]]:
+    """The sums of each customer's day, week and month by channel and agent, as `usage_from` takes them."""
+    every_span = [span for of_customer in spans.values() for span in of_customer.values()]
+    if not every_span:
+        return {}
+    first, after = min(span.first_day for span in every_span), max(span.after_last_day for span in every_span)
+    rows = DailyUsage.objects.filter(customer_id__in=list(spans), day__gte=first, day__lt=after)
+    found: dict[int, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
+    columns = ("customer_id", "day", "channel", "agent", "sessions", "call_seconds")
+    for customer_id, day, channel, agent, sessions, call_seconds in rows.values_list(*columns).iterator():
+        periods = [period for period, span in spans[customer_id].items() if span.holds(day)]
+        if periods:
+            row = found[customer_id].setdefault((channel, agent), _empty_row(channel, agent))
+        for period in periods:
+            row[f"sessions_{period}"] += sessions
+            row[f"call_seconds_{period}"] += call_seconds
+    return {customer_id: list(scopes.values()) for customer_id, scopes in found.items()}
+
+
+def _empty_row(channel: str, agent: str) -> dict[str, Any]:
+    sums = {f"{what}_{period}": 0 for what in ("sessions", "call_seconds") for period in PERIODS}
+    return {"channel": channel, "agent": agent, **sums}
+
+
+def _open_sessions(customer_ids: Iterable[int], now: datetime) -> dict[int, list[OpenSession]]:
+    rows = Session.objects.filter(
+        customer_id__in=list(customer_ids),
+        allowed=True,
+        end_received_at__isnull=True,
+        declared_missing_at__isnull=True,
+        is_test=False,
+        open_until__gt=now,
+    ).values_list("customer_id", "channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
+    found: dict[int, list[OpenSession]] = defaultdict(list)
+    for customer_id, channel, agent, counts, started_at, open_until in rows:
+        assert open_until is not None
+        found[customer_id].append(OpenSession(channel, agent, counts, started_at, open_until))
+    return found
