@@ -29,6 +29,7 @@ from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
 from sessions_app.payloads import read_event
 from sessions_app.situation import Judgement, judge
+from sessions_app.sums.late import is_late, note_late_write, note_late_writes
 from sessions_app.usage import Amount, UsageKey, change_between, contribution, record_change
 
 Verdict = WebhookEvent.Verdict
@@ -131,7 +132,9 @@ def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
 
     Part of the caller's transaction, with both customers locked.
     """
-    Session.objects.filter(customer=from_customer).update(customer=to_customer)
+    sessions = Session.objects.filter(customer=from_customer)
+    note_late_writes(sessions.values_list("started_at", flat=True))
+    sessions.update(customer=to_customer)
     for row in DailyUsage.objects.filter(customer=from_customer):
         amount = Amount(row.sessions, row.seconds, row.call_seconds)
         record_change({}, {UsageKey(to_customer.pk, row.day, row.channel, row.agent): amount})
@@ -163,9 +166,12 @@ def _begin_ordinarily(
     session = _new_session(event, [])
     _decide(session, event, reading, reading.access, provided)
     row = _event_row(event, delivery, Verdict.ACCEPTED)
-    with _hooked():
+    late = is_late(session.started_at, timezone.now())
+    with _one_transaction(late):
         if not write_begin(session, contribution(session), row, reading.begins):
             return None
+        if late:
+            note_late_write(session.started_at)
         run_session_hooks(session, "begin")
     return Outcome(session, row)
 
@@ -176,16 +182,19 @@ def _end_ordinarily(event: SessionEnd, delivery: Delivery, session: Session) -> 
     _set_end(session, event)
     _judge_occupancy(session)
     row = _event_row(event, delivery, Verdict.ACCEPTED)
-    with _hooked():
+    late = is_late(session.started_at, timezone.now())
+    with _one_transaction(late):
         if not write_end(session, change_between(before, contribution(session)), row, flags_before=flags_before):
             return None
+        if late:
+            note_late_write(session.started_at)
         run_session_hooks(session, "end")
     return Outcome(session, row)
 
 
-def _hooked() -> AbstractContextManager[object]:
-    """A transaction where hooks write too; a statement alone is one by itself."""
-    return transaction.atomic() if settings.SESSION_EVENT_HOOKS else nullcontext()
+def _one_transaction(writes_more: bool) -> AbstractContextManager[object]:
+    """A transaction where hooks or we write more; a statement alone is one by itself."""
+    return transaction.atomic() if writes_more or settings.SESSION_EVENT_HOOKS else nullcontext()
 
 
 def _begin(event: SessionBegin, delivery: Delivery, provided: dict[str, Any]) -> Outcome:
@@ -203,6 +212,7 @@ def _begin(event: SessionBegin, delivery: Delivery, provided: dict[str, Any]) ->
     waiting = waiting_for(stored, event)
     session = _locked(waiting) if waiting is not None else _new_session(event, stored)
     before = contribution(session) if waiting is not None else {}
+    started_before = session.started_at
     reading = _read_for_sure(event, waiting)
     access = reading.access
     if _becomes_customer(event, access):
@@ -214,6 +224,7 @@ def _begin(event: SessionBegin, delivery: Delivery, provided: dict[str, Any]) ->
     _decide(session, event, reading, access, provided)
     session.save()
     record_change(before, contribution(session))
+    note_late_writes({started_before, session.started_at})
     run_session_hooks(session, "begin")
     return _log(event, delivery, session, Verdict.ACCEPTED)
 
@@ -260,6 +271,7 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     customer = _customer_of_end(event) if names_caller else None
     session = _locked(ended) if ended is not None else _new_session(event, stored)
     before = contribution(session) if ended is not None else {}
+    started_before = session.started_at
     if names_caller:
         _name_caller(session, event, customer)
         session.tier = customer.tier if customer else None
@@ -272,6 +284,7 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     _judge_occupancy(session)
     session.save()
     record_change(before, contribution(session))
+    note_late_writes({started_before, session.started_at})
     run_session_hooks(session, "end")
     return _log(event, delivery, session, verdict)
 

@@ -1,8 +1,9 @@
-"""Days, weeks and months in a time zone. Pure: no database, clock or settings.
+"""Hours, days, weeks and months in a time zone. Pure: no database, clock or settings.
 
 A day starts at its first instant, also where a change of the clock skips midnight; weeks start on Monday.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 from customers.limits import Period
 
 ONE_DAY = timedelta(days=1)
+QUARTER = timedelta(minutes=15)
 
 
 @lru_cache(maxsize=4096)
@@ -83,3 +85,37 @@ def seconds_by_day(start: datetime, seconds: int, zone: ZoneInfo) -> dict[date, 
             counted = passed
         day += ONE_DAY
     return days
+
+
+@dataclass(frozen=True, order=True)
+class Hour:
+    """The instants [starts_at, ends_before) of a local day at which a clock on the wall shows `hour`.
+
+    An hour that comes twice, one after the other, is one Hour of two hours.
+    """
+
+    starts_at: datetime
+    ends_before: datetime
+    day: date
+    hour: int
+
+
+@lru_cache(maxsize=1024)
+def hours_of(day: date, zone: ZoneInfo) -> tuple[Hour, ...]:
+    """The hours of a local day, without a gap between them. They change on quarters of an hour, as clocks do."""
+    first, until = starts_at(day, zone), starts_at(day + ONE_DAY, zone)
+    starts = [(first, first.astimezone(zone).hour)]
+    moment = first.replace(minute=first.minute // 15 * 15, second=0, microsecond=0) + QUARTER
+    while moment < until:
+        hour = moment.astimezone(zone).hour
+        if hour != starts[-1][1]:
+            starts.append((moment, hour))
+        moment += QUARTER
+    ends = [start for start, _ in starts[1:]] + [until]
+    return tuple(Hour(start, end, day, hour) for (start, hour), end in zip(starts, ends, strict=True))
+
+
+def hour_of(moment: datetime, zone: ZoneInfo) -> Hour:
+    """The hour that holds `moment`."""
+    hours = hours_of(local_day(moment, zone), zone)
+    return hours[bisect_right(hours, moment, key=lambda hour: hour.starts_at) - 1]

@@ -1,13 +1,13 @@
 """Recounting what is kept as a sum from the sessions: the proof that it is equal, and its repair."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from customers.models import Customer
 from sessions_app.models import DailyUsage, Session
+from sessions_app.snapshots import one_snapshot
 from sessions_app.usage import Amount, UsageKey, contribution, record_change
 
 # Counting needs none of these, and they are most of a row.
@@ -35,7 +35,7 @@ def differences(*, repair: bool = False) -> Iterator[Difference]:
     what was missing in it, which stays right whatever was added since.
     """
     for customer_id in Customer.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=1000):
-        with _one_snapshot():
+        with one_snapshot():
             found = list(_of_customer(customer_id))
         if repair:
             with transaction.atomic():
@@ -44,17 +44,6 @@ def differences(*, repair: bool = False) -> Iterator[Difference]:
                     {difference.key: difference.counted for difference in found},
                 )
         yield from found
-
-
-@contextmanager
-def _one_snapshot() -> Iterator[None]:
-    """What is read within is of one moment. On SQLite the transaction alone sees to that."""
-    needs_asking = connection.vendor == "postgresql" and not connection.in_atomic_block
-    with transaction.atomic():
-        if needs_asking:
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield
 
 
 def _of_customer(customer_id: int) -> Iterator[Difference]:

@@ -22,6 +22,8 @@ PURE = {
     "sessions_app.events",
     "sessions_app.payloads",
     "sessions_app.periods",
+    "sessions_app.sums.callers",
+    "sessions_app.sums.histogram",
     "sessions_app.wording",
 }
 LIBRARIES_OF_PURE_MODULES = {"phonenumbers"}
@@ -167,5 +169,10 @@ def test_hand_written_sql_stands_in_few_modules_and_one_calls_what_writes_sessio
         if {"sessions_app.ordinary.write_begin", "sessions_app.ordinary.write_end"} & set(imported_by(tree))
     }
 
-    assert sql == {"sessions_app.ordinary", "sessions_app.recount", "sessions_app.usage"}
+    assert sql == {
+        "sessions_app.ordinary",
+        "sessions_app.snapshots",
+        "sessions_app.sums.keeping",
+        "sessions_app.usage",
+    }
     assert callers == {"sessions_app.lifecycle"}

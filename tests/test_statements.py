@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -20,6 +21,12 @@ from tests.builders import NUMBER, begin_body, end_body, limit, make_customer, m
 
 NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)
 LIMITS = (limit("call_minutes", 60), limit("sessions", 5000, "month"), limit("concurrent_sessions", 100))
+
+
+@pytest.fixture(autouse=True)
+def _our_clock_agrees_with_livetoks():
+    with time_machine.travel(datetime(2024, 3, 15, 10, 36, tzinfo=UTC)):
+        yield
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ def test_deleting_stops_when_asked_to():
     assert delete_events(timezone.now(), lambda: next(answers)) == BATCH
 
 
-def test_events_are_pruned_every_minute():
-    assert [(job.name, job.every) for job in JOBS] == [("prune events", timedelta(minutes=1))]
+def test_events_are_pruned_and_sums_kept_every_minute():
+    assert {job.name: job.every for job in JOBS} == dict.fromkeys(["prune events", "keep sums"], timedelta(minutes=1))
 
 
 @pytest.mark.django_db

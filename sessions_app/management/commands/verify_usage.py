@@ -1,26 +1,31 @@
 """`verify_usage`: prove that every sum equals its recount from the sessions."""
 
+from itertools import chain
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sessions_app.recount import differences
+from sessions_app.sums.keeping import keep_sums
+from sessions_app.sums.proving import sum_differences
 
 
 class Command(BaseCommand):
-    help = "Recount every usage sum from the sessions. Says where one differs, and exits 1 then."
+    help = "Recount every sum, for limits and for reports, from the sessions. Tells what differs, and exits 1 then."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--repair", action="store_true", help="set each sum that differs to what was counted")
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = 0
-        for difference in differences(repair=options["repair"]):
+        repair = options["repair"]
+        for difference in chain(differences(repair=repair), sum_differences(repair=repair)):
             self.stdout.write(str(difference))
             found += 1
         if not found:
             self.stdout.write("Every sum equals its recount.")
-        elif options["repair"]:
+        elif repair:
+            keep_sums()
             self.stdout.write(f"{found} sums were set right.")
         else:
             raise CommandError(f"{found} sums differ from their recount; --repair sets them right.", returncode=1)

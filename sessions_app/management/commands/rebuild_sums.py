@@ -1,0 +1,18 @@
+"""`rebuild_sums`: count the sums that report pages read from the sessions anew."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from sessions_app.models import SumsMark
+from sessions_app.sums.keeping import forget_sums, keep_sums
+
+
+class Command(BaseCommand):
+    help = "Throw the sums for report pages away and count them anew. Pages stay right meanwhile, only slower."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        forget_sums()
+        keep_sums()
+        until = SumsMark.objects.get().until
+        self.stdout.write(f"The sums hold every session that started before {until}." if until else "No sessions yet.")

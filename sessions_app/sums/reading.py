@@ -1,0 +1,195 @@
+"""What sessions add up to, right to the session: whole days and hours from the sums, the rest counted on the spot.
+
+Counted on the spot is what started after the worker's mark, in an hour that late writes have changed, or in a part of
+an hour.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from django.db.models import Model, Q, QuerySet, Sum
+
+from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, SumsMark
+from sessions_app.periods import ONE_DAY, Hour, hour_of, hours_of, local_day, starts_at
+from sessions_app.sums.callers import unpack
+from sessions_app.sums.counting import Amounts, Cell, Piece, Sums, callers_within, count_pieces
+from sessions_app.sums.late import company_zone
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How far the sums may be trusted: `until` there, but not the hours that have been `changed` since."""
+
+    until: datetime | None
+    changed: frozenset[Hour]
+    zone: ZoneInfo
+
+    def holds_hour(self, hour: Hour) -> bool:
+        return self.holds(hour.ends_before) and hour not in self.changed
+
+    def holds(self, ends_before: datetime) -> bool:
+        return self.until is not None and ends_before <= self.until
+
+
+def kept() -> Kept:
+    zone = company_zone()
+    mark = SumsMark.objects.filter(zone=zone.key).first()
+    until = mark.until if mark else None
+    changed: set[Hour] = set()
+    if until is not None:
+        late = LateWrite.objects.filter(started_at__lt=until).values_list("started_at", flat=True)
+        changed = {hour_of(moment, zone) for moment in late}
+    return Kept(until, frozenset(changed), zone)
+
+
+@dataclass
+class Parts:
+    """The instants between two moments, by where their sums are found. `pieces` are to be counted on the spot."""
+
+    days: list[date] = field(default_factory=list)
+    hours: list[Hour] = field(default_factory=list)
+    pieces: list[tuple[Hour, Piece]] = field(default_factory=list)
+
+    @property
+    def counted(self) -> list[Piece]:
+        return [piece for _, piece in self.pieces]
+
+
+def parts_between(start: datetime, end: datetime, known: Kept) -> Parts:
+    parts = Parts()
+    if start >= end:
+        return parts
+    day, last = local_day(start, known.zone), local_day(end, known.zone)
+    changed_days = {hour.day for hour in known.changed}
+    while day <= last:
+        first, until = starts_at(day, known.zone), starts_at(day + ONE_DAY, known.zone)
+        if start <= first < until <= end and known.holds(until) and day not in changed_days:
+            parts.days.append(day)
+        else:
+            _add_hours(parts, day, start, end, known)
+        day += ONE_DAY
+    return parts
+
+
+def _add_hours(parts: Parts, day: date, start: datetime, end: datetime, known: Kept) -> None:
+    for hour in hours_of(day, known.zone):
+        piece = max(start, hour.starts_at), min(end, hour.ends_before)
+        if piece == (hour.starts_at, hour.ends_before) and known.holds_hour(hour):
+            parts.hours.append(hour)
+        elif piece[0] < piece[1]:
+            parts.pieces.append((hour, piece))
+
+
+class HourAmounts(NamedTuple):
+    sessions: int = 0
+    denied: int = 0
+    seconds: int = 0
+
+    def __add__(self, other: tuple[int, ...]) -> "HourAmounts":  # type: ignore[override]
+        return HourAmounts(*(mine + more for mine, more in zip(self, other, strict=True)))
+
+
+@dataclass
+class Report:
+    """What the sessions between two moments add up to: together, by local day, and by hour of a local day.
+
+    `days` tells cells by outcome and reason alone, `hours` no cells but sessions, denied ones and seconds.
+    """
+
+    sums: Sums = field(default_factory=Sums)
+    days: defaultdict[date, Sums] = field(default_factory=lambda: defaultdict(Sums))
+    hours: defaultdict[tuple[date, int], HourAmounts] = field(default_factory=lambda: defaultdict(HourAmounts))
+
+    def add_hour(self, hour: Hour, sums: Sums) -> None:
+        self.sums.add_sums(sums)
+        for cell, amounts in sums.cells.items():
+            self.days[hour.day].add(Cell(outcome=cell.outcome, reason=cell.reason), amounts)
+        total = sums.total
+        self.hours[hour.day, hour.hour] += HourAmounts(total.sessions, sums.denied, total.seconds)
+
+
+def report_between(start: datetime, end: datetime, known: Kept, *, is_test: bool | None = False) -> Report:
+    """Read in one snapshot with `known`. `is_test` None: live and test traffic together."""
+    parts = parts_between(start, end, known)
+    report = Report()
+    _add_days(report.sums, parts.days, is_test, ("tier_id", "channel", "agent"))
+    days = _days(DayCell, parts.days, is_test).values_list("day", "outcome", "reason").annotate(*_AMOUNTS)
+    for day, outcome, reason, *amounts in days.order_by():
+        report.days[day].add(Cell(outcome=outcome, reason=reason), Amounts(*amounts))
+    hours = _days(HourSums, parts.days, is_test).values_list("day", "hour", "sessions", "denied", "seconds")
+    for day, hour, *amounts in hours:
+        report.hours[day, hour] += HourAmounts(*amounts)
+    for hour, sums in _of_hours(parts, is_test):
+        report.add_hour(hour, sums)
+    return report
+
+
+def sums_between(start: datetime, end: datetime, known: Kept, *, is_test: bool | None = False) -> Sums:
+    """As the `sums` of `report_between`, but of whole days by outcome and reason alone."""
+    parts = parts_between(start, end, known)
+    found = Sums()
+    _add_days(found, parts.days, is_test, ())
+    for _, sums in _of_hours(parts, is_test):
+        found.add_sums(sums)
+    return found
+
+
+def callers_between(start: datetime, end: datetime, known: Kept, *, is_test: bool | None = False) -> int:
+    """How many callers had a session that started between two moments."""
+    parts = parts_between(start, end, known)
+    callers = callers_within(parts.counted, is_test=is_test)
+    for kept_sets in (_days(DaySums, parts.days, is_test), _hours(parts.hours, is_test)):
+        for packed in kept_sets.values_list("callers", flat=True).iterator(chunk_size=20):
+            callers.update(unpack(packed))
+    return len(callers)
+
+
+_AMOUNTS = (Sum("sessions"), Sum("timed"), Sum("seconds"))
+
+
+def _add_days(sums: Sums, days: list[date], is_test: bool | None, by: tuple[str, ...]) -> None:
+    cells = _days(DayCell, days, is_test).values_list(*by, "outcome", "reason").annotate(*_AMOUNTS).order_by()
+    for *shared, sessions, timed, seconds in cells:
+        *scope, outcome, reason = shared
+        tier, channel, agent = scope or (0, "", "")
+        sums.add(Cell(tier or 0, channel, agent, outcome, reason), Amounts(sessions, timed, seconds))
+    for durations in _days(DaySums, days, is_test).values_list("durations", flat=True):
+        sums.add_durations(durations)
+
+
+def _of_hours(parts: Parts, is_test: bool | None) -> Iterator[tuple[Hour, Sums]]:
+    by_start = {hour.starts_at: hour for hour in parts.hours}
+    for start, cells, durations in _hours(parts.hours, is_test).values_list("starts_at", "cells", "durations"):
+        sums = Sums()
+        sums.add_kept(cells, durations)
+        yield by_start[start], sums
+    for (hour, _), sums in zip(parts.pieces, count_pieces(parts.counted, is_test=is_test), strict=True):
+        yield hour, sums
+
+
+def _days(model: type[Model], days: list[date], is_test: bool | None) -> QuerySet[Any]:
+    """The rows of these days, most of which follow each other."""
+    condition = Q(pk__in=[])
+    for first, last in _runs(days):
+        condition |= Q(day__gte=first, day__lte=last)
+    rows = model._default_manager.filter(condition)
+    return rows if is_test is None else rows.filter(is_test=is_test)
+
+
+def _runs(days: list[date]) -> list[tuple[date, date]]:
+    runs: list[tuple[date, date]] = []
+    for day in days:
+        if runs and runs[-1][1] + ONE_DAY == day:
+            runs[-1] = runs[-1][0], day
+        else:
+            runs.append((day, day))
+    return runs
+
+
+def _hours(hours: list[Hour], is_test: bool | None) -> QuerySet[HourSums]:
+    rows = HourSums.objects.filter(starts_at__in=[hour.starts_at for hour in hours])
+    return rows if is_test is None else rows.filter(is_test=is_test)
