@@ -113,6 +113,11 @@ class OpenSession:
         return abs(now - self.started_at) < self.open_until - self.started_at
 
 
+def held_seconds(session: OpenSession, now: datetime, span: Span, hold_seconds: int) -> float:
+    """What an open session on a channel that counts toward call minutes uses of a period."""
+    return max((now - max(session.started_at, span.starts_at)).total_seconds(), hold_seconds)
+
+
 def usage_at(
     customer_id: int, now: datetime, zone: ZoneInfo, hold_minutes: int, *, without: Session | None = None
 ) -> Usage:
@@ -220,8 +225,7 @@ class _Rows:
         self.open[scope] += 1
         if session.counts_toward_call_minutes:
             for period, span in spans.items():
-                elapsed = (now - max(session.started_at, span.starts_at)).total_seconds()
-                self.held_seconds[*scope, period] += max(elapsed, hold_seconds)
+                self.held_seconds[*scope, period] += held_seconds(session, now, span, hold_seconds)
 
     def __iter__(self) -> Iterator[UsageRow]:
         for channel, agent in sorted(self.scopes):

@@ -118,7 +118,7 @@ class OpenLine:
             str(session.tier or ""),
             str(session.channel or ""),
             str(session.agent or ""),
-            session.started_at,
+            timezone.localtime(session.started_at),
             max(0, round(self.elapsed.total_seconds())),
             None if self.use is None else round(self.use.left or 0.0, 2),
             "" if self.use is None else str(self.use.limit),

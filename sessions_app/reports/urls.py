@@ -3,12 +3,17 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from sessions_app.reports import live, views
+from sessions_app.reports import customer, customers, live, views
 
 app_name = "reports"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="reports:sessions", query_string=True)),
+    path("customers/", customers.customers, name="customers"),
+    path("customers/top/", customers.top_customers, name="top-customers"),
+    path("customers/candidates/", customers.upgrade_candidates, name="upgrade-candidates"),
+    path("customers/unknown/", customers.unknown_callers, name="unknown-callers"),
+    path("customers/<int:pk>/", customer.customer, name="customer"),
     path("live/", live.live, name="live"),
     path("sessions/", views.sessions, name="sessions"),
     path("sessions/<int:pk>/", views.session, name="session"),

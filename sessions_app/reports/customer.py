@@ -1,0 +1,219 @@
+"""One customer's page: use against every limit, where the limits come from, recent days, sessions and changes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db.models import Prefetch, Sum
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+
+from customers.history import Part, history_of
+from customers.limits import Period
+from customers.models import Customer, LimitOverride, PhoneNumber
+from customers.origins import limits_in_force, remains
+from sessions_app.models import DailyUsage, Session
+from sessions_app.periods import local_day, starts_at
+from sessions_app.reports.customers import CANDIDATE_SHARE, DAYS_AT_LIMIT, DAYS_DEFINITION
+from sessions_app.reports.export import FORMATS, Row, export
+from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address
+from sessions_app.reports.lines import lines_of
+from sessions_app.reports.pages import page, report
+from sessions_app.reports.queries import LISTED
+from sessions_app.reports.shares import full_days
+from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
+from sessions_app.wording import amount_words, duration_words
+
+DAYS_SHOWN = 31
+SESSIONS_SHOWN = 10
+CHANGES_SHOWN = 20
+DAY_COLUMNS = ("Day", "Sessions", "Minutes", "Call minutes")
+PERIOD_WORDS = {Period.DAY: "Today", Period.WEEK: "This week", Period.MONTH: "This month"}
+
+
+@dataclass(frozen=True)
+class LimitLine:
+    """A limit in force: what is used of it, when it starts afresh in the customer's time, and whose row it is."""
+
+    use: LimitUse
+    resets_at: datetime | None
+    override: LimitOverride | None
+    instead_of: str
+    remaining: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        limit = self.use.limit
+        words = [limit.metric.value.replace("_", " ").capitalize()]
+        words += [f"a {limit.period}"] if limit.period else []
+        words += [f"on {limit.channel}"] if limit.channel is not None else []
+        words += [f"with agent {limit.agent}"] if limit.agent is not None else []
+        return " ".join(words)
+
+    @property
+    def amount(self) -> str:
+        return "unlimited" if self.use.limit.amount is None else number_words(self.use.limit.amount)
+
+    @property
+    def used(self) -> str:
+        return NOTHING if self.use.used is None else amount_words(round(self.use.used, 1))
+
+    @property
+    def left(self) -> str:
+        return NOTHING if self.use.left is None else amount_words(round(self.use.left, 1))
+
+    @property
+    def percent(self) -> str:
+        return NOTHING if self.use.share is None else f"{self.use.share:.0%}".replace("%", " %")
+
+    @property
+    def bar(self) -> float:
+        return round(min(100.0, 100 * (self.use.share or 0.0)), 1)
+
+    @property
+    def kind(self) -> str:
+        share = self.use.share or 0.0
+        return "bad" if share >= 1 else "odd" if share >= CANDIDATE_SHARE else ""
+
+
+@dataclass(frozen=True)
+class DayLine:
+    day: date
+    sessions: int
+    seconds: int
+    call_seconds: int
+    longest: int
+
+    @property
+    def minutes(self) -> str:
+        return number_words(self.seconds / 60, 1)
+
+    @property
+    def call_minutes(self) -> str:
+        return number_words(self.call_seconds / 60, 1)
+
+    @property
+    def bar(self) -> float:
+        return round(100 * self.seconds / self.longest, 1) if self.longest else 0.0
+
+    def as_row(self) -> Row:
+        return self.day, self.sessions, round(self.seconds / 60, 2), round(self.call_seconds / 60, 2)
+
+
+def limit_lines(standing: Standing) -> list[LimitLine]:
+    customer = standing.customer
+    overrides: list[LimitOverride] = customer.valid_overrides  # type: ignore[attr-defined]
+    by_key = {override.as_limit().key: override for override in overrides}
+    tier_limits = (limit.as_limit() for limit in customer.tier.limits.all())
+    in_force = {row.limit: row for row in limits_in_force(tier_limits, (row.as_limit() for row in overrides))}
+    lines = []
+    for use in standing.uses:
+        origin = in_force[use.limit]
+        span = standing.spans.get(use.limit.period)
+        lines.append(
+            LimitLine(
+                use,
+                resets_at=span.resets_at.astimezone(standing.zone) if span else None,
+                override=by_key.get(use.limit.key) if use.limit.origin == "override" else None,
+                instead_of=str(origin.replaces.amount) if origin.replaces else "",
+                remaining=tuple(remains(other, use.limit, customer.tier.name) for other in origin.remaining),
+            )
+        )
+    return lines
+
+
+def day_lines(customer: Customer, today: date) -> list[DayLine]:
+    """The last days, today first, those without a session included."""
+    first = today - timedelta(days=DAYS_SHOWN - 1)
+    rows = (
+        DailyUsage.objects.filter(customer=customer, day__gte=first, day__lte=today)
+        .order_by()
+        .values("day")
+        .annotate(of_sessions=Sum("sessions"), of_seconds=Sum("seconds"), of_calls=Sum("call_seconds"))
+    )
+    found = {row["day"]: (row["of_sessions"], row["of_seconds"], row["of_calls"]) for row in rows}
+    longest = max((seconds for _, seconds, _ in found.values()), default=0)
+    days = (today - timedelta(days=number) for number in range(DAYS_SHOWN))
+    return [DayLine(day, *found.get(day, (0, 0, 0)), longest) for day in days]
+
+
+@report
+def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """One customer."""
+    now = timezone.now()
+    found = get_object_or_404(_ready(now), pk=pk)
+    standing = standings([found], now)[found.pk]
+    today = local_day(now, standing.zone)
+    days = day_lines(found, today)
+    file_format = request.GET.get("format")
+    if file_format in FORMATS:
+        return export(f"customer-{found.pk}-days", file_format, DAY_COLUMNS, (line.as_row() for line in days))
+    sessions = Session.objects.filter(customer=found).order_by("-started_at", "-pk")
+    sessions = sessions.select_related("channel", "agent", "tier", "customer").only(*LISTED)[:SESSIONS_SHOWN]
+    context = {
+        "title": str(found),
+        "customer": found,
+        "zone": standing.zone.key,
+        "local_now": now.astimezone(standing.zone),
+        "limits": limit_lines(standing),
+        "figures": _figures(standing, days, now),
+        "days": days,
+        "has_days": any(line.sessions or line.seconds for line in days),
+        "lines": lines_of(sessions, now),
+        "sessions_address": sessions_address(customer=found.pk, period="90d"),
+        "history": history_of(Customer, found.pk, [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")])[
+            :CHANGES_SHOWN
+        ],
+        "changes_shown": CHANGES_SHOWN,
+    }
+    return page(request, "reports/customer.html", context)
+
+
+def _ready(now: datetime) -> Any:
+    return with_limits(Customer.objects.all(), now).prefetch_related(
+        "numbers", Prefetch("overrides", LimitOverride.objects.select_related("author"), to_attr="every_override")
+    )
+
+
+def _figures(standing: Standing, days: Iterable[DayLine], now: datetime) -> list[Figure]:
+    found, month = standing.customer, standing.spans[Period.MONTH]
+    this_month = [line for line in days if month.holds(line.day)]
+    first_shown = starts_at(local_day(now, standing.zone) - timedelta(days=DAYS_SHOWN - 1), standing.zone)
+    denied = Session.objects.filter(customer=found, started_at__gte=first_shown, is_test=False, allowed=False).in_state(
+        Session.State.DENIED, now
+    )
+    at_limit = full_days(now, days=DAYS_AT_LIMIT, share=1, customer_ids=[found.pk]).get(found.pk, 0)
+    usage = standing.usage
+    return [
+        Figure(
+            "Open now",
+            number_words(usage.open_sessions()),
+            "Sessions that have begun and not ended, as the next decision would see them.",
+            sessions_address(customer=found.pk, state="open", period="30d"),
+        ),
+        Figure(
+            "Call minutes today",
+            number_words(usage.call_seconds(Period.DAY) / 60, 1),
+            "Recorded and, for open sessions, held: what the next decision would count. On channels that count toward "
+            "call minutes.",
+            sessions_address(customer=found.pk, period="today"),
+        ),
+        Figure(
+            "Sessions this month",
+            number_words(sum(line.sessions for line in this_month)),
+            "Sessions that started in the customer's month and were not denied. The list behind the number has the "
+            "denied ones too, and takes the company's month.",
+            sessions_address(customer=found.pk, period="month"),
+            note=f"{duration_words(sum(line.seconds for line in this_month))} in all",
+        ),
+        Figure(
+            f"Denied in {DAYS_SHOWN} days",
+            number_words(denied.count()),
+            f"Sessions of the last {DAYS_SHOWN} days, today among them, that were not let in.",
+            sessions_address(customer=found.pk, state="denied", period="30d"),
+        ),
+        Figure(f"Days at the limit of {DAYS_AT_LIMIT}", number_words(at_limit), DAYS_DEFINITION),
+    ]

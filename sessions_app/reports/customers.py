@@ -1,0 +1,521 @@
+"""The pages about all customers: used of limit, top customers, upgrade candidates and unknown callers."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db.models import Case, Count, IntegerField, Max, Q, QuerySet, Sum, When
+from django.http import HttpRequest, QueryDict
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+
+from customers.limits import Period
+from customers.models import Customer, Tier
+from customers.phones import phone_key
+from sessions_app.models import DailyUsage, Session
+from sessions_app.reports.export import FORMATS, Row, export
+from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address, share_words
+from sessions_app.reports.filters import RangeFilters
+from sessions_app.reports.pages import page, report
+from sessions_app.reports.ranges import PRESETS
+from sessions_app.reports.shares import GROUPS, Group, full_days, group_sizes, members
+from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
+from sessions_app.wording import amount_words
+
+PAGE_SIZE = 50
+EXPORTED_AT_ONCE = 500
+DAYS_AT_LIMIT = 30
+CANDIDATE_DAYS, CANDIDATE_SHARE, CANDIDATE_AT_LEAST = 14, 0.8, 5
+MOST_RANKED = 100
+# Callers whom the policy serves have no name until staff give them one: they come last.
+NAMELESS = Case(When(name="", then=1), default=0, output_field=IntegerField())
+PERIOD_WORDS = {Period.DAY: "today", Period.MONTH: "this month"}
+LARGEST_ID = 2**63 - 1
+
+USED_DEFINITION = (
+    "Each customer's fullest hard limit of call minutes or sessions in the period, of any channel or agent: what is "
+    "used, sessions that are open included, divided by the limit in force now. Days and months are the customer's own. "
+    "Limits of 0 and soft limits are left out."
+)
+DAYS_DEFINITION = (
+    f"On how many of the last {DAYS_AT_LIMIT} days, today among them, recorded use reached a daily limit that is in "
+    "force now. What the limit was on those days is not asked; sessions that are open do not count yet."
+)
+CANDIDATE_DEFINITION = (
+    f"Customers whose recorded use reached {CANDIDATE_SHARE:.0%} of a daily limit in force now on at least "
+    f"{CANDIDATE_AT_LEAST} of the last {CANDIDATE_DAYS} days, today among them."
+).replace("80%", "80 %")
+TOP_DEFINITION = (
+    "Minutes of sessions that ended, on the customers' own days within the range, split at their midnight. The share "
+    "is of all customers' minutes; the cumulative share is that of this customer and all above. Test traffic, callers "
+    "who are no customers and denied sessions count nothing."
+)
+UNKNOWN_DEFINITION = (
+    "Sessions that started within the range and whose caller was no customer: the policy denied them, or they gave "
+    "neither number nor id. A caller whom the policy serves becomes a customer at the first event instead."
+)
+
+CUSTOMER_COLUMNS = (
+    "Customer", "External id", "Number", "Tier", "Status",
+    "Used today (%)", "Fullest limit today", "Used this month (%)", "Fullest limit this month",
+    f"Days at the limit ({DAYS_AT_LIMIT})",
+)  # fmt: skip
+TOP_COLUMNS = ("Rank", "Customer", "External id", "Tier", "Sessions", "Minutes", "Share (%)", "Cumulative share (%)")
+CANDIDATE_COLUMNS = ("Customer", "External id", "Tier", f"Days of {CANDIDATE_DAYS}", "Used today (%)")
+UNKNOWN_COLUMNS = ("Number", "LiveTok's customer id", "Sessions", "Denied", "Last")
+
+
+class CustomerFilters(forms.Form):
+    q = forms.CharField(
+        label="Search",
+        required=False,
+        max_length=255,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number or external id"}),
+    )
+    tier = forms.ChoiceField(label="Tier", required=False)
+    status = forms.ChoiceField(
+        label="Status",
+        required=False,
+        choices=[("", "All"), *((s.value, s.label.capitalize()) for s in Customer.Status)],
+    )
+    period = forms.ChoiceField(
+        label="Used of limit", required=False, choices=[("day", "Today"), ("month", "This month")]
+    )
+    group = forms.ChoiceField(
+        label="Group", required=False, choices=[("", "All"), *((group.slug, group.label) for group in GROUPS)]
+    )
+    after = forms.IntegerField(required=False, validators=[MinValueValidator(0)], max_value=LARGEST_ID)
+    before = forms.IntegerField(required=False, validators=[MinValueValidator(0)], max_value=LARGEST_ID)
+
+    def __init__(self, data: QueryDict) -> None:
+        super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
+        tier = self.fields["tier"]
+        assert isinstance(tier, forms.ChoiceField)
+        tier.choices = [("", "All"), *((tier.slug, tier.name) for tier in Tier.objects.all())]
+        for name in ("tier", "status", "period", "group"):
+            self.fields[name].error_messages["invalid_choice"] = "There is no “%(value)s”. Choose from the list."
+
+    @property
+    def is_narrowed(self) -> bool:
+        return any(self.cleaned_data[name] for name in ("q", "tier", "status", "group"))
+
+    def customers(self, now: datetime) -> tuple[QuerySet[Customer], set[int] | None]:
+        """The customers that match, in no order; and, where a group is asked for, who is in it."""
+        values = self.cleaned_data
+        found = Customer.objects.all()
+        if values["tier"]:
+            found = found.filter(tier__slug=values["tier"])
+        if values["status"]:
+            found = found.filter(status=values["status"])
+        if values["q"]:
+            found = found.filter(_named(values["q"]))
+        if not values["group"]:
+            return found, None
+        group = next(group for group in GROUPS if group.slug == values["group"])
+        return found, members(Period(values["period"] or "day"), group, now)
+
+
+def _named(text: str) -> Q:
+    found = Q(name__istartswith=text) | Q(external_id=text)
+    try:
+        key = phone_key(text, settings.PHONE_REGION)
+    except ValueError:
+        key = None
+    return found | Q(pk__in=Customer.objects.filter(numbers__key=key).values("pk")) if key else found
+
+
+@dataclass(frozen=True)
+class CustomerPage:
+    customers: list[Customer]
+    before: int | None
+    after: int | None
+
+
+def customer_page(
+    found: QuerySet[Customer], wanted: set[int] | None, after: int | None, before: int | None
+) -> CustomerPage:
+    """A page by name, beside the customer `after` or `before` it; as fast wherever it is."""
+    beside = after if before is None else before
+    place = Customer.objects.filter(pk=beside).first() if beside is not None else None
+    if place is not None and before is not None:
+        some = _wanted(_preceding(found, place).order_by(NAMELESS.desc(), "-name", "-pk"), wanted, PAGE_SIZE + 1)
+        if len(some) > PAGE_SIZE:
+            shown = some[:PAGE_SIZE][::-1]
+            return CustomerPage(shown, shown[0].pk, shown[-1].pk)
+        place = None  # less than a page: the first one shows it, filled up
+    rows = found if place is None else _following(found, place)
+    some = _wanted(rows.order_by(NAMELESS, "name", "pk"), wanted, PAGE_SIZE + 1)
+    shown = some[:PAGE_SIZE]
+    return CustomerPage(
+        shown,
+        shown[0].pk if place is not None and shown else None,
+        shown[-1].pk if len(some) > PAGE_SIZE else None,
+    )
+
+
+def _following(found: QuerySet[Customer], place: Customer) -> QuerySet[Customer]:
+    if not place.name:
+        return found.filter(name="", pk__gt=place.pk)
+    return found.filter(Q(name__gt=place.name) | Q(name=place.name, pk__gt=place.pk) | Q(name=""))
+
+
+def _preceding(found: QuerySet[Customer], place: Customer) -> QuerySet[Customer]:
+    if not place.name:
+        return found.filter(Q(pk__lt=place.pk) | ~Q(name=""))
+    return found.filter(Q(name__lt=place.name) | Q(name=place.name, pk__lt=place.pk)).exclude(name="")
+
+
+def _wanted(rows: QuerySet[Customer], wanted: set[int] | None, most: int) -> list[Customer]:
+    if wanted is None:
+        return list(rows[:most])
+    ids = list(islice((pk for pk in rows.values_list("pk", flat=True).iterator() if pk in wanted), most))
+    by_pk = Customer.objects.in_bulk(ids)
+    return [by_pk[pk] for pk in ids]
+
+
+@dataclass(frozen=True)
+class CustomerLine:
+    customer: Customer
+    number: str
+    standing: Standing
+    days_at_limit: int
+
+    @property
+    def day(self) -> "Fullest":
+        return Fullest(self.standing.fullest(Period.DAY))
+
+    @property
+    def month(self) -> "Fullest":
+        return Fullest(self.standing.fullest(Period.MONTH))
+
+    def as_row(self) -> Row:
+        return (
+            str(self.customer),
+            self.customer.external_id or "",
+            self.number,
+            str(self.customer.tier),
+            self.customer.status,
+            self.day.percent,
+            self.day.limit_words,
+            self.month.percent,
+            self.month.limit_words,
+            self.days_at_limit,
+        )
+
+
+@dataclass(frozen=True)
+class Fullest:
+    """The fullest limit of a period, in words; `use` is None where nothing limits it."""
+
+    use: LimitUse | None
+
+    @property
+    def percent(self) -> float | None:
+        return None if self.use is None else round((self.use.share or 0.0) * 100, 1)
+
+    @property
+    def percent_words(self) -> str:
+        return NOTHING if self.use is None else f"{self.use.share or 0.0:.0%}".replace("%", " %")
+
+    @property
+    def limit_words(self) -> str:
+        return "" if self.use is None else f"{amount_words(round(self.use.used or 0.0, 1))} of {self.use.limit}"
+
+    @property
+    def bar(self) -> float:
+        return min(100.0, self.percent or 0.0)
+
+    @property
+    def kind(self) -> str:
+        """How alarming it is: the colour of the bar."""
+        share = self.use.share or 0.0 if self.use is not None else 0.0
+        return "bad" if share >= 1 else "odd" if share >= CANDIDATE_SHARE else ""
+
+
+def customer_lines(customers: Sequence[Customer], now: datetime) -> list[CustomerLine]:
+    ids = [customer.pk for customer in customers]
+    ready = with_limits(Customer.objects.filter(pk__in=ids), now).prefetch_related("numbers")
+    by_pk = {customer.pk: customer for customer in ready}
+    in_order = [by_pk[pk] for pk in ids if pk in by_pk]
+    stand = standings(in_order, now)
+    days = full_days(now, days=DAYS_AT_LIMIT, share=1, customer_ids=ids) if ids else {}
+    return [
+        CustomerLine(customer, _number(customer), stand[customer.pk], days.get(customer.pk, 0)) for customer in in_order
+    ]
+
+
+def _number(customer: Customer) -> str:
+    numbers = list(customer.numbers.all())
+    return numbers[0].number if numbers else ""
+
+
+def _all_lines(found: QuerySet[Customer], wanted: set[int] | None, now: datetime) -> Iterator[CustomerLine]:
+    rows = found.order_by(NAMELESS, "name", "pk").values_list("pk", flat=True).iterator(chunk_size=EXPORTED_AT_ONCE)
+    ids = (pk for pk in rows if wanted is None or pk in wanted)
+    while some := list(islice(ids, EXPORTED_AT_ONCE)):
+        yield from customer_lines([Customer(pk=pk) for pk in some], now)
+
+
+@dataclass(frozen=True)
+class GroupLine:
+    """A group with how many customers are in it, by period."""
+
+    group: Group
+    sizes: Mapping[str, int]
+    percents: Mapping[str, float]
+
+
+def group_lines(sizes: Mapping[tuple[Period, str], int]) -> list[GroupLine]:
+    totals = {
+        period: sum(size for (of_period, _), size in sizes.items() if of_period is period) for period in PERIOD_WORDS
+    }
+    lines = []
+    for group in GROUPS:
+        counts = {period.value: sizes.get((period, group.slug), 0) for period in PERIOD_WORDS}
+        percents = {
+            period.value: round(100 * counts[period.value] / total, 1) if total else 0.0
+            for period, total in totals.items()
+        }
+        lines.append(GroupLine(group, counts, percents))
+    return lines
+
+
+@report
+def customers(request: HttpRequest) -> HttpResponseBase:
+    """All customers by name, with what each has used of its limits, and how they fall into groups."""
+    now = timezone.now()
+    filters = CustomerFilters(request.GET)
+    context: dict[str, Any] = {"title": "Customers", "tab": "all", "filters": filters}
+    if not filters.is_valid():
+        return page(request, "reports/customers.html", context)
+    found, wanted = filters.customers(now)
+    file_format = request.GET.get("format")
+    if file_format in FORMATS:
+        return export(
+            "customers", file_format, CUSTOMER_COLUMNS, (line.as_row() for line in _all_lines(found, wanted, now))
+        )
+    shown = customer_page(found, wanted, filters.cleaned_data["after"], filters.cleaned_data["before"])
+    sizes = group_sizes(now)
+    context |= {
+        "page": shown,
+        "lines": customer_lines(shown.customers, now),
+        "groups": group_lines(sizes),
+        "figures": _customer_figures(sizes, now),
+        "used_definition": USED_DEFINITION,
+        "days_definition": DAYS_DEFINITION,
+        "days_at_limit": DAYS_AT_LIMIT,
+    }
+    return page(request, "reports/customers.html", context)
+
+
+def _customer_figures(sizes: Mapping[tuple[Period, str], int], now: datetime) -> list[Figure]:
+    candidates = len(full_days(now, days=CANDIDATE_DAYS, share=CANDIDATE_SHARE, at_least=CANDIDATE_AT_LEAST))
+    full = {period: sizes.get((period, GROUPS[-1].slug), 0) for period in PERIOD_WORDS}
+    return [
+        Figure("Customers", number_words(Customer.objects.count()), "All that are stored, of any status.", "?"),
+        *(
+            Figure(
+                f"At the limit {words}",
+                number_words(full[period]),
+                f"Customers whose fullest limit {words} is used up. {USED_DEFINITION}",
+                f"?period={period.value}&group={GROUPS[-1].slug}",
+            )
+            for period, words in PERIOD_WORDS.items()
+        ),
+        Figure("Upgrade candidates", number_words(candidates), CANDIDATE_DEFINITION, "candidates/"),
+    ]
+
+
+@dataclass(frozen=True)
+class TopLine:
+    rank: int
+    customer: Customer
+    sessions: int
+    seconds: int
+    total_seconds: int
+    above_seconds: int
+    most_seconds: int
+    address: str
+
+    @property
+    def share(self) -> str:
+        return share_words(self.seconds, self.total_seconds)
+
+    @property
+    def cumulative(self) -> str:
+        return share_words(self.above_seconds + self.seconds, self.total_seconds)
+
+    @property
+    def bar(self) -> float:
+        """Against the first."""
+        return round(100 * self.seconds / self.most_seconds, 1)
+
+    @property
+    def minutes(self) -> str:
+        return number_words(self.seconds / 60, 1)
+
+    def as_row(self) -> Row:
+        def percent(part: int) -> float | None:
+            return round(100 * part / self.total_seconds, 2) if self.total_seconds else None
+
+        return (
+            self.rank,
+            str(self.customer),
+            self.customer.external_id or "",
+            str(self.customer.tier),
+            self.sessions,
+            round(self.seconds / 60, 2),
+            percent(self.seconds),
+            percent(self.above_seconds + self.seconds),
+        )
+
+
+class TopFilters(RangeFilters):
+    default_period = "month"
+
+
+@report
+def top_customers(request: HttpRequest) -> HttpResponseBase:
+    """Who uses most, with each one's share."""
+    filters = TopFilters(request.GET, timezone.now())
+    context: dict[str, Any] = {"title": "Top customers", "tab": "top", "filters": filters, "presets": PRESETS}
+    if not filters.is_valid():
+        return page(request, "reports/top_customers.html", context)
+    days = DailyUsage.objects.filter(day__gte=filters.range.first_day, day__lte=filters.range.last_day)
+    total = days.aggregate(seconds=Sum("seconds", default=0), sessions=Sum("sessions", default=0))
+    lines = _top_lines(filters, days, total["seconds"])
+    file_format = request.GET.get("format")
+    if file_format in FORMATS:
+        return export("top-customers", file_format, TOP_COLUMNS, (line.as_row() for line in lines))
+    context |= {
+        "range": filters.range,
+        "lines": lines,
+        "total_minutes": number_words(total["seconds"] / 60),
+        "definition": TOP_DEFINITION,
+    }
+    return page(request, "reports/top_customers.html", context)
+
+
+def _top_lines(filters: RangeFilters, days: QuerySet[DailyUsage], total_seconds: int) -> list[TopLine]:
+    ranked = list(
+        days.order_by()
+        .values("customer")
+        .annotate(sum_seconds=Sum("seconds"), sum_sessions=Sum("sessions"))
+        .filter(sum_seconds__gt=0)
+        .order_by("-sum_seconds", "customer")[:MOST_RANKED]
+    )
+    by_pk = Customer.objects.select_related("tier").in_bulk([row["customer"] for row in ranked])
+    lines, above = [], 0
+    for rank, row in enumerate(ranked, start=1):
+        address = sessions_address(
+            customer=row["customer"], first_day=filters.range.first_day, last_day=filters.range.last_day
+        )
+        customer = by_pk[row["customer"]]
+        most = ranked[0]["sum_seconds"]
+        lines.append(
+            TopLine(rank, customer, row["sum_sessions"], row["sum_seconds"], total_seconds, above, most, address)
+        )
+        above += row["sum_seconds"]
+    return lines
+
+
+@report
+def upgrade_candidates(request: HttpRequest) -> HttpResponseBase:
+    """Who comes close to a daily limit again and again."""
+    now = timezone.now()
+    days = full_days(now, days=CANDIDATE_DAYS, share=CANDIDATE_SHARE, at_least=CANDIDATE_AT_LEAST)
+    ranked = sorted(days, key=lambda pk: (-days[pk], pk))
+    file_format = request.GET.get("format")
+    if file_format in FORMATS:
+        return export("upgrade-candidates", file_format, CANDIDATE_COLUMNS, _candidate_rows(ranked, days, now))
+    lines = customer_lines([Customer(pk=pk) for pk in ranked[:MOST_RANKED]], now)
+    context = {
+        "title": "Upgrade candidates",
+        "tab": "candidates",
+        "lines": [{"line": line, "days": days[line.customer.pk]} for line in lines],
+        "total": len(ranked),
+        "of_days": CANDIDATE_DAYS,
+        "definition": CANDIDATE_DEFINITION,
+    }
+    return page(request, "reports/upgrade_candidates.html", context)
+
+
+def _candidate_rows(ranked: Sequence[int], days: Mapping[int, int], now: datetime) -> Iterator[Row]:
+    ids = iter(ranked)
+    while some := list(islice(ids, EXPORTED_AT_ONCE)):
+        for line in customer_lines([Customer(pk=pk) for pk in some], now):
+            customer = line.customer
+            yield (
+                str(customer),
+                customer.external_id or "",
+                str(customer.tier),
+                days[customer.pk],
+                line.day.percent,
+            )
+
+
+@report
+def unknown_callers(request: HttpRequest) -> HttpResponseBase:
+    """Numbers and ids that called and were no customer's."""
+    filters = RangeFilters(request.GET, timezone.now())
+    context: dict[str, Any] = {"title": "Unknown callers", "tab": "unknown", "filters": filters, "presets": PRESETS}
+    if not filters.is_valid():
+        return page(request, "reports/unknown_callers.html", context)
+    found = Session.objects.filter(
+        customer__isnull=True, started_at__gte=filters.range.starts_at, started_at__lt=filters.range.ends_before
+    )
+    if not filters.cleaned_data["test"]:
+        found = found.filter(is_test=False)
+    rows = (
+        found.order_by()
+        .values("phone_key", "external_id")
+        .annotate(sessions=Count("pk"), denied=Count("pk", filter=Q(allowed=False)), last=Max("started_at"))
+        .order_by("-sessions", "-last", "phone_key", "external_id")
+    )
+    file_format = request.GET.get("format")
+    if file_format in FORMATS:
+        return export("unknown-callers", file_format, UNKNOWN_COLUMNS, _unknown_rows(rows))
+    totals = found.aggregate(sessions=Count("pk"), unnamed=Count("pk", filter=Q(phone_key="", external_id="")))
+    new = Customer.objects.filter(
+        source=Customer.Source.FIRST_CONTACT,
+        created_at__gte=filters.range.starts_at,
+        created_at__lt=filters.range.ends_before,
+    ).count()
+    context |= {
+        "range": filters.range,
+        "lines": [{**row, "address": _caller_address(row, filters)} for row in rows[:MOST_RANKED]],
+        "most": MOST_RANKED,
+        "figures": [
+            Figure("Sessions of unknown callers", number_words(totals["sessions"]), UNKNOWN_DEFINITION),
+            Figure(
+                "Without number or id",
+                number_words(totals["unnamed"]),
+                "Those whose caller withheld the number and gave no id. Limits per caller cannot apply to them.",
+            ),
+            Figure(
+                "New customers by first contact",
+                number_words(new),
+                "Customers who were made within the range because an unknown caller was served.",
+            ),
+        ],
+    }
+    return page(request, "reports/unknown_callers.html", context)
+
+
+def _unknown_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    for row in rows:
+        yield row["phone_key"], row["external_id"], row["sessions"], row["denied"], timezone.localtime(row["last"])
+
+
+def _caller_address(row: Mapping[str, Any], filters: RangeFilters) -> str:
+    """The sessions of a number or id; none for callers without either, whom no search finds."""
+    name = row["phone_key"] or row["external_id"]
+    if not name:
+        return ""
+    test = "on" if filters.cleaned_data["test"] else None
+    return sessions_address(q=name, first_day=filters.range.first_day, last_day=filters.range.last_day, test=test)

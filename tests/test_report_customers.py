@@ -1,0 +1,275 @@
+"""Customers against their limits: groups, days at the limit, the top ones, candidates, unknown callers, and one."""
+
+import csv
+import io
+import random
+from collections import Counter
+from datetime import date, timedelta
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from customers.limits import Metric, Period
+from customers.models import Customer, LimitOverride
+from sessions_app.models import DailyUsage, Session
+from sessions_app.periods import local_day
+from sessions_app.reports.shares import GROUPS, full_days, group_sizes, members, shares_of
+from sessions_app.reports.standing import standings, with_limits
+from sessions_app.usage import contribution
+from tests.builders import limit, make_customer, make_override, make_tier, moment
+from tests.staff import staff, text_of
+
+# Half an hour before April in UTC: it is April in Madrid and Auckland, and March in Los Angeles.
+NOW = moment("2024-03-31T23:30:00+00:00")
+ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
+CUSTOMERS_STATEMENTS = 24
+CUSTOMER_STATEMENTS = 24
+
+
+@pytest.fixture
+def viewer(db):
+    return staff("viewers")
+
+
+def show(client, path, now=NOW):
+    with time_machine.travel(now, tick=False):
+        response = client.get(f"/reports/{path}")
+    assert response.status_code == 200
+    return response
+
+
+def rows_of(response):
+    return list(csv.DictReader(io.StringIO(response.getvalue().decode("utf-8-sig"))))
+
+
+def call(livetok, number, session_id, started_at, seconds=None, **changes):
+    """A session of a number, ended where it has a duration."""
+    caller = {"sessionId": session_id, "phoneNumber": number}
+    with time_machine.travel(started_at, tick=False):
+        answer = livetok.begin(**caller, timestamp=started_at.isoformat(), **changes)
+        if seconds is not None:
+            ended_at = started_at + timedelta(seconds=seconds)
+            livetok.end(**caller, timestamp=ended_at.isoformat(), duration=seconds)
+    return answer
+
+
+@pytest.fixture
+def traffic(livetok):
+    """Eight customers of three tiers and four zones with two weeks of calls, some open, some corrected."""
+    dice = random.Random(7)
+    tiers = [
+        make_tier(
+            "small",
+            limit("call_minutes", 30),
+            limit("sessions", 3, channel="web"),
+            limit("sessions", 0, "month", hard=False),
+        ),
+        make_tier(
+            "large", limit("call_minutes", 90), limit("call_minutes", 400, "month", agent="1"), call_hold_minutes=7
+        ),
+        make_tier("free", limit("call_minutes", 10, hard=False)),
+    ]
+    customers = []
+    for index in range(8):
+        number = f"+1555000{index:04}"
+        customers.append(make_customer(tiers[index % 3], number, name=f"C{index}", time_zone=ZONES[index % 4]))
+    make_override(customers[0], limit("call_minutes", None))
+    make_override(customers[3], limit("call_minutes", 20), valid_until=NOW + timedelta(days=1), note="a trial")
+    make_override(customers[4], limit("call_minutes", 5), valid_until=NOW)
+    make_override(customers[6], limit("call_minutes", 0))
+    make_override(customers[5], limit("call_minutes", 50, "month"))
+    for index, _ in enumerate(customers):
+        for count in range(7):
+            start = NOW - timedelta(minutes=dice.randrange(60 * 24 * 14))
+            seconds = dice.choice([20, 300, 1500, 4000])
+            kind = dice.choice(["web", "telephony", "chat"])
+            call(livetok, f"+1555000{index:04}", f"{index}-{count}", start, seconds, kind=kind)
+            if count % 5 == 0:
+                late = (start + timedelta(seconds=seconds + 60)).isoformat()
+                caller = {"sessionId": f"{index}-{count}", "phoneNumber": f"+1555000{index:04}"}
+                livetok.end(**caller, timestamp=late, duration=seconds + 60)
+                livetok.end(**caller, timestamp=late, duration=seconds + 60)
+    for index in (1, 2, 7):
+        call(livetok, f"+1555000{index:04}", f"open-{index}", NOW - timedelta(minutes=50), kind="telephony")
+    return customers
+
+
+def test_shares_of_everybody_equal_each_ones_standing(traffic):
+    everybody = list(with_limits(Customer.objects.all(), NOW))
+    stand = standings(everybody, NOW)
+    expected = {
+        (customer.pk, period): fullest.share
+        for customer in everybody
+        for period in (Period.DAY, Period.MONTH)
+        if (fullest := stand[customer.pk].fullest(period)) is not None
+    }
+
+    found = shares_of([customer.pk for customer in everybody], NOW)
+
+    assert found == {key: pytest.approx(share) for key, share in expected.items()}
+    assert len({round(share, 2) for share in found.values()}) > 4, "the traffic says little"
+    sizes = Counter((period, group_of(share)) for (_, period), share in expected.items())
+    assert group_sizes(NOW) == sizes
+    for group in GROUPS:
+        wanted = {
+            pk for (pk, period), share in expected.items() if period is Period.DAY and group_of(share) == group.slug
+        }
+        assert members(Period.DAY, group, NOW) == wanted
+
+
+def group_of(share):
+    return next(group.slug for group in GROUPS if group.low <= share < group.high)
+
+
+def test_days_at_the_limit_equal_a_slow_recount(traffic):
+    expected = {}
+    for customer in with_limits(Customer.objects.all(), NOW):
+        standing = standings([customer], NOW)[customer.pk]
+        today = local_day(NOW, standing.zone)
+        days = {}
+        for session in Session.objects.filter(customer=customer):
+            for key, amount in contribution(session).items():
+                for bound in standing.limits:
+                    applies = bound.applies_to(key.channel, key.agent) and bound.period is Period.DAY and bound.hard
+                    if applies and bound.amount and today - timedelta(days=29) <= key.day <= today:
+                        used = amount.sessions if bound.metric is Metric.SESSIONS else amount.call_seconds / 60
+                        days[key.day, bound] = days.get((key.day, bound), 0) + used / bound.amount
+        full = {day for (day, _), share in days.items() if share >= 0.8}
+        if len(full) >= 2:
+            expected[customer.pk] = len(full)
+
+    assert full_days(NOW, days=30, share=0.8, at_least=2) == expected
+    assert expected
+
+
+def test_the_page_shows_customers_by_name_in_groups_and_as_a_file(traffic, viewer):
+    response = show(viewer, "customers/")
+    names = [line.customer.name for line in response.context["lines"]]
+    assert names == sorted(names)
+    assert len(names) == 8
+    for line in response.context["groups"]:
+        for period in ("day", "month"):
+            filtered = show(viewer, f"customers/?period={period}&group={line.group.slug}")
+            assert len(filtered.context["lines"]) == line.sizes[period]
+
+    file = rows_of(show(viewer, "customers/?format=csv&tier=small"))
+    shown = show(viewer, "customers/?tier=small").context["lines"]
+    assert [row["Customer"] for row in file] == [line.customer.name for line in shown]
+    assert file[0]["Used today (%)"] == str(shown[0].day.percent)
+
+
+def test_nameless_customers_come_last_and_every_customer_is_on_one_page(viewer):
+    tier = make_tier("basic")
+    for index in range(60):
+        make_customer(tier, f"+1555{index:07}", name="" if index < 30 else f"N{index // 2}")
+    pages, address = [], "customers/"
+    while True:
+        page = show(viewer, address).context["page"]
+        pages.append([customer.pk for customer in page.customers])
+        if page.after is None:
+            break
+        address = f"customers/?after={page.after}"
+
+    assert sorted(pk for shown in pages for pk in shown) == sorted(Customer.objects.values_list("pk", flat=True))
+    assert [len(shown) for shown in pages] == [50, 10]
+    assert Customer.objects.get(pk=pages[0][0]).name
+    assert not Customer.objects.get(pk=pages[1][-1]).name
+    back = show(viewer, f"customers/?before={pages[1][0]}").context["page"]
+    assert [customer.pk for customer in back.customers] == pages[0]
+    assert "lines" not in show(viewer, "customers/?after=x").context
+
+
+@pytest.mark.parametrize("query", ["C3", "+1 555 000 0003", "crm-3"])
+def test_customers_are_found(traffic, viewer, query):
+    Customer.objects.filter(name="C3").update(external_id="crm-3")
+
+    response = show(viewer, f"customers/?q={query.replace('+', '%2B')}")
+
+    assert [line.customer.name for line in response.context["lines"]] == ["C3"]
+
+
+def test_top_customers_have_their_share_of_all_minutes(traffic, viewer):
+    response = show(viewer, "customers/top/?period=30d")
+    lines = response.context["lines"]
+    first, last = date(2024, 3, 2), date(2024, 3, 31)
+    expected = Counter()
+    for session in Session.objects.all():
+        for key, amount in contribution(session).items():
+            if first <= key.day <= last:
+                expected[key.customer_id] += amount.seconds
+
+    assert [(line.customer.pk, line.seconds) for line in lines] == sorted(
+        ((pk, seconds) for pk, seconds in expected.items() if seconds), key=lambda pair: (-pair[1], pair[0])
+    )
+    assert lines[-1].cumulative == "100.0 %"
+    assert rows_of(show(viewer, "customers/top/?period=30d&format=csv"))[0]["Customer"] == lines[0].customer.name
+
+
+def test_candidates_are_close_to_a_daily_limit_again_and_again(livetok, viewer):
+    tier = make_tier("small", limit("call_minutes", 10))
+    often = make_customer(tier, "+15550000001", name="Often")
+    make_customer(tier, "+15550000002", name="Seldom")
+    for days in range(5):
+        call(livetok, "+15550000001", f"o{days}", NOW - timedelta(days=days + 9, hours=3), 480)
+        call(livetok, "+15550000002", f"s{days}", NOW - timedelta(days=days + 9, hours=3), 480 - days)
+
+    response = show(viewer, "customers/candidates/")
+
+    assert [(row["line"].customer, row["days"]) for row in response.context["lines"]] == [(often, 5)]
+    assert show(viewer, "customers/").context["figures"][-1].value == "1"
+    assert rows_of(show(viewer, "customers/candidates/?format=csv"))[0]["Customer"] == "Often"
+    assert "No candidates" in text_of(show(viewer, "customers/candidates/", NOW + timedelta(days=30)))
+
+
+def test_unknown_callers_are_those_without_a_customer(livetok, viewer):
+    call(livetok, None, "nobody", NOW - timedelta(hours=2), 60)
+    call(livetok, "+15550000009", "served", NOW - timedelta(hours=2), 60)
+    make_customer(make_tier(), "+15550000001")
+    call(livetok, "+15550000001", "known", NOW - timedelta(hours=2), 60)
+
+    response = show(viewer, "customers/unknown/")
+
+    figures = {figure.label: figure.value for figure in response.context["figures"]}
+    assert figures["Sessions of unknown callers"] == figures["Without number or id"] == "1"
+    assert figures["New customers by first contact"] == "1"
+    assert "Neither number nor id" in text_of(response)
+
+
+def test_one_customer_sees_limits_origins_resets_days_sessions_and_changes(traffic, viewer):
+    customer = Customer.objects.get(name="C3")
+    response = show(viewer, f"customers/{customer.pk}/")
+    text = text_of(response)
+
+    assert "America/Los_Angeles" in text
+    assert "Override until" in text
+    assert "a trial" in text
+    assert "instead of 30 from tier Small" in text
+    by_name = {line.name: line for line in response.context["limits"]}
+    assert by_name["Call minutes a day"].resets_at.isoformat() == "2024-04-01T00:00:00-07:00"
+    days = {line.day: (line.sessions, line.seconds) for line in response.context["days"]}
+    expected = dict.fromkeys(days, (0, 0))
+    for row in DailyUsage.objects.filter(customer=customer, day__in=days):
+        sessions, seconds = expected[row.day]
+        expected[row.day] = sessions + row.sessions, seconds + row.seconds
+    assert days == expected
+    assert max(days) == date(2024, 3, 31)
+    assert len(response.context["lines"]) == 7
+    assert "Limit override" in text
+    file = rows_of(show(viewer, f"customers/{customer.pk}/?format=csv"))
+    assert sum(int(row["Sessions"]) for row in file) == sum(sessions for sessions, _ in days.values())
+    assert viewer.get("/reports/customers/987654/").status_code == 404
+
+
+def test_statements_stay_few_however_many_customers(viewer):
+    tier = make_tier("basic", limit("call_minutes", 10))
+    customer = [make_customer(tier, f"+1555{index:07}", name=f"N{index}") for index in range(20)][3]
+    LimitOverride.objects.create(customer=customer, metric="call_minutes", period="week", amount=9)
+    with CaptureQueriesContext(connection) as page:
+        show(viewer, "customers/")
+    with CaptureQueriesContext(connection) as one:
+        show(viewer, f"customers/{customer.pk}/")
+
+    assert len(page.captured_queries) <= CUSTOMERS_STATEMENTS
+    assert len(one.captured_queries) <= CUSTOMER_STATEMENTS
