@@ -107,10 +107,16 @@ def make_first_key() -> str | None:
     return secret
 
 
-def copy_sqlite_file() -> Path:
-    """A complete copy of the SQLite database beside it, named by the time; also while others write."""
+def copy_before_migrations() -> Path:
+    """A copy of the SQLite database beside it, named by the time."""
     original = Path(settings.DATABASES["default"]["NAME"])
     copy = original.with_name(f"{original.stem}-before-{timezone.now():%Y%m%dT%H%M%S.%fZ}{original.suffix}")
+    copy_sqlite_file(copy)
+    return copy
+
+
+def copy_sqlite_file(copy: Path) -> None:
+    """A complete copy of the SQLite database as it is at one moment, also while others write."""
     draft = copy.with_name(copy.name + ".part")  # a copy that was cut short must not look like one
     draft.touch(mode=0o600)
     connection.ensure_connection()
@@ -120,4 +126,3 @@ def copy_sqlite_file() -> Path:
     finally:
         target.close()
     draft.rename(copy)
-    return copy

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from config.first_run import FirstRun, UsernameTaken, copy_sqlite_file, set_up
+from config.first_run import FirstRun, UsernameTaken, copy_before_migrations, set_up
 from config.health import missing_migrations
 from config.secrets import private_folder
 from config.static_files import collect_static_files
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         if not missing:
             return
         if settings.IS_SQLITE and MigrationRecorder(connection).applied_migrations():
-            self.stdout.write(f"The database was copied to {copy_sqlite_file()} before its migrations.")
+            self.stdout.write(f"The database was copied to {copy_before_migrations()} before its migrations.")
         call_command("migrate", interactive=False, verbosity=0)
         self.stdout.write(f"The database is up to date ({len(missing)} migrations).")
 
