@@ -2,19 +2,18 @@
 
 LiveTok waits for the answer, so what a decision depends on is read in one round trip, and in one snapshot: a call that
 ends meanwhile is either open or recorded, never neither. What follows is written in another, which fails where another
-begin of the customer came between. On PostgreSQL both are prepared, which Django's cursors are not.
+begin of the customer came between. `statements` runs both.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from functools import cache
+from datetime import UTC, datetime
+from functools import cache, lru_cache
 from typing import Any, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
 
-import psycopg
-from django.db import connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, models
 
 from customers.access import Access, zone_of
 from customers.limits import Limit, Metric, Period, effective_limits
@@ -23,6 +22,7 @@ from sessions_app.decision import Usage
 from sessions_app.events import SessionBegin, SessionEnd
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.periods import span_of
+from sessions_app.statements import IS_SQLITE, execute, fetch, transaction
 from sessions_app.usage import PERIODS, Amount, OpenSession, UsageKey, contribution, usage_from, within
 
 POLICY_COLUMNS = (
@@ -66,6 +66,8 @@ RECORDED = ("channel", "agent", *(f"{column}_{period}" for column in SUMMED for 
 
 Model = TypeVar("Model", bound=models.Model)
 Field: TypeAlias = "models.Field[Any, Any]"
+# Its name, the attribute whose value it has, and whether that is written as JSON.
+Parameter: TypeAlias = tuple[str, str, bool]
 
 
 @dataclass(frozen=True)
@@ -115,53 +117,49 @@ def _read_begin(event: SessionBegin, zone: ZoneInfo, without: Session | None) ->
         "agent": event.agent,
         "phone_key": caller.phone_key,
         "external_id": caller.external_id,
-        "now": _moment_in(event.at),
-        "first_day": _day_in(min(span.first_day for span in spans.values())),
-        "after_last_day": _day_in(max(span.after_last_day for span in spans.values())),
+        "now": event.at,
+        "first_day": min(span.first_day for span in spans.values()),
+        "after_last_day": max(span.after_last_day for span in spans.values()),
     }
     for period, span in spans.items():
-        parameters[f"{period}_from"] = _day_in(span.first_day)
-        parameters[f"{period}_until"] = _day_in(span.after_last_day)
-    rows = _fetch(_reading_sql(connection.vendor, caller.identity[0] if caller.identity else ""), parameters)
+        parameters[f"{period}_from"] = span.first_day
+        parameters[f"{period}_until"] = span.after_last_day
+    rows = fetch(_reading_sql(caller.identity[0] if caller.identity else ""), parameters)
     if not rows:
         return None, zone
-    columns = iter(rows[0])
-    is_known = bool(next(columns))
-    policy = _instance(Policy, POLICY_COLUMNS, columns)
-    channel = _instance(Channel, CHANNEL_COLUMNS, columns)
-    agent = _instance(Agent, AGENT_COLUMNS, columns)
-    customer = _instance(Customer, CUSTOMER_COLUMNS, columns)
-    tier = _instance(Tier, TIER_COLUMNS, columns)
-    limits, overrides, channels, recorded, open_sessions = (_document(next(columns)) or [] for _ in range(5))
-    begins = next(columns)
-    assert policy is not None
+    is_known, policy, channel, agent, customer_row, tier_row, overrides, recorded, open_sessions, begins = rows[0]
+    customer = _instance(Customer, CUSTOMER_COLUMNS, customer_row)
+    tier = _tier(tier_row)
     access = Access(
-        policy=policy,
+        policy=_policy(policy),
         customer=customer,
-        tier=tier,
-        limits=effective_limits(_limits(limits, "tier"), _limits(overrides, "override")),
-        allowed_channels=frozenset(channels),
+        tier=tier.tier,
+        limits=_overridden(tier.limits, json.loads(overrides or "[]")),
+        allowed_channels=tier.allowed_channels,
     )
     usage = Usage()
-    if customer is not None and tier is not None and access.zone == zone:
+    if customer is not None and tier.tier is not None and access.zone == zone:
         usage = usage_from(
-            (dict(zip(RECORDED, entry, strict=True)) for entry in recorded),
-            _open_sessions(open_sessions),
+            (dict(zip(RECORDED, entry, strict=True)) for entry in json.loads(recorded or "[]")),
+            [_open_session(*row) for row in json.loads(open_sessions or "[]")],
             event.at,
             spans,
-            tier.call_hold_minutes,
+            tier.tier.call_hold_minutes,
             within(contribution(without), customer.pk) if without else {},
         )
-    reading = Reading(is_known, access, channel, agent, usage, (begins or 0) if customer else None)
+    reading = Reading(
+        is_known=bool(int(is_known)),
+        access=access,
+        channel=_channel(channel),
+        agent=_agent(agent),
+        usage=usage,
+        begins=int(begins or 0) if customer else None,
+    )
     return reading, access.zone if customer else zone
 
 
 @cache
-def _reading_sql(vendor: str, known_by: str) -> str:
-    aggregate, array = {
-        "postgresql": ("json_agg", "json_build_array"),
-        "sqlite": ("json_group_array", "json_array"),
-    }[vendor]
+def _reading_sql(known_by: str) -> str:
     customer_id = {
         "number": f"c.id = (SELECT customer_id FROM {_table(PhoneNumber)} WHERE key = %(phone_key)s)",
         "id": "c.external_id = %(external_id)s",
@@ -174,22 +172,27 @@ def _reading_sql(vendor: str, known_by: str) -> str:
         for column in SUMMED
         for period in PERIODS
     )
-    limit = "metric, period, channel_id, agent_id, amount, hard"
+    limit = _array("metric", "period", "channel_id", "agent_id", "amount", "hard")
+    tier_limits = f"SELECT {_all(limit)} FROM {_table(TierLimit)} WHERE tier_id = t.id"
+    channels = f"SELECT {_all('channel_id')} FROM {_table(Tier.allowed_channels.through)} WHERE tier_id = t.id"
+    begun = _array("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
     return f"""
-SELECT EXISTS (SELECT 1 FROM {_table(Session)} WHERE session_id = %(session_id)s AND is_test = %(is_test)s),
-    {_columns("p", POLICY_COLUMNS)}, {_columns("ch", CHANNEL_COLUMNS)}, {_columns("a", AGENT_COLUMNS)},
-    {_columns("c", CUSTOMER_COLUMNS)}, {_columns("t", TIER_COLUMNS)},
-    (SELECT {aggregate}({array}({limit})) FROM {_table(TierLimit)} WHERE tier_id = t.id),
-    (SELECT {aggregate}({array}({limit})) FROM {_table(LimitOverride)} WHERE customer_id = c.id
-        AND (valid_from IS NULL OR valid_from <= %(now)s) AND (valid_until IS NULL OR valid_until > %(now)s)),
-    (SELECT {aggregate}(channel_id) FROM {_table(Tier.allowed_channels.through)} WHERE tier_id = t.id),
-    (SELECT {aggregate}({array}({", ".join(RECORDED)})) FROM (
+SELECT CAST(EXISTS (SELECT 1 FROM {_table(Session)} WHERE session_id = %(session_id)s AND is_test = %(is_test)s)
+        AS integer),
+    {_row("p", Policy, POLICY_COLUMNS)},
+    {_row("ch", Channel, CHANNEL_COLUMNS)},
+    {_row("a", Agent, AGENT_COLUMNS)},
+    {_row("c", Customer, CUSTOMER_COLUMNS)},
+    {_row("t", Tier, TIER_COLUMNS, _json(tier_limits), _json(channels))},
+    CAST((SELECT {_all(limit)} FROM {_table(LimitOverride)} WHERE customer_id = c.id
+        AND (valid_from IS NULL OR valid_from <= %(now)s) AND (valid_until IS NULL OR valid_until > %(now)s)) AS text),
+    CAST((SELECT {_all(_array(*RECORDED))} FROM (
         SELECT channel, agent, {sums} FROM {_table(DailyUsage)}
         WHERE customer_id = c.id AND day >= %(first_day)s AND day < %(after_last_day)s
-        GROUP BY channel, agent) AS used),
-    (SELECT {aggregate}({array}(channel_id, agent_id, counts_toward_call_minutes, started_at, open_until))
+        GROUP BY channel, agent) AS used) AS text),
+    CAST((SELECT {_all(begun)}
         FROM {_table(Session)} WHERE customer_id = c.id AND allowed AND end_received_at IS NULL
-        AND declared_missing_at IS NULL AND NOT is_test AND open_until > %(now)s),
+        AND declared_missing_at IS NULL AND NOT is_test AND open_until > %(now)s) AS text),
     turn.begins
 FROM {_table(Policy)} AS p
 LEFT JOIN {_table(Channel)} AS ch ON ch.slug = %(channel)s
@@ -198,6 +201,29 @@ LEFT JOIN {_table(Customer)} AS c ON {customer_id}
 LEFT JOIN {_table(Tier)} AS t ON t.id = COALESCE(c.tier_id, CASE p.{policy} WHEN 'serve' THEN p.{policy}_tier_id END)
 LEFT JOIN {_table(CustomerTurn)} AS turn ON turn.customer_id = c.id
 """
+
+
+def _array(*values: str) -> str:
+    return f"{'json_array' if IS_SQLITE else 'json_build_array'}({', '.join(values)})"
+
+
+def _all(value: str) -> str:
+    """A JSON list of a value of every row; on PostgreSQL NULL where there is none."""
+    return f"{'json_group_array' if IS_SQLITE else 'json_agg'}({value})"
+
+
+def _json(value: str) -> str:
+    """What is JSON already, a column or a query, as such: SQLite would take it for a text."""
+    return f"json(({value}))" if IS_SQLITE else f"({value})"
+
+
+def _row(alias: str, model: type[models.Model], names: Sequence[str], *more: str) -> str:
+    """A row of a table, and what else belongs to it, as a JSON list; NULL where an outer join found none."""
+    values = [
+        _json(f"{alias}.{field.column}") if isinstance(field, models.JSONField) else f"{alias}.{field.column}"
+        for field in _fields(model, *names)
+    ]
+    return f"CASE WHEN {alias}.{names[0]} IS NOT NULL THEN CAST({_array(*values, *more)} AS text) END"
 
 
 def take_turn(customer_id: int) -> None:
@@ -222,10 +248,10 @@ def line_up(session_id: str) -> None:
 
 def read_end(event: SessionEnd) -> Session | None:
     """The one session that an end can be for: begun, not ended yet, alone with its id. None where it is less plain."""
-    rows = _fetch(_ending_sql(), {"session_id": event.session_id, "is_test": event.is_test})
+    rows = fetch(_ending_sql(), {"session_id": event.session_id, "is_test": event.is_test})
     if len(rows) != 1:
         return None
-    session = _instance(Session, END_COLUMNS, iter(rows[0]))
+    session = _instance(Session, END_COLUMNS, rows[0][0])
     assert session is not None
     if not session.has_begin or session.has_end:
         return None
@@ -234,7 +260,7 @@ def read_end(event: SessionEnd) -> Session | None:
 
 @cache
 def _ending_sql() -> str:
-    return f"""SELECT {_columns("s", END_COLUMNS)} FROM {_table(Session)} AS s
+    return f"""SELECT {_row("s", Session, END_COLUMNS)} FROM {_table(Session)} AS s
 WHERE session_id = %(session_id)s AND is_test = %(is_test)s LIMIT 2"""
 
 
@@ -244,7 +270,7 @@ def write_begin(session: Session, used: Mapping[UsageKey, Amount], event: Webhoo
     False where another begin of the customer was decided since `begins` was read, or LiveTok's session id was stored
     meanwhile.
     """
-    parameters = {"session": _values("session", SESSION_FIELDS, session)}
+    parameters = {"session": _values(SESSION_PARAMETERS, session)}
     if begins is not None:
         parameters["turn"] = {"turn_customer_id": session.customer_id, "turn_begins": begins}
     session.pk = _write("begin", parameters, used, event)
@@ -256,7 +282,7 @@ def write_end(session: Session, used: Mapping[UsageKey, Amount], event: WebhookE
 
     False where the session was ended, flagged or given to another customer since it was read.
     """
-    parameters = _values("session", END_FIELDS, session) | {
+    parameters = _values(END_PARAMETERS, session) | {
         "session_id": session.pk,
         "session_customer_id": session.customer_id,
         "session_flags_before": flags_before,
@@ -270,33 +296,33 @@ def _write(
     """Run the steps that store a begin or an end; `parameters` are those of the first ones, by step."""
     takes_turn = "turn" in parameters
     for number, (key, amount) in enumerate(used.items()):
-        values = {**vars(key), **vars(amount), "day": _day_in(key.day)}
+        values = {**vars(key), **vars(amount)}
         parameters[f"used{number}"] = {f"used{number}_{name}": value for name, value in values.items()}
-    parameters["event"] = _values("event", EVENT_FIELDS, event)
-    steps = _writing_sql(connection.vendor, kind, takes_turn, len(used))
-    if connection.vendor == "postgresql":
-        rows = _fetch(_chained(steps), {name: value for step in parameters.values() for name, value in step.items()})
-        return int(rows[0][0]) if rows else None
-    return _run_in_turn(steps, parameters)
+    parameters["event"] = _values(EVENT_PARAMETERS, event)
+    steps = _writing_sql(kind, takes_turn, len(used))
+    if IS_SQLITE:
+        return _run_in_turn(steps, parameters)
+    rows = fetch(_chained(steps), {name: value for step in parameters.values() for name, value in step.items()})
+    return int(rows[0][0]) if rows else None
 
 
 @cache
-def _writing_sql(vendor: str, kind: str, takes_turn: bool, used: int) -> tuple[tuple[str, str], ...]:
+def _writing_sql(kind: str, takes_turn: bool, used: int) -> tuple[tuple[str, str], ...]:
     """The steps by name; each happens only where the one before it that it depends on did."""
     steps = []
     if takes_turn:
-        if vendor == "postgresql":
+        if not IS_SQLITE:
             steps.append(("customer", _customer_sql()))
         steps.append(("turn", _turn_sql("customer" if steps else "")))
     if kind == "begin":
         source = "turn" if takes_turn else ""
-        inserting = _insert_sql(vendor, "session", Session, SESSION_FIELDS, source)
+        inserting = _insert_sql("session", Session, SESSION_FIELDS, source)
         steps.append(("session", f"{inserting} ON CONFLICT (session_id, is_test, number) DO NOTHING"))
     else:
         steps.append(("session", _end_sql()))
     names = [f"used{number}" for number in range(used)]
-    steps += [(name, _insert_sql(vendor, name, DailyUsage, USED_FIELDS, "session") + _ADDING) for name in names]
-    steps.append(("event", _insert_sql(vendor, "event", WebhookEvent, EVENT_FIELDS, "session")))
+    steps += [(name, _insert_sql(name, DailyUsage, USED_FIELDS, "session") + _ADDING) for name in names]
+    steps.append(("event", _insert_sql("event", WebhookEvent, EVENT_FIELDS, "session")))
     return tuple(steps)
 
 
@@ -311,14 +337,21 @@ def _chained(steps: tuple[tuple[str, str], ...]) -> str:
 def _run_in_turn(steps: Iterable[tuple[str, str]], parameters: dict[str, dict[str, Any]]) -> int | None:
     """One by one for SQLite, which takes no data-changing parts in one statement."""
     written: int | None = None
-    with transaction.atomic(), connection.cursor() as cursor:
-        for name, sql in steps:
-            cursor.execute(sql, parameters[name])
-            if cursor.rowcount == 0:
-                return None  # at most a turn was taken for nothing, which does no harm
-            if name == "session":
-                written = parameters[name].get("session_id", cursor.lastrowid)
+    try:
+        with transaction():
+            for name, sql in steps:
+                changed, inserted = execute(sql, parameters[name])
+                if changed == 0:
+                    raise _Overtaken
+                if name == "session":
+                    written = parameters[name].get("session_id", inserted)
+    except _Overtaken:  # inside a transaction of Django's at most a turn was taken for nothing, which does no harm
+        return None
     return written
+
+
+class _Overtaken(Exception):
+    """What was read is no longer so."""
 
 
 def _customer_sql() -> str:
@@ -342,96 +375,111 @@ _ADDING = """ ON CONFLICT (customer_id, day, channel, agent) DO UPDATE SET sessi
 seconds = kept.seconds + excluded.seconds, call_seconds = kept.call_seconds + excluded.call_seconds"""
 
 
-def _insert_sql(vendor: str, prefix: str, model: type[models.Model], fields: Sequence[Field], source: str) -> str:
+def _insert_sql(prefix: str, model: type[models.Model], fields: Sequence[Field], source: str) -> str:
     """An insert of one row; on PostgreSQL only where the step named `source` has made one."""
     columns = ", ".join(str(field.column) for field in fields)
     into = f"INSERT INTO {_table(model)} AS kept ({columns})"
-    if vendor == "sqlite":
+    if IS_SQLITE:
         return f"{into} VALUES ({', '.join(f'%({prefix}_{field.column})s' for field in fields)})"
     # Outside VALUES, PostgreSQL does not take a parameter's type from the column.
     typed = ", ".join(f"%({prefix}_{field.column})s::{field.db_type(connection)}" for field in fields)
     return f"{into} SELECT {typed}" + (f" FROM {source}" if source else "")
 
 
-def _fetch(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a statement, prepared where the database prepares."""
-    if connection.vendor != "postgresql" or connection.queries_logged:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            return cursor.fetchall()
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(sql, parameters, prepare=True).fetchall()
+def _values(parameters: Iterable[Parameter], row: models.Model) -> dict[str, Any]:
+    values = row.__dict__
+    return {
+        name: json.dumps(values[attribute]) if is_json else values[attribute] for name, attribute, is_json in parameters
+    }
 
 
-def _values(prefix: str, fields: Iterable[Field], row: models.Model) -> dict[str, Any]:
-    return {f"{prefix}_{field.column}": _stored(field, getattr(row, field.attname)) for field in fields}
+def _parameters(prefix: str, fields: Iterable[Field]) -> list[Parameter]:
+    return [(f"{prefix}_{field.column}", field.attname, isinstance(field, models.JSONField)) for field in fields]
 
 
-def _stored(field: Field, value: Any) -> Any:
-    if isinstance(field, models.JSONField):
-        return json.dumps(value)
-    if isinstance(field, models.DateTimeField):
-        return _moment_in(value)
-    return value
+def _instance(model: type[Model], names: tuple[str, ...], row: str | None) -> Model | None:
+    """A row of `model` from a JSON list of its columns, its other fields deferred."""
+    return None if row is None else _loaded(model, names, json.loads(row))
 
 
-def _moment_in(value: datetime | None) -> Any:
-    return (
-        value if value is None or connection.vendor == "postgresql" else connection.ops.adapt_datetimefield_value(value)
-    )
-
-
-def _day_in(value: date) -> Any:
-    return value if connection.vendor == "postgresql" else value.isoformat()
-
-
-def _instance(model: type[Model], names: Sequence[str], columns: Iterator[Any]) -> Model | None:
-    """A row of `model` from the next columns, its other fields deferred; None where an outer join found none."""
-    values = [next(columns) for _ in names]
-    if values[0] is None:
-        return None
-    fields = _fields(model, *names)
+def _loaded(model: type[Model], names: tuple[str, ...], values: Iterable[Any]) -> Model:
+    attributes, readers = _readers(model, names)
     return model.from_db(
-        connection.alias,
-        [field.attname for field in fields],
-        [_loaded(*pair) for pair in zip(fields, values, strict=True)],
+        DEFAULT_DB_ALIAS, attributes, [read(value) for read, value in zip(readers, values, strict=True)]
     )
 
 
-def _loaded(field: Field, value: Any) -> Any:
-    if isinstance(field, models.JSONField):
-        return _document(value)
-    if isinstance(field, models.DateTimeField) and value is not None:
-        return _moment_out(value)
-    return value
+@cache
+def _readers(model: type[models.Model], names: tuple[str, ...]) -> tuple[list[str], list[Callable[[Any], Any]]]:
+    fields = _fields(model, *names)
+    return [field.attname for field in fields], [_reader(field) for field in fields]
 
 
-def _moment_out(value: str | datetime) -> datetime:
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+def _reader(field: Field) -> Callable[[Any], Any]:
+    if isinstance(field, models.DateTimeField):
+        return lambda value: value and _moment(value)
+    if isinstance(field, models.BooleanField):
+        return lambda value: None if value is None else bool(value)
+    return lambda value: value
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _document(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+# The rows below are few and seldom change: what was made of one serves as long as it says the same.
+@dataclass(frozen=True)
+class _TierRow:
+    tier: Tier | None = None
+    limits: tuple[Limit, ...] = ()
+    allowed_channels: frozenset[str] = frozenset()
 
 
-def _limits(rows: Iterable[Sequence[Any]], origin: str) -> Iterator[Limit]:
+@lru_cache(maxsize=1024)
+def _tier(row: str | None) -> _TierRow:
+    if row is None:
+        return _TierRow()
+    *columns, limits, channels = json.loads(row)
+    return _TierRow(
+        _loaded(Tier, TIER_COLUMNS, columns),
+        effective_limits(_limits(limits or (), "tier"), ()),
+        frozenset(channels or ()),
+    )
+
+
+@lru_cache(maxsize=16)
+def _policy(row: str) -> Policy:
+    policy = _instance(Policy, POLICY_COLUMNS, row)
+    assert policy is not None
+    return policy
+
+
+@lru_cache(maxsize=1024)
+def _channel(row: str | None) -> Channel | None:
+    return _instance(Channel, CHANNEL_COLUMNS, row)
+
+
+@lru_cache(maxsize=1024)
+def _agent(row: str | None) -> Agent | None:
+    return _instance(Agent, AGENT_COLUMNS, row)
+
+
+def _overridden(limits: tuple[Limit, ...], overrides: list[Sequence[Any]]) -> tuple[Limit, ...]:
+    return effective_limits(limits, _limits(overrides, "override")) if overrides else limits
+
+
+def _limits(rows: Iterable[Sequence[Any]], origin: str) -> Iterable[Limit]:
     for metric, period, channel, agent, amount, hard in rows:
         yield Limit(Metric(metric), Period(period), amount, channel, agent, bool(hard), origin)
 
 
-def _open_sessions(rows: Iterable[Sequence[Any]]) -> Iterator[OpenSession]:
-    for channel, agent, counts, started_at, open_until in rows:
-        yield OpenSession(channel, agent, bool(counts), _moment_out(started_at), _moment_out(open_until))
+def _open_session(channel: str | None, agent: str | None, counts: int, started_at: str, open_until: str) -> OpenSession:
+    return OpenSession(channel, agent, bool(counts), _moment(started_at), _moment(open_until))
 
 
 def _table(model: type[models.Model]) -> str:
     return model._meta.db_table
-
-
-def _columns(alias: str, names: Sequence[str]) -> str:
-    return ", ".join(f"{alias}.{name}" for name in names)
 
 
 @cache
@@ -458,3 +506,6 @@ END_FIELDS = _fields(
     "duration_seconds",
     "flags",
 )
+SESSION_PARAMETERS = _parameters("session", SESSION_FIELDS)
+END_PARAMETERS = _parameters("session", END_FIELDS)
+EVENT_PARAMETERS = _parameters("event", EVENT_FIELDS)

@@ -178,14 +178,17 @@ def test_a_begin_of_a_record_that_gives_way_meanwhile_is_the_other_customers(liv
 
 
 @pytest.mark.only("postgresql")
+@pytest.mark.django_db(transaction=True)
 def test_both_statements_of_a_begin_and_of_an_end_are_prepared(livetok: LiveTok):
     make_customer()
-    livetok.begin()
-    livetok.end()
+    connection.close()
 
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement FROM pg_prepared_statements")
-        prepared = [statement for (statement,) in cursor.fetchall()]
+    for number in range(2):
+        livetok.begin(sessionId=number)
+        livetok.end(sessionId=number)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            prepared = [statement for (statement,) in cursor.fetchall()]
 
-    assert len(prepared) == 4
-    assert sum("sessions_app_session" in statement for statement in prepared) == 4
+        assert len(prepared) == 4
+        assert sum("sessions_app_session" in statement for statement in prepared) == 4

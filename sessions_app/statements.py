@@ -1,0 +1,177 @@
+"""Running the webhook's few hand-written statements at the least cost, prepared where the database prepares.
+
+A cursor translates a statement and finds a converter for each value, anew each time: with the fifty values of a begin
+that costs more than the database's own work. So plain values go to the driver as they are, and PostgreSQL's answers
+come as text. Inside a transaction of Django's, what runs here is part of it.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import generators, pq
+from psycopg.pq.abc import PGconn, PGresult
+
+Rows: TypeAlias = Sequence[Sequence[Any]]
+
+IS_SQLITE = connection.vendor == "sqlite"
+# After that long a statement is given up: its locks are held elsewhere, or the database is away without saying so.
+PATIENCE_SECONDS = 5.0
+
+
+def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
+    """The rows of one statement with `%(name)s` for each parameter. It selects texts and whole numbers.
+
+    PostgreSQL gives both as text. Raises OperationalError where no answer comes within PATIENCE_SECONDS; whether the
+    statement was carried out is then unknown, and the connection is closed.
+    """
+    database = _connected()
+    if database.queries_logged:
+        with database.cursor() as cursor:
+            cursor.execute(sql, _for_sqlite(parameters) if IS_SQLITE else parameters)
+            return cursor.fetchall()
+    with database.wrap_database_errors:
+        if IS_SQLITE:
+            rows: Rows = database.connection.execute(_named(sql), _for_sqlite(parameters)).fetchall()
+            return rows
+        return _fetch_prepared(database, sql, parameters)
+
+
+def execute(sql: str, parameters: Mapping[str, Any]) -> tuple[int, int | None]:
+    """Run one statement on SQLite. Returns how many rows it changed, and the id of the row it inserted last."""
+    database = _connected()
+    if database.queries_logged:
+        with database.cursor() as cursor:
+            cursor.execute(sql, _for_sqlite(parameters))
+            return cursor.rowcount, cursor.lastrowid
+    with database.wrap_database_errors:
+        cursor = database.connection.execute(_named(sql), _for_sqlite(parameters))
+        return cursor.rowcount, cursor.lastrowid
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """A short transaction of a thread that writes to SQLite, or a part of Django's where there is one.
+
+    SQLite lets one write at a time, and has the others look again after ever longer naps. Threads of one process take
+    turns by a lock instead, which wakes the next one at once.
+    """
+    database = _connected()
+    if database.in_atomic_block:
+        yield
+        return
+    if not _turn.acquire(timeout=PATIENCE_SECONDS):
+        raise OperationalError("database is locked")
+    try:
+        with database.wrap_database_errors:
+            database.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                database.connection.execute("COMMIT")
+            except BaseException:
+                database.connection.execute("ROLLBACK")
+                raise
+    finally:
+        _turn.release()
+
+
+_turn = threading.Lock()
+
+
+def _connected() -> BaseDatabaseWrapper:
+    database = connections[DEFAULT_DB_ALIAS]
+    if database.connection is None:
+        database.ensure_connection()
+    return database
+
+
+@cache
+def _named(sql: str) -> str:
+    """The statement with SQLite's own `:name`."""
+    return _PARAMETER.sub(r":\1", sql)
+
+
+@cache
+def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """The statement with PostgreSQL's own `$1`, and the parameters' names in that order."""
+    names = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
+    numbers = {name: f"${number}" for number, name in enumerate(names, start=1)}
+    return _PARAMETER.sub(lambda match: numbers[match[1]], sql).encode(), names
+
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+def _for_sqlite(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value if type(value) not in _SQLITE else _SQLITE[type(value)](value) for name, value in parameters.items()
+    }
+
+
+# As Django writes them.
+_SQLITE: dict[type, Callable[[Any], str]] = {
+    datetime: lambda moment: moment.astimezone(UTC).replace(tzinfo=None).isoformat(" "),
+    date: date.isoformat,
+}
+_POSTGRESQL: dict[type, Callable[[Any], bytes | None]] = {
+    type(None): lambda nothing: None,
+    str: str.encode,
+    bytes: lambda value: b"\\x" + value.hex().encode(),
+    bool: lambda value: b"t" if value else b"f",
+    datetime: lambda moment: moment.isoformat().encode(),
+    date: lambda day: day.isoformat().encode(),
+}
+
+
+def _in_text(value: Any) -> bytes:
+    return str(value).encode()
+
+
+# The names of what each connection has prepared; PostgreSQL forgets them with the connection, and so does this.
+_prepared: WeakKeyDictionary[psycopg.Connection[Any], dict[str, bytes]] = WeakKeyDictionary()
+
+
+def _fetch_prepared(database: BaseDatabaseWrapper, sql: str, parameters: Mapping[str, Any]) -> Rows:
+    server: PGconn = database.connection.pgconn
+    if database.in_atomic_block and server.transaction_status == pq.TransactionStatus.IDLE:
+        server.send_query(b"BEGIN")  # which psycopg leaves to the first of its own cursors
+        _awaited(database)
+    statement, names = _numbered(sql)
+    prepared = _prepared.setdefault(database.connection, {})
+    if sql not in prepared:
+        name = b"frontdesk_%d" % len(prepared)
+        server.send_prepare(name, statement)
+        _awaited(database)
+        prepared[sql] = name
+    texts = [_POSTGRESQL.get(type(value), _in_text)(value) for value in map(parameters.__getitem__, names)]
+    server.send_query_prepared(prepared[sql], texts)
+    result = _awaited(database)
+    return [[_text(result, row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
+
+
+def _awaited(database: BaseDatabaseWrapper) -> PGresult:
+    """The result of what was sent."""
+    try:
+        result = database.connection.wait(generators.execute(database.connection.pgconn), timeout=PATIENCE_SECONDS)[-1]
+    except psycopg.OperationalError:
+        database.close()  # an answer that comes late would be taken for the next statement's
+        raise
+    if result.status not in _GOOD:
+        raise psycopg.errors.error_from_result(result)
+    return result
+
+
+_GOOD = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+
+
+def _text(result: PGresult, row: int, column: int) -> str | None:
+    value = result.get_value(row, column)
+    return None if value is None else value.decode()
