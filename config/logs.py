@@ -7,6 +7,11 @@ from datetime import UTC, datetime
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+# Python's own advice (logging howto, "Optimization"): do not collect what no line shows.
+logging._srcfile = None
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and whatever came as `extra`."""
 

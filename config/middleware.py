@@ -1,6 +1,7 @@
 """What stands before Django's own middleware: whom to believe, and the short way for machines."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 
 from django.conf import settings
@@ -32,10 +33,13 @@ def trusted_proxies(get_response: Handler) -> Handler:
 
 def _is_trusted(address: str) -> bool:
     try:
-        parsed = ip_address(address)
+        parsed = _parsed(address)
     except ValueError:
         return False
     return any(parsed in network for network in settings.TRUSTED_PROXIES)
+
+
+_parsed = lru_cache(maxsize=1024)(ip_address)
 
 
 def _client_address(forwarded_for: str, peer: str) -> str:
@@ -51,6 +55,9 @@ def _client_address(forwarded_for: str, peer: str) -> str:
     return client
 
 
+_resolved = lru_cache(maxsize=64)(resolve)
+
+
 def machine_addresses(get_response: Handler) -> Handler:
     """Webhook and health addresses skip what serves people: they answer under any Host, and never redirect."""
 
@@ -58,7 +65,7 @@ def machine_addresses(get_response: Handler) -> Handler:
         path = request.path_info
         if not any(path == machine or path.startswith(machine + "/") for machine in MACHINE_PATHS):
             return get_response(request)
-        match = resolve(path)
+        match = _resolved(path)
         request.resolver_match = match
         response = match.func(request, *match.args, **match.kwargs)
         # What Django does further in, where this request never comes.

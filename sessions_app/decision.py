@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from customers.limits import Limit, Metric, Period
@@ -101,7 +102,7 @@ class Facts:
     limits: tuple[Limit, ...] = ()
     usage: Usage = field(default_factory=Usage)
 
-    @property
+    @cached_property
     def applying_limits(self) -> tuple[Limit, ...]:
         return tuple(limit for limit in self.limits if limit.applies_to(self.channel, self.agent))
 

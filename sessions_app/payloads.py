@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from customers.phones import phone_key
@@ -209,6 +210,8 @@ def _is_nested_below(depth: int, document: Any) -> bool:
     """Judged by a fixed depth: the parser's own depends on its caller, and a stored body must always be readable."""
     level = [document]
     for _ in range(depth):
+        if not level:
+            return False
         level = [
             child
             for value in level
@@ -238,9 +241,14 @@ def _session_id(document: dict[str, Any]) -> str | None:
 
 def _at(document: dict[str, Any], path: str) -> Any:
     value: Any = document
-    for name in path.split("."):
+    for name in _names(path):
         value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+@cache
+def _names(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
 
 
 def _storable(text: str) -> str:

@@ -55,7 +55,11 @@ class Span:
 
 def span_of(period: Period, moment: datetime, zone: ZoneInfo) -> Span:
     """The day, week or month that holds `moment`."""
-    day = local_day(moment, zone)
+    return _span_of(period, local_day(moment, zone), zone)
+
+
+@lru_cache(maxsize=4096)
+def _span_of(period: Period, day: date, zone: ZoneInfo) -> Span:
     if period is Period.DAY:
         first, after_last = day, day + ONE_DAY
     elif period is Period.WEEK:
