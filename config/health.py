@@ -9,6 +9,9 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from sessions_app.patience import SLOW_SECONDS, Patience, limited
+from sessions_app.spool import files_set_aside, spool_files
+
 
 @require_safe
 @never_cache
@@ -21,13 +24,17 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 once the database answers and has every migration; else 503 with what is missing."""
+    disk = {"spool": "waiting" if spool_files() else "empty", "set_aside": len(files_set_aside())}
     try:
-        missing = missing_migrations()
+        with limited(Patience(SLOW_SECONDS)):
+            missing = missing_migrations()
     except Error:
-        return JsonResponse({"status": "unavailable", "database": "unreachable"}, status=503)
+        connection.close()
+        return JsonResponse({"status": "unavailable", "database": "unreachable", **disk}, status=503)
     if missing:
-        return JsonResponse({"status": "unavailable", "database": "ok", "missing_migrations": missing}, status=503)
-    return JsonResponse({"status": "ok", "database": "ok"})
+        missing_ones = {"database": "ok", "missing_migrations": missing}
+        return JsonResponse({"status": "unavailable", **missing_ones, **disk}, status=503)
+    return JsonResponse({"status": "ok", "database": "ok", **disk})
 
 
 def missing_migrations() -> list[str]:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import Error, close_old_connections
 from django.utils import timezone
 
+from sessions_app.feeding import feeder
 from sessions_app.retention import delete_events
 from sessions_app.sums.keeping import keep_sums
 
@@ -35,6 +36,7 @@ def prune_events(should_stop: ShouldStop) -> None:
 
 
 JOBS = [
+    Job("feed spool", timedelta(seconds=1), feeder.feed),
     Job("prune events", timedelta(minutes=1), prune_events),
     Job("keep sums", timedelta(minutes=1), keep_sums),
 ]

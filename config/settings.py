@@ -128,10 +128,15 @@ if IS_SQLITE:
     }
     DATABASES["default"]["CONN_MAX_AGE"] = None
 else:
+    DATABASES["default"]["ENGINE"] = "sessions_app.postgresql"
     DATABASES["default"].setdefault("CONN_MAX_AGE", None)
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"].setdefault("OPTIONS", {})
     DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 2)
+    # A server that vanished without a word is noticed within half a minute, not within hours.
+    for _name, _value in {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}.items():
+        DATABASES["default"]["OPTIONS"].setdefault(_name, _value)
+    DATABASES["default"]["OPTIONS"].setdefault("tcp_user_timeout", 30_000)
     # Left out, psycopg prepares nothing, even where it is asked to; so high, it prepares only what asks for it.
     DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 1_000_000_000)
 
@@ -216,6 +221,10 @@ LOGGING = {
 WEBHOOK_SECRET = env("WEBHOOK_SECRET", default="")
 # Two letters such as "GB": bare digits are read as a number of that region first.
 PHONE_REGION = env("PHONE_REGION", default="").upper()
+# What begins are answered while the database is away.
+DECISION_FALLBACK = env("DECISION_FALLBACK", default="allow").lower()
+if DECISION_FALLBACK not in ("allow", "deny", "retry"):
+    raise ImproperlyConfigured(f"DECISION_FALLBACK is {DECISION_FALLBACK!r}; give allow, deny or retry")
 EVENT_RETENTION_DAYS = _whole_number("EVENT_RETENTION_DAYS", 30)
 
 # Used by first-run set-up only, while no staff account exists.

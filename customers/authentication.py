@@ -17,10 +17,13 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[KeyHolder, KeyHolder] | None:
         for secret in presented_secrets(request):
-            holder = key_holder(secret)
+            holder = self.holder(secret)
             if holder is not None:
                 return holder, holder
         return None
+
+    def holder(self, secret: str) -> KeyHolder | None:
+        return key_holder(secret)
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

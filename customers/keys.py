@@ -9,17 +9,21 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import OperationalError
 from django.utils import timezone
 
 from customers.models import ApiKey
 
 # How long a process believes what it has read of a key: a revoked one may live this much longer.
 BELIEVED_SECONDS = 5.0
+# While the database is away, for as long.
+KNOWN_SECONDS = 3600.0
 LAST_USED_EVERY = timedelta(minutes=5)
 _MOST_REMEMBERED = 1000
 
@@ -51,29 +55,57 @@ def create_key(name: str, scopes: Iterable[str], **fields: Any) -> tuple[ApiKey,
 
 def key_holder(secret: str) -> KeyHolder | None:
     """Who holds this secret; None where no valid key has it. By our clock; at most five seconds out of date."""
-    if settings.WEBHOOK_SECRET and hmac.compare_digest(_sha256(secret), _sha256(settings.WEBHOOK_SECRET)):
-        return KeyHolder("WEBHOOK_SECRET", frozenset({ApiKey.Scope.WEBHOOK.value}))
+    holder = _holder_of_webhook_secret(secret)
+    if holder is not None:
+        return holder
     digest = _sha256(secret)
-    holder = _remembered(digest)
+    holder = _remembered(digest, BELIEVED_SECONDS)
     if holder is None:
         holder = _read(secret, digest)
-        if holder is not None:
-            _remember(digest, holder)
+        _remember(digest, holder)
+    return _unless_expired(holder)
+
+
+def known_holder(secret: str) -> KeyHolder | None:
+    """Who holds this secret as far as this process knows without the database: from within the last hour."""
+    return _holder_of_webhook_secret(secret) or _unless_expired(_remembered(_sha256(secret), KNOWN_SECONDS))
+
+
+def may_be_a_key(secret: str) -> bool:
+    """Whether only the database can tell that it is none."""
+    return _prefix(secret) is not None
+
+
+def _unless_expired(holder: KeyHolder | None) -> KeyHolder | None:
     if holder is not None and holder.expires_at is not None and holder.expires_at <= timezone.now():
         return None
     return holder
 
 
-def _read(secret: str, digest: str) -> KeyHolder | None:
+def _holder_of_webhook_secret(secret: str) -> KeyHolder | None:
+    if settings.WEBHOOK_SECRET and hmac.compare_digest(_sha256(secret), _sha256(settings.WEBHOOK_SECRET)):
+        return KeyHolder("WEBHOOK_SECRET", frozenset({ApiKey.Scope.WEBHOOK.value}))
+    return None
+
+
+def _prefix(secret: str) -> str | None:
     parts = secret.split("_", 2)
     if len(parts) != 3 or parts[0] != "fd" or not parts[1].isalnum() or not parts[1].isascii():
         return None
-    key = ApiKey.objects.filter(prefix=parts[1], revoked_at__isnull=True).first()
+    return parts[1]
+
+
+def _read(secret: str, digest: str) -> KeyHolder | None:
+    prefix = _prefix(secret)
+    if prefix is None:
+        return None
+    key = ApiKey.objects.filter(prefix=prefix, revoked_at__isnull=True).first()
     if key is None or not hmac.compare_digest(key.secret_sha256, digest):
         return None
     now = timezone.now()
     if key.last_used_at is None or now - key.last_used_at > LAST_USED_EVERY:
-        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+        with suppress(OperationalError):  # a key is valid, whether or not we can note that it was used
+            ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
     return KeyHolder(f"{key.name} ({key.prefix})", frozenset(key.scopes), key.expires_at)
 
 
@@ -85,13 +117,16 @@ _memory: dict[str, tuple[float, KeyHolder]] = {}
 _memory_lock = threading.Lock()
 
 
-def _remembered(digest: str) -> KeyHolder | None:
+def _remembered(digest: str, seconds: float) -> KeyHolder | None:
     read_at, holder = _memory.get(digest, (0.0, None))
-    return holder if holder and time.monotonic() - read_at < BELIEVED_SECONDS else None
+    return holder if holder and time.monotonic() - read_at < seconds else None
 
 
-def _remember(digest: str, holder: KeyHolder) -> None:
+def _remember(digest: str, holder: KeyHolder | None) -> None:
     with _memory_lock:
+        if holder is None:
+            _memory.pop(digest, None)
+            return
         if len(_memory) >= _MOST_REMEMBERED:
             _memory.clear()
         _memory[digest] = (time.monotonic(), holder)

@@ -23,7 +23,7 @@ from customers.phones import phone_key
 from sessions_app.decision import Reason
 from sessions_app.lifecycle import declare_missing
 from sessions_app.models import DailyUsage, RefusedRequests, Session, WebhookEvent
-from sessions_app.webhook import process_again
+from sessions_app.reception import process_again
 from sessions_app.wording import (
     STATES,
     duration_words,

@@ -3,11 +3,20 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from customers.limits import Limit, Metric, Period, smallest_amount
-from sessions_app.decision import CallerKind, Decision, Facts
+from sessions_app.decision import CallerKind, Decision, Facts, Reason
+
+
+@dataclass(frozen=True)
+class AnswerGiven:
+    """An answer to a begin that no rule was asked about: the database was away."""
+
+    reason: Reason
+    content: bytes
 
 
 def answer_of(
@@ -24,6 +33,19 @@ def answer_of(
 
 def as_bytes(answer: dict[str, Any]) -> bytes:
     return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def fallback_answer(choice: str, message: str) -> AnswerGiven | None:
+    """What a begin is answered while the database is away; None where LiveTok is to try again. Invents nothing.
+
+    `choice` is "allow", "deny" or "retry", `message` what the agent may say of a denial.
+    """
+    if choice == "allow":
+        return AnswerGiven(Reason.FALLBACK_ALLOW, as_bytes({"allowed": True}))
+    if choice == "deny":
+        denied = {"denied_reason": Reason.FALLBACK_DENY.value, "denied_message": message}
+        return AnswerGiven(Reason.FALLBACK_DENY, as_bytes({"allowed": False, "context": denied, "limits": {}}))
+    return None
 
 
 def own_context(facts: Facts, *, tier: str | None, name: str, status: str, resets_at: datetime) -> dict[str, Any]:

@@ -29,6 +29,12 @@ class Reason(StrEnum):
     CALL_MINUTES_DAY = "call_minutes_day"
     CALL_MINUTES_WEEK = "call_minutes_week"
     CALL_MINUTES_MONTH = "call_minutes_month"
+    FALLBACK_ALLOW = "fallback_allow"
+    FALLBACK_DENY = "fallback_deny"
+
+    @property
+    def admits(self) -> bool:
+        return self in (Reason.ALLOWED, Reason.EMERGENCY_ALLOW, Reason.FALLBACK_ALLOW)
 
 
 class CallerKind(StrEnum):
@@ -149,7 +155,7 @@ class Decision:
 
     @property
     def allowed(self) -> bool:
-        return self.reason in (Reason.ALLOWED, Reason.EMERGENCY_ALLOW)
+        return self.reason.admits
 
 
 def decide(facts: Facts) -> Decision:
@@ -232,4 +238,5 @@ DENIAL_MESSAGES = {
     Reason.CALL_MINUTES_DAY: "You have used all of today's minutes. Please come back tomorrow.",
     Reason.CALL_MINUTES_WEEK: "You have used all of this week's minutes. Please come back next week.",
     Reason.CALL_MINUTES_MONTH: "You have used all of this month's minutes. Please come back next month.",
+    Reason.FALLBACK_DENY: "We cannot take calls or messages at the moment. Please try again in a few minutes.",
 }

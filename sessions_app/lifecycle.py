@@ -21,7 +21,7 @@ from customers.contact import make_first_contact
 from customers.defaults import make_defaults, the_policy
 from customers.models import Agent, Channel, Customer, Tier
 from customers.sightings import see_agent, see_channel
-from sessions_app.answer import as_bytes
+from sessions_app.answer import AnswerGiven, as_bytes
 from sessions_app.events import SessionBegin, SessionEnd, SessionEvent, counting_end, occupancy
 from sessions_app.hooks import provided_context, run_session_hooks
 from sessions_app.matching import decided_for, ended_by, waiting_for
@@ -93,6 +93,14 @@ def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
         if outcome is not None:
             return outcome
     return _in_transaction(event, lambda: _begin(event, delivery, provided))
+
+
+def begin_session_as_answered(event: SessionBegin, delivery: Delivery, given: AnswerGiven) -> Outcome:
+    """Store a begin that was answered while the database was away. The answer stands; no limit is judged.
+
+    Idempotent. It also stands where the session was decided when, or after, it was given: LiveTok had it first.
+    """
+    return _in_transaction(event, lambda: _begin(event, delivery, {}, given))
 
 
 def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
@@ -197,13 +205,17 @@ def _one_transaction(writes_more: bool) -> AbstractContextManager[object]:
     return transaction.atomic() if writes_more or settings.SESSION_EVENT_HOOKS else nullcontext()
 
 
-def _begin(event: SessionBegin, delivery: Delivery, provided: dict[str, Any]) -> Outcome:
+def _begin(
+    event: SessionBegin, delivery: Delivery, provided: dict[str, Any], given: AnswerGiven | None = None
+) -> Outcome:
     """Any begin, step by step, with the customer locked."""
     stored = _sessions_of(event)
     decided = decided_for(stored, event)
     if decided is not None:
         if bytes(decided.begin_body or b"") != event.body:
             _mark(decided, "begins_differ")
+        if given is not None and _was_answered_before(decided, event, given):
+            _let_stand(decided, given)
         return _log(event, delivery, decided, Verdict.REDELIVERED)
 
     customer = find_customer(event.caller.phone_key, event.caller.external_id, lock=True)
@@ -221,7 +233,7 @@ def _begin(event: SessionBegin, delivery: Delivery, provided: dict[str, Any]) ->
     elif access.customer != customer:
         raise _ChangedMeanwhile
 
-    _decide(session, event, reading, access, provided)
+    _decide(session, event, reading, access, provided, given)
     session.save()
     record_change(before, contribution(session))
     note_late_writes({started_before, session.started_at})
@@ -229,13 +241,42 @@ def _begin(event: SessionBegin, delivery: Delivery, provided: dict[str, Any]) ->
     return _log(event, delivery, session, Verdict.ACCEPTED)
 
 
-def _decide(session: Session, event: SessionBegin, reading: Reading, access: Access, provided: dict[str, Any]) -> None:
-    """Judge the begin, and put all that follows from it into the session's row."""
+def _was_answered_before(decided: Session, event: SessionBegin, given: AnswerGiven) -> bool:
+    """Whether LiveTok got the answer before the decision, or instead of it: the database took it and fell silent."""
+    assert decided.begin_received_at is not None
+    return event.received_at <= decided.begin_received_at and bytes(decided.answer or b"") != given.content
+
+
+def _let_stand(decided: Session, given: AnswerGiven) -> None:
+    """Put the answer that LiveTok got in the place of a decision that it got later or never."""
+    session = _locked(decided)
+    before = contribution(session)
+    _store_given(session, given)
+    _judge_occupancy(session)
+    session.save()
+    record_change(before, contribution(session))
+    note_late_writes({session.started_at})
+
+
+def _decide(
+    session: Session,
+    event: SessionBegin,
+    reading: Reading,
+    access: Access,
+    provided: dict[str, Any],
+    given: AnswerGiven | None = None,
+) -> None:
+    """Judge the begin unless its answer is `given`, and put all that follows from it into the session's row."""
     channel, agent = _seen(event, reading)
-    judgement = judge(event, access, reading.usage, channel, provided=provided, our_now=event.received_at)
     _name_caller(session, event, access.customer)
     session.channel, session.agent, session.agent_is_number = channel, agent, event.agent_is_number
-    _store_decision(session, event, judgement, access, channel)
+    _store_begin(session, event, access, channel)
+    if given is None:
+        _store_decision(
+            session, judge(event, access, reading.usage, channel, provided=provided, our_now=event.received_at)
+        )
+    else:
+        _store_given(session, given)
     _judge_occupancy(session)
     session.open_until = session.started_at + (channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL)
 
@@ -363,22 +404,32 @@ def _name_caller(session: Session, event: SessionEvent, customer: Customer | Non
     session.customer = customer
 
 
-def _store_decision(
-    session: Session, event: SessionBegin, judgement: Judgement, access: Access, channel: Channel | None
-) -> None:
+def _store_begin(session: Session, event: SessionBegin, access: Access, channel: Channel | None) -> None:
     session.begin_received_at = event.received_at
     session.begin_stated_at = event.stated_at
     session.begin_body = event.body
+    session.tier = access.tier
+    session.time_zone = access.zone.key
+    session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
+    _add_flags(session, event.flags)
+
+
+def _store_decision(session: Session, judgement: Judgement) -> None:
     session.allowed = judgement.decision.allowed
     session.reason = judgement.decision.reason.value
     session.would_deny = [reason.value for reason in judgement.decision.would_deny]
     session.facts = judgement.facts
     session.trace = judgement.trace
     session.answer = as_bytes(judgement.answer)
-    session.tier = access.tier
-    session.time_zone = access.zone.key
-    session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
-    _add_flags(session, event.flags)
+
+
+def _store_given(session: Session, given: AnswerGiven) -> None:
+    """The answer without a decision: no rule was asked, so there is nothing to trace."""
+    session.allowed = given.reason.admits
+    session.reason = given.reason.value
+    session.would_deny, session.facts, session.trace = [], {}, []
+    session.answer = given.content
+    _add_flags(session, {"fallback"})
 
 
 def _take_end(session: Session, event: SessionEnd) -> None:

@@ -356,6 +356,16 @@ class CustomerTurn(models.Model):
         return f"{self.customer_id}: {self.begins}"
 
 
+class SpoolPlace(models.Model):
+    """How far a file of the spool is in the database. Written with each of its requests, so none is stored twice."""
+
+    name = models.CharField(primary_key=True, max_length=255)
+    fed_bytes = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.fed_bytes}"
+
+
 class WebhookEvent(models.Model):
     """One request of LiveTok's, as it came and as it was taken. Deleted by age (`EVENT_RETENTION_DAYS`)."""
 

@@ -9,6 +9,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from sessions_app.models import RefusedRequests
+from sessions_app.patience import DATABASE_ERRORS, note_failure
+from sessions_app.pulse import pulse
 
 WRITE_EVERY_SECONDS = 60.0
 
@@ -34,7 +36,7 @@ class RefusedCounter:
 
     def write_when_due(self) -> None:
         """Called on every request, so that a count waits no longer than the next one after a minute."""
-        if not self._pending:
+        if not self._pending or pulse.is_away:
             return
         with self._lock:
             now = time.monotonic()
@@ -43,19 +45,24 @@ class RefusedCounter:
             pending, self._pending = self._pending, {}
             self._written_at = now
             address, last_at = self._last_address, self._last_at
-        for hour, count in pending.items():
-            _write(hour, count, address, last_at)
+        try:
+            with transaction.atomic():
+                for hour, count in pending.items():
+                    _write(hour, count, address, last_at)
+        except DATABASE_ERRORS as error:
+            note_failure(error)
+            with self._lock:
+                for hour, count in pending.items():
+                    self._pending[hour] = self._pending.get(hour, 0) + count
 
 
 def _write(hour: datetime, count: int, address: str, last_at: datetime) -> None:
-    with transaction.atomic():
-        row, is_new = RefusedRequests.objects.get_or_create(
-            hour=hour, defaults={"count": count, "last_address": address, "last_at": last_at}
-        )
-        if not is_new:
-            RefusedRequests.objects.filter(pk=row.pk).update(
-                count=F("count") + count, last_address=address, last_at=last_at
-            )
+    row, is_new = RefusedRequests.objects.get_or_create(
+        hour=hour, defaults={"count": count, "last_address": address, "last_at": last_at}
+    )
+    if not is_new:
+        stored = RefusedRequests.objects.filter(pk=row.pk)
+        stored.update(count=F("count") + count, last_address=address, last_at=last_at)
 
 
 refused_requests = RefusedCounter()

@@ -57,7 +57,7 @@ def judge(
         facts,
         context=context,
         limits_are_what_is_left=access.policy.limits_in_answer == Policy.Answer.WHAT_IS_LEFT,
-        message="" if decision.allowed else _denial_message(decision.reason),
+        message="" if decision.allowed else denial_message(decision.reason),
     )
     return Judgement(decision, answer, _facts_to_keep(event, facts, access))
 
@@ -96,7 +96,8 @@ def _account_status(facts: Facts) -> str:
     return facts.status
 
 
-def _denial_message(reason: Reason) -> str:
+def denial_message(reason: Reason) -> str:
+    """What the agent may say of a denial: staff's sentence, else ours."""
     stored = DenialMessage.objects.filter(pk=reason.value).values_list("message", flat=True).first()
     return stored or DENIAL_MESSAGES[reason]
 

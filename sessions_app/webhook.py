@@ -1,14 +1,10 @@
 """LiveTok's requests over HTTP: who sends them, how large they are, and which status they get. No rules."""
 
-import json
-import logging
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
@@ -16,101 +12,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from customers.authentication import holder_of
+from customers.authentication import ApiKeyAuthentication, holder_of
+from customers.keys import KeyHolder, key_holder, known_holder, may_be_a_key
 from customers.models import ApiKey
-from sessions_app.events import SessionBegin
-from sessions_app.lifecycle import Delivery, begin_session, end_session
-from sessions_app.models import WebhookEvent
-from sessions_app.payloads import IgnoredEvent, Refused, read_event
+from sessions_app.lifecycle import Delivery
+from sessions_app.outage import MustTryAgain, remember_denial_message, take_without_database
+from sessions_app.patience import DATABASE_ERRORS, SLOW_SECONDS, Patience, limited, note_failure, while_patient
+from sessions_app.pulse import pulse
+from sessions_app.reception import LARGEST_BODY, Reply, receive, refuse_too_large
 from sessions_app.refused import refused_requests
-
-logger = logging.getLogger("frontdesk.webhook")
-
-LARGEST_BODY = 64 * 1024
-NOTHING_TO_SAY = b"{}"
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a request gets: status and bytes, and the row that was logged."""
-
-    status: int
-    content: bytes
-    event: WebhookEvent
-
-
-def receive(body: bytes, *, route: str, received_at: datetime, delivery: Delivery) -> Reply:
-    """Take one authenticated body. It is stored for good when this returns; an error means that nothing was."""
-    try:
-        event = read_event(body, route=route, received_at=received_at, phone_region=settings.PHONE_REGION)
-    except Refused as refused:
-        return _refuse(400, refused, body, route, received_at, delivery)
-    if isinstance(event, IgnoredEvent):
-        row = _log(
-            delivery,
-            received_at=received_at,
-            route=route,
-            event=event.name,
-            session_id=event.session_id,
-            verdict=WebhookEvent.Verdict.IGNORED,
-            status=200,
-            body=body,
-        )
-        return Reply(200, NOTHING_TO_SAY, row)
-    if isinstance(event, SessionBegin):
-        outcome = begin_session(event, delivery)
-        _write_line(outcome.event, outcome.session.reason)
-        return Reply(200, outcome.answer, outcome.event)
-    outcome = end_session(event, delivery)
-    _write_line(outcome.event)
-    return Reply(200, NOTHING_TO_SAY, outcome.event)
-
-
-def process_again(event: WebhookEvent) -> WebhookEvent:
-    """Take a rejected body once more, as if it came now to the same address. Returns the new row."""
-    delivery = Delivery(key=event.key, address=event.address)
-    reply = receive(bytes(event.body or b""), route=event.route, received_at=event.received_at, delivery=delivery)
-    event.processed_again_at = timezone.now()
-    event.save(update_fields=["processed_again_at"])
-    return reply.event
-
-
-def _refuse(
-    status: int, refused: Refused, body: bytes | None, route: str, received_at: datetime, delivery: Delivery
-) -> Reply:
-    row = _log(
-        delivery,
-        received_at=received_at,
-        route=route,
-        event=refused.event,
-        session_id=refused.session_id,
-        verdict=WebhookEvent.Verdict.REJECTED,
-        status=status,
-        error=str(refused)[:300],
-        body=body,
-    )
-    error = {"error": {"field": refused.field, "message": refused.problem}}
-    return Reply(status, json.dumps(error).encode(), row)
-
-
-def _log(delivery: Delivery, **fields: Any) -> WebhookEvent:
-    row = WebhookEvent.objects.create(key=delivery.key, address=delivery.address, took_ms=delivery.took_ms(), **fields)
-    _write_line(row)
-    return row
-
-
-def _write_line(event: WebhookEvent, reason: str | None = None) -> None:
-    logger.info(
-        "webhook",
-        extra={
-            "event": event.event,
-            "session_id": event.session_id,
-            "verdict": str(event.verdict),
-            "reason": reason,
-            "status": event.status,
-            "ms": event.took_ms,
-        },
-    )
 
 
 class AnyAccept(BaseContentNegotiation):
@@ -128,14 +38,34 @@ class DatabaseAway(exceptions.APIException):
     default_detail = "The database does not answer; nothing was stored. Try again."
 
 
+class KeyAuthentication(ApiKeyAuthentication):
+    """While the database is away, the keys that this process saw valid within the hour are believed."""
+
+    def holder(self, secret: str) -> KeyHolder | None:
+        if not pulse.is_away:
+            try:
+                return key_holder(secret)
+            except DATABASE_ERRORS as error:
+                note_failure(error)
+        known = known_holder(secret)
+        if known is None and may_be_a_key(secret):
+            raise DatabaseAway
+        return known
+
+
 class LiveTokWebhook(APIView):
     """`POST /webhooks/livetok`, and `/begin` and `/end` below it for LiveTok's two URL fields."""
 
     http_method_names = ["get", "head", "post"]
     content_negotiation_class = AnyAccept
+    authentication_classes = [KeyAuthentication]
     required_scope = ApiKey.Scope.WEBHOOK
     schema = None  # LiveTok's contract, none of the API that /api/schema/ describes
     route = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with limited(Patience(SLOW_SECONDS)):
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.delivery = Delivery(address=request.META.get("REMOTE_ADDR", ""))
@@ -150,22 +80,35 @@ class LiveTokWebhook(APIView):
     def post(self, request: Request) -> HttpResponse:
         received_at = timezone.now()
         delivery = Delivery(holder_of(request).label, self.delivery.address, self.delivery.started)
-        body = read_body(request._request)
-        if body is None:
-            too_large = Refused("body", f"send at most {LARGEST_BODY // 1024} KB")
-            reply = _refuse(413, too_large, None, self.route, received_at, delivery)
-        else:
-            reply = receive(body, route=self.route, received_at=received_at, delivery=delivery)
-        return HttpResponse(reply.content, content_type="application/json", status=reply.status)
+        status, content = take(read_body(request._request), self.route, received_at, delivery)
+        return HttpResponse(content, content_type="application/json", status=status)
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
             refused_requests.count(self.delivery.address)
-        if isinstance(exc, (OperationalError, InterfaceError)):
-            # Nothing is stored, and LiveTok must know it: it tries again.
-            logger.error("the database does not answer", exc_info=exc)
+        if isinstance(exc, MustTryAgain):
             exc = DatabaseAway()
         return super().handle_exception(exc)
+
+
+def take(body: bytes | None, route: str, received_at: datetime, delivery: Delivery) -> tuple[int, bytes]:
+    """Store a request in the database or, where that is away, on disk. Returns the status and content of the answer.
+
+    Raises MustTryAgain where it was stored nowhere.
+    """
+    try:
+        reply = while_patient(lambda: _store(body, route, received_at, delivery))
+    except DATABASE_ERRORS as error:
+        note_failure(error)
+        return take_without_database(body, route=route, received_at=received_at, delivery=delivery)
+    return reply.status, reply.content
+
+
+def _store(body: bytes | None, route: str, received_at: datetime, delivery: Delivery) -> Reply:
+    if body is None:
+        return refuse_too_large(route=route, received_at=received_at, delivery=delivery)
+    remember_denial_message()
+    return receive(body, route=route, received_at=received_at, delivery=delivery)
 
 
 def read_body(request: HttpRequest) -> bytes | None:

@@ -36,6 +36,8 @@ REASONS: dict[str, str] = {
     Reason.CALL_MINUTES_DAY: "Call minutes of the day",
     Reason.CALL_MINUTES_WEEK: "Call minutes of the week",
     Reason.CALL_MINUTES_MONTH: "Call minutes of the month",
+    Reason.FALLBACK_ALLOW: "Database away: let in",
+    Reason.FALLBACK_DENY: "Database away: denied",
 }
 
 REASON_SENTENCES: dict[str, str] = {
@@ -56,6 +58,8 @@ REASON_SENTENCES: dict[str, str] = {
     Reason.CALL_MINUTES_DAY: "The customer's call minutes of the day were used up.",
     Reason.CALL_MINUTES_WEEK: "The customer's call minutes of the week were used up.",
     Reason.CALL_MINUTES_MONTH: "The customer's call minutes of the month were used up.",
+    Reason.FALLBACK_ALLOW: "The database was away, and DECISION_FALLBACK let everybody in.",
+    Reason.FALLBACK_DENY: "The database was away, and DECISION_FALLBACK kept everybody out.",
 }
 
 # What a rule asks, where its name as a reason would mislead.
@@ -80,6 +84,7 @@ FLAGS = {
     "caller_differs": "Its end names another caller than its begin; the begin's counts.",
     "begins_differ": "Begins that differ came for it; the first one decided stays.",
     "ends_differ": "Ends that differ came for it; see the corrections for those that do not count.",
+    "fallback": "It was answered while the database was away: limits were not judged, and the answer given stands.",
     "test": "Test traffic: decided and kept, uses and counts nothing.",
 }
 

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "WEB_PROCESSES": "2",
     "TIME_ZONE": "UTC",
     "PHONE_REGION": "",
+    "DECISION_FALLBACK": "allow",
     "EVENT_RETENTION_DAYS": "30",
     "EMAIL_URL": "consolemail://",
     "ADMIN_USERNAME": "admin",

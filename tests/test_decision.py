@@ -71,12 +71,13 @@ def test_the_codes_are_these_and_stay_so():
     assert " ".join(reason.value for reason in Reason) == (
         "allowed emergency_allow emergency_deny unknown_caller no_number customer_blocked customer_paused "
         "customer_not_yet_valid customer_expired channel_not_allowed concurrent_sessions sessions_day sessions_week "
-        "sessions_month call_minutes_day call_minutes_week call_minutes_month"
+        "sessions_month call_minutes_day call_minutes_week call_minutes_month fallback_allow "
+        "fallback_deny"
     )
 
 
 def test_every_denial_has_a_sentence():
-    assert set(DENIAL_MESSAGES) == set(Reason) - {Reason.ALLOWED, Reason.EMERGENCY_ALLOW}
+    assert set(DENIAL_MESSAGES) == {reason for reason in Reason if not reason.admits}
     assert all(sentence.endswith(".") for sentence in DENIAL_MESSAGES.values())
 
 

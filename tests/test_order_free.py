@@ -21,7 +21,7 @@ from customers.defaults import make_defaults
 from customers.models import Customer
 from sessions_app.lifecycle import Delivery
 from sessions_app.models import DailyUsage, Session
-from sessions_app.webhook import receive
+from sessions_app.reception import receive
 from tests.builders import assert_usage_is_sound, make_channel, make_customer, make_tier, set_policy
 
 NOW = datetime(2024, 4, 2, tzinfo=UTC)

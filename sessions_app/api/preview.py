@@ -13,7 +13,7 @@ from customers.models import ApiKey
 from sessions_app.api.serializers import PreviewSerializer
 from sessions_app.payloads import Refused
 from sessions_app.preview import preview
-from sessions_app.webhook import LARGEST_BODY
+from sessions_app.reception import LARGEST_BODY
 
 LIVETOKS_SAMPLE = OpenApiExample(
     "LiveTok's sample",

@@ -1,0 +1,121 @@
+"""How long a request waits for the database: a second without a sign of life, longer where it answers others.
+
+PostgreSQL's connections ask for themselves (`sessions_app.postgresql`); SQLite is asked for its lock again and again.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError, connection
+
+from sessions_app.pulse import LOOK_SECONDS, pulse
+
+logger = logging.getLogger("frontdesk.database")
+
+T = TypeVar("T")
+
+DATABASE_ERRORS = (OperationalError, InterfaceError)
+
+# With our own look after it, less than the second that is promised.
+DOUBT_SECONDS = 0.4
+SILENT_SECONDS = DOUBT_SECONDS + LOOK_SECONDS + 0.05
+SLOW_SECONDS = 3.0
+# How long SQLite waits for its lock at a time, with somebody's patience behind it and without.
+BUSY_MS = 100
+BUSY_MS_WITHOUT = 5000
+
+
+class Patience:
+    """A request's, from its start. `slow_seconds` is for a database that lives, but does not get to us."""
+
+    def __init__(self, slow_seconds: float = math.inf) -> None:
+        self.started = time.monotonic()
+        self.slow_seconds = slow_seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to give up. Whoever waits asks now and then, and so sees that a silent database is looked after."""
+        now = time.monotonic()
+        silent = now - max(self.started, pulse.heard_at)
+        if silent > DOUBT_SECONDS:
+            pulse.doubt()
+        return pulse.is_away or silent > SILENT_SECONDS or now - self.started > self.slow_seconds
+
+
+_local = threading.local()
+
+
+def current_patience() -> Patience | None:
+    """That of this thread's request; None where nobody waits for an answer."""
+    return getattr(_local, "patience", None)
+
+
+@contextmanager
+def limited(patience: Patience) -> Iterator[Patience]:
+    """Whatever waits for the database in this block fails with an OperationalError once the patience is over."""
+    _local.patience = patience
+    if getattr(_local, "outages", 0) != pulse.outages:
+        _local.outages = pulse.outages
+        drop_connection()  # it may be dead without knowing it
+    _wait_for_lock(BUSY_MS)
+    try:
+        yield patience
+    finally:
+        _local.patience = None
+        _wait_for_lock(BUSY_MS_WITHOUT)
+
+
+def while_patient(work: Callable[[], T]) -> T:
+    """Do the work, which is safe to repeat, again where a connection was dead or SQLite's lock not to be had.
+
+    Raises the database's error where the patience is over, or the database away.
+    """
+    patience = current_patience()
+    attempts = 0
+    while True:
+        if pulse.is_away:
+            raise OperationalError("the database is away")
+        attempts += 1
+        try:
+            done = work()
+        except DATABASE_ERRORS as error:
+            if not is_busy(error):
+                drop_connection()
+                if attempts > 1:
+                    raise
+            if patience is None or patience.is_over:
+                raise
+        else:
+            pulse.beat()
+            return done
+
+
+def note_failure(error: Exception) -> None:
+    """Have the database looked after; and tell of it, unless that was told already."""
+    drop_connection()
+    if not pulse.is_in_doubt:
+        logger.error("the database does not answer", extra={"error": str(error).strip()})
+        pulse.doubt()
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether SQLite's lock was not to be had within `BUSY_MS`."""
+    return getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+
+
+def drop_connection() -> None:
+    """Have the next statement connect anew. A transaction around us keeps the connection, and fails by itself."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def _wait_for_lock(milliseconds: int) -> None:
+    if connection.vendor == "sqlite":
+        with suppress(*DATABASE_ERRORS):  # a file that cannot be opened fails whoever asks it next
+            connection.ensure_connection()
+            connection.connection.execute(f"PRAGMA busy_timeout = {milliseconds}")

@@ -1,0 +1,81 @@
+"""Whether the database lives: what requests have seen of it, and a look of our own where they see nothing."""
+
+import logging
+import threading
+import time
+
+from django.db import Error, connection, transaction
+
+logger = logging.getLogger("frontdesk.database")
+
+# A database that does not answer our own look within that time is away.
+LOOK_SECONDS = 0.4
+LOOK_AGAIN_SECONDS = 0.1
+
+
+class Pulse:
+    """One for a process. In doubt, a thread looks after the database until it answers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # All by time.monotonic().
+        self._doubted_at: float | None = None
+        self._failed_at = 0.0
+        self.heard_at = 0.0
+        # Connections from before the last outage may be dead without knowing it.
+        self.outages = 0
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether somebody looks after the database."""
+        return self._doubted_at is not None
+
+    @property
+    def is_away(self) -> bool:
+        doubted_at = self._doubted_at
+        if doubted_at is None:
+            return False
+        return self._failed_at > self.heard_at or time.monotonic() - max(doubted_at, self.heard_at) > LOOK_SECONDS
+
+    def beat(self) -> None:
+        """The database has done something for us."""
+        self.heard_at = time.monotonic()
+
+    def doubt(self) -> None:
+        """Look after the database, where nobody does already."""
+        with self._lock:
+            is_first = self._doubted_at is None
+            self._doubted_at = self._doubted_at or time.monotonic()
+        if is_first:
+            threading.Thread(target=self._look_until_it_answers, name="pulse", daemon=True).start()
+
+    def _look_until_it_answers(self) -> None:
+        started = time.monotonic()
+        try:
+            while not _answers():
+                if self._failed_at < started:
+                    logger.error("the database is away")
+                self._failed_at = time.monotonic()
+                time.sleep(LOOK_AGAIN_SECONDS)
+        finally:
+            seconds = time.monotonic() - started
+            if seconds > LOOK_SECONDS or self._failed_at > started:
+                self.outages += 1
+                logger.warning("the database is back", extra={"seconds": round(seconds, 1)})
+            self.beat()
+            self._doubted_at = None
+
+
+def _answers() -> bool:
+    """Whether the database can do its work: PostgreSQL takes connections, SQLite lets us write."""
+    try:
+        with transaction.atomic():
+            return True
+    except Error as error:
+        # A server that says why it takes no connection (there are too many) still serves those that stand.
+        return "FATAL" in str(error)
+    finally:
+        connection.close()
+
+
+pulse = Pulse()

@@ -1,0 +1,234 @@
+"""Requests that wait on disk for the database: `DATA_DIR/spool`, one append-only file per process, one line a request.
+
+A line is a JSON object with its CRC-32 in hex before it. Whoever appends to a file or deletes it holds its lock; once
+all of a file is in the database it is deleted, and its process begins another.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import threading
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+ENDING = ".spool"
+LONGEST_LINE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class SpooledRequest:
+    """One of LiveTok's requests as it came, with what it was answered. `body` is None where it was too large to keep.
+
+    `reason` and `answer` are a begin's.
+    """
+
+    received_at: datetime
+    route: str
+    body: bytes | None
+    status: int
+    key: str
+    address: str
+    took_ms: float
+    reason: str | None = None
+    answer: bytes | None = None
+
+
+class Unreadable(Exception):
+    """A line that does not stand as it was written."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a file, up to byte `end`. One that was never finished was never acknowledged."""
+
+    path: Path
+    end: int
+    content: bytes
+
+    @property
+    def is_finished(self) -> bool:
+        return self.content.endswith(b"\n")
+
+    def request(self) -> SpooledRequest:
+        """Raises Unreadable."""
+        return _decoded(self.content)
+
+
+class Spool:
+    """The file that this process appends to. It begins another where there is none, or the last one failed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._path: Path | None = None
+        self._owner: tuple[int, Path] | None = None
+
+    def append(self, request: SpooledRequest) -> None:
+        """Keep the request: on disk for good when this returns. Raises OSError where the disk does not take it."""
+        content = _encoded(request)
+        with self._lock:
+            descriptor = self._locked_file()
+            try:
+                self._write(descriptor, content)
+            except OSError:
+                os.close(descriptor)
+                raise
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.fsync(descriptor)  # outside of both locks, so that the disk takes many requests at once
+        finally:
+            os.close(descriptor)
+
+    def _locked_file(self) -> int:
+        while True:
+            descriptor = self._opened()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+            os.close(descriptor)  # it was deleted between opening and locking
+
+    def _opened(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        owner = os.getpid(), spool_folder()
+        if self._path is not None and self._owner == owner:
+            with suppress(FileNotFoundError):
+                return os.open(self._path, flags)
+        self._path, self._owner = _new_path(), owner
+        descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        _sync_folder(self._path.parent)
+        return descriptor
+
+    def _write(self, descriptor: int, content: bytes) -> None:
+        before = os.fstat(descriptor).st_size
+        try:
+            written = 0
+            while written < len(content):
+                written += os.write(descriptor, content[written:])
+        except OSError:
+            self._path = None
+            os.ftruncate(descriptor, before)
+            raise
+
+
+spool = Spool()
+
+
+def spool_folder() -> Path:
+    return settings.DATA_DIR / "spool"
+
+
+def set_aside_folder() -> Path:
+    return spool_folder() / "set-aside"
+
+
+def spool_files() -> list[Path]:
+    """The files that wait to be fed to the database, oldest first."""
+    return sorted(spool_folder().glob(f"*{ENDING}"))
+
+
+def files_set_aside() -> list[Path]:
+    return sorted(set_aside_folder().glob(f"*{ENDING}"))
+
+
+def lines_of(path: Path, start: int = 0) -> Iterator[Line]:
+    """The file's lines from byte `start` on, as it stands now; appending goes on meanwhile."""
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        size = os.fstat(file.fileno()).st_size
+        fcntl.flock(file, fcntl.LOCK_UN)
+        file.seek(start)
+        while file.tell() < size:
+            content = file.readline(LONGEST_LINE)
+            yield Line(path, file.tell(), content)
+
+
+def delete_if_finished(path: Path, end: int) -> bool:
+    """Delete the file unless something was appended after byte `end`."""
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_size > end:
+            return False
+        path.unlink()
+    return True
+
+
+def set_aside(line: Line) -> Path:
+    """Keep a line out of the way, in a file of its own: moved back beside the others, it is fed again."""
+    folder = set_aside_folder()
+    _make_folder(folder)
+    path = folder / f"{line.path.stem}-{line.end}{ENDING}"
+    with open(path, "wb", opener=_private) as file:
+        file.write(line.content)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(folder)
+    return path
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _new_path() -> Path:
+    folder = spool_folder()
+    _make_folder(folder)
+    return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}-{secrets.token_hex(4)}{ENDING}"
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file survives a power cut only once its folder does know of it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _encoded(request: SpooledRequest) -> bytes:
+    values: dict[str, Any] = vars(request) | {
+        "received_at": request.received_at.isoformat(),
+        "body": _as_text(request.body),
+        "answer": _as_text(request.answer),
+    }
+    content = json.dumps(values, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(content), content)
+
+
+def _decoded(line: bytes) -> SpooledRequest:
+    checksum, _, content = line.removesuffix(b"\n").partition(b" ")
+    try:
+        if int(checksum, 16) != zlib.crc32(content):
+            raise Unreadable("its checksum is another one")
+        values = json.loads(content)
+        return SpooledRequest(
+            **values
+            | {
+                "received_at": datetime.fromisoformat(values["received_at"]),
+                "body": _as_bytes(values["body"]),
+                "answer": _as_bytes(values["answer"]),
+            }
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise Unreadable(str(error)) from error
+
+
+def _as_text(content: bytes | None) -> str | None:
+    return None if content is None else b64encode(content).decode()
+
+
+def _as_bytes(text: str | None) -> bytes | None:
+    return None if text is None else b64decode(text, validate=True)
