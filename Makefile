@@ -2,7 +2,8 @@
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
 # make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat)
 # make torture  kill every process under load: what was acknowledged is there
-.PHONY: run test check demo lock bench bench-short bench-flat torture runtime everything
+# make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
+.PHONY: run test check demo lock bench bench-short bench-flat torture soak runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -64,6 +65,11 @@ bench-flat: everything
 # Every kind of process twenty times on each database, about a quarter of an hour.
 torture: everything
 	$(PYTHON) -m benchmarks.torture
+
+# Ten minutes on each database: `make soak SECONDS=60` is a short one.
+SECONDS := 600
+soak: everything
+	$(PYTHON) -m benchmarks.soak --seconds $(SECONDS)
 
 # A stamp is a copy of the lock that was installed: pip runs only where the lock differs from it.
 runtime: .venv/made

@@ -28,6 +28,11 @@ GOALS = {
     "torture_answered_otherwise": NONE,
     "torture_unexpected_statuses": NONE,
     "torture_unsound": NONE,
+    "soak_errors": NONE,
+    "soak_old_events_left": NONE,
+    "soak_growth_mb": Goal(10.0, AT_MOST),
+    "soak_growth_files": NONE,
+    "soak_growth_connections": NONE,
 }
 # Of the ratio to the straight version that was measured before.
 MAY_FALL_TO = 0.75

@@ -1,6 +1,7 @@
 """A server's processes, and what they use, read from /proc (Linux)."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -24,6 +25,15 @@ def worker(serving: int) -> list[int]:
 def memory_mb(pids: list[int]) -> float:
     """Of the largest one."""
     return max(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE for pid in pids) / 1_000_000
+
+
+def open_files(pid: int) -> list[str]:
+    """What each of its file handles leads to: files, sockets and so on."""
+    found = []
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            found.append(os.readlink(handle))
+    return found
 
 
 def cpu_seconds(pids: list[int]) -> float:
