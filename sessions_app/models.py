@@ -94,6 +94,9 @@ class Session(models.Model):
             models.Index(fields=["-started_at", "-id"], name="session_by_start"),
             models.Index(fields=["customer", "-started_at"], name="session_by_customer"),
             models.Index(fields=["phone_key", "-started_at"], name="session_by_phone"),
+            models.Index(
+                fields=["-started_at"], name="session_of_nobody", condition=Q(customer__isnull=True, is_test=False)
+            ),
             # Serves open sessions and missing ends, and stays small however many sessions are stored.
             models.Index(
                 fields=["customer", "open_until"],
@@ -407,3 +410,48 @@ class RefusedRequests(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} at {self.hour:%Y-%m-%d %H}:00"
+
+
+class StatementMonth(models.Model):
+    """A month whose statements are closed. Its lines stay as they are; `finished_at` is blank until all are written."""
+
+    first_day = models.DateField(primary_key=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    closed_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    # Of each tier by its id, in seconds: a recount rounds as the closing did, whatever the tier says since.
+    roundings = models.JSONField(default=dict)
+
+    class Meta:
+        permissions = [("close_month", "Can close a month's statements")]
+
+    def __str__(self) -> str:
+        return f"{self.first_day:%Y-%m}"
+
+
+class StatementLine(models.Model):
+    """What a customer had used in a month when it was closed. Names are copied: customers change, merge and go.
+
+    `channels` has sessions, exact and billed seconds by channel; a blank channel is a session without one.
+    """
+
+    month = models.ForeignKey(StatementMonth, on_delete=models.PROTECT, related_name="lines")
+    customer_number = models.BigIntegerField(help_text="The customer's id then; it may be gone since.")
+    customer_name = models.CharField(max_length=255)
+    external_id = models.CharField(max_length=255, blank=True)
+    tier = models.CharField(max_length=100)
+    channels = models.JSONField(default=dict)
+    sessions = models.IntegerField()
+    seconds = models.BigIntegerField()
+    billed_seconds = models.BigIntegerField()
+    billed_call_seconds = models.BigIntegerField()
+    included_minutes = models.PositiveIntegerField(null=True)
+    over_seconds = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["month", "customer_number"], name="statementline_unique_by_customer"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer_name}, {self.month_id:%Y-%m}"

@@ -113,14 +113,14 @@ class CustomerFilters(forms.Form):
         if values["status"]:
             found = found.filter(status=values["status"])
         if values["q"]:
-            found = found.filter(_named(values["q"]))
+            found = found.filter(named(values["q"]))
         if not values["group"]:
             return found, None
         group = next(group for group in GROUPS if group.slug == values["group"])
         return found, members(Period(values["period"] or "day"), group, now)
 
 
-def _named(text: str) -> Q:
+def named(text: str) -> Q:
     found = Q(name__istartswith=text) | Q(external_id=text)
     try:
         key = phone_key(text, settings.PHONE_REGION)

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 View = Callable[..., HttpResponseBase]
 
@@ -25,6 +25,24 @@ def report(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return admin.site.admin_view(checked)
+
+
+def action(permission: str) -> Callable[[View], View]:
+    """A page that changes something, for staff who may see sessions and have the permission."""
+
+    def decorator(view: View) -> View:
+        @require_http_methods(["GET", "HEAD", "POST"])
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.has_perms(["sessions_app.view_session", permission]):
+                return page(
+                    request, "reports/no_access.html", {"title": "Reports", "permission": permission}, status=403
+                )
+            return view(request, *args, **kwargs)
+
+        return admin.site.admin_view(checked)
+
+    return decorator
 
 
 def page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from sessions_app.reports import customer, customers, live, views
+from sessions_app.reports import customer, customers, live, statements, views
 
 app_name = "reports"
 
@@ -14,6 +14,8 @@ urlpatterns = [
     path("customers/candidates/", customers.upgrade_candidates, name="upgrade-candidates"),
     path("customers/unknown/", customers.unknown_callers, name="unknown-callers"),
     path("customers/<int:pk>/", customer.customer, name="customer"),
+    path("statements/", statements.statements_page, name="statements"),
+    path("statements/close/", statements.close, name="close-month"),
     path("live/", live.live, name="live"),
     path("sessions/", views.sessions, name="sessions"),
     path("sessions/<int:pk>/", views.session, name="session"),

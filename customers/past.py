@@ -1,0 +1,90 @@
+"""What staff had set at a past moment, read back from the history of each record."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+
+from customers.limits import Metric, Period
+from customers.models import Customer, LimitOverride, TierLimit
+
+
+@dataclass(frozen=True)
+class Included:
+    """A customer's tier at a moment, and the month's call minutes in force then; None where they are unlimited."""
+
+    tier_id: int
+    minutes: int | None
+
+
+def monthly_call_minutes(customers: Sequence[Customer], moments: Mapping[int, datetime]) -> dict[int, Included]:
+    """The limit of call minutes a month, for all channels and agents, of each customer at its own moment.
+
+    Hard or soft. A customer who was not stored yet at the moment is taken as stored first.
+    """
+    ids = [customer.pk for customer in customers]
+    past_customers = _histories(Customer, {"id__in": ids})
+    tier_limits = _by(_histories(TierLimit, {}), "tier_id")
+    overrides = _by(_histories(LimitOverride, {"customer_id__in": ids}), "customer_id")
+    found = {}
+    for customer in customers:
+        moment = moments[customer.pk]
+        records = past_customers.get(customer.pk, [])
+        then = _record_at(records, moment) or (records[0] if records else customer)
+        valid = [
+            row for row in _standing(overrides.get(customer.pk, []), moment, customer.pk) if _is_valid_at(row, moment)
+        ]
+        rows = valid or _standing(tier_limits.get(then.tier_id, []), moment, then.tier_id)
+        found[customer.pk] = Included(then.tier_id, rows[0].amount if rows else None)
+    return found
+
+
+def _histories(model: type[models.Model], mine: dict[str, Any]) -> dict[Any, list[Any]]:
+    """The records of each row in order of time."""
+    history: models.Manager[Any] = model.history  # type: ignore[attr-defined]
+    found: dict[Any, list[Any]] = defaultdict(list)
+    for record in history.filter(**mine).order_by("history_date", "history_id"):
+        found[record.id].append(record)
+    return found
+
+
+def _by(histories: Mapping[Any, list[Any]], parent: str) -> dict[Any, list[list[Any]]]:
+    """The histories of the rows that ever belonged to each parent."""
+    found: dict[Any, list[list[Any]]] = defaultdict(list)
+    for records in histories.values():
+        for owner in {getattr(record, parent) for record in records}:
+            found[owner].append(records)
+    return found
+
+
+def _record_at(records: Iterable[Any], moment: datetime) -> Any:
+    """The row as it stood at the moment; None where there was none."""
+    last = None
+    for record in records:
+        if record.history_date <= moment:
+            last = record
+    return None if last is None or last.history_type == "-" else last
+
+
+def _standing(histories: Iterable[list[Any]], moment: datetime, owner: int) -> list[Any]:
+    """The rows of the owner that limit a month's call minutes of all channels and agents at the moment."""
+    rows = (_record_at(records, moment) for records in histories)
+    return [
+        row
+        for row in rows
+        if row is not None
+        and owner == (row.tier_id if hasattr(row, "tier_id") else row.customer_id)
+        and row.metric == Metric.CALL_MINUTES
+        and row.period == Period.MONTH
+        and row.channel_id is None
+        and row.agent_id is None
+    ]
+
+
+def _is_valid_at(row: Any, moment: datetime) -> bool:
+    return (row.valid_from is None or row.valid_from <= moment) and (
+        row.valid_until is None or moment < row.valid_until
+    )

@@ -1,0 +1,319 @@
+"""Statements for billing: what each customer used in a month, and closing a month so that it stays.
+
+A session belongs, whole, to the month in which it starts in the time zone that it is counted in; limits alone split it
+at midnight. Its duration is rounded by its tier, and only then added up.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Sum, Value, When
+from django.utils import timezone
+
+from customers.access import zone_of
+from customers.models import Customer, Tier
+from customers.past import monthly_call_minutes
+from sessions_app.events import LONGEST_DURATION_SECONDS
+from sessions_app.models import STATE_CONDITIONS, DailyUsage, Session, StatementLine, StatementMonth
+from sessions_app.periods import starts_at
+
+# No zone is further from UTC.
+FURTHEST_ZONE = timedelta(hours=16)
+CUSTOMERS_AT_ONCE = 200
+
+Roundings = Mapping[int | None, int]
+
+
+class MonthNotOver(Exception):
+    """Somewhere among the customers the month still runs."""
+
+
+class MonthIsClosed(Exception):
+    """It was closed before."""
+
+
+@dataclass(frozen=True)
+class Month:
+    first_day: date
+
+    @classmethod
+    def holding(cls, day: date) -> "Month":
+        return cls(day.replace(day=1))
+
+    @cached_property
+    def after(self) -> date:
+        return (self.first_day + timedelta(days=31)).replace(day=1)
+
+    @property
+    def last_day(self) -> date:
+        return self.after - timedelta(days=1)
+
+    @property
+    def next(self) -> "Month":
+        return Month(self.after)
+
+    @property
+    def previous(self) -> "Month":
+        return Month.holding(self.first_day - timedelta(days=1))
+
+    def __str__(self) -> str:
+        return f"{self.first_day:%Y-%m}"
+
+    def last_instant(self, zone: ZoneInfo) -> datetime:
+        return starts_at(self.after, zone) - timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Use:
+    """Of one channel, or of a difference. `billed_seconds` are rounded session by session."""
+
+    sessions: int = 0
+    seconds: int = 0
+    billed_seconds: int = 0
+
+    def __add__(self, other: "Use") -> "Use":
+        return Use(
+            self.sessions + other.sessions,
+            self.seconds + other.seconds,
+            self.billed_seconds + other.billed_seconds,
+        )
+
+    def __sub__(self, other: "Use") -> "Use":
+        return self + Use(-other.sessions, -other.seconds, -other.billed_seconds)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A customer's sessions of a month by channel, and the billed seconds that count toward call minutes."""
+
+    channels: Mapping[str, Use] = field(default_factory=dict)
+    billed_call_seconds: int = 0
+
+    @property
+    def total(self) -> Use:
+        return sum(self.channels.values(), Use())
+
+    def __sub__(self, other: "Counted") -> "Counted":
+        names = sorted({*self.channels, *other.channels})
+        differences = {name: self.channels.get(name, Use()) - other.channels.get(name, Use()) for name in names}
+        return Counted(
+            {name: use for name, use in differences.items() if use != Use()},
+            self.billed_call_seconds - other.billed_call_seconds,
+        )
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`included_minutes` of None: unlimited. `is_stored` tells a closed line from one that is counted now."""
+
+    customer_number: int
+    customer_name: str
+    external_id: str
+    tier: str
+    counted: Counted
+    included_minutes: int | None
+    is_stored: bool = False
+
+    @property
+    def over_seconds(self) -> int | None:
+        """Billed call seconds beyond those that are included."""
+        if self.included_minutes is None:
+            return None
+        return max(0, self.counted.billed_call_seconds - self.included_minutes * 60)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a closed statement would say otherwise now: a late or corrected end, a late begin, customers merged."""
+
+    counted: Counted
+    over_seconds: int | None
+
+
+def roundings_now() -> dict[int | None, int]:
+    return dict(Tier.objects.values_list("pk", "rounding_seconds"))
+
+
+def customers_of(month: Month) -> QuerySet[Customer]:
+    """Those with a session in the month."""
+    days = DailyUsage.objects.filter(
+        customer=OuterRef("pk"), day__gte=month.first_day, day__lt=month.after, sessions__gt=0
+    )
+    return Customer.objects.filter(Exists(days))
+
+
+def count(customer_ids: Sequence[int], month: Month, roundings: Roundings) -> dict[int, Counted]:
+    """What the sessions of the customers come to now, of one moment."""
+    rows = (
+        _sessions_of(customer_ids, month)
+        .order_by()
+        .values("customer_id", "channel_id", "tier_id", "counts_toward_call_minutes")
+        .annotate(
+            of_sessions=Count("pk"),
+            exact=Sum(_SECONDS),
+            **{f"by_{step}": Sum(_rounded(step)) for step in Tier.Rounding.values},
+        )
+    )
+    channels: dict[int, dict[str, Use]] = defaultdict(dict)
+    calls: dict[int, int] = defaultdict(int)
+    row: dict[str, Any]
+    for row in rows:  # type: ignore[assignment]
+        billed = row[f"by_{roundings.get(row['tier_id'], Tier.Rounding.EXACT.value)}"]
+        of_customer, channel = channels[row["customer_id"]], row["channel_id"] or ""
+        of_customer[channel] = of_customer.get(channel, Use()) + Use(row["of_sessions"], row["exact"], billed)
+        calls[row["customer_id"]] += billed if row["counts_toward_call_minutes"] else 0
+    return {pk: Counted(dict(sorted(of_customer.items())), calls[pk]) for pk, of_customer in channels.items()}
+
+
+_DENIED = STATE_CONDITIONS[Session.State.DENIED.value](datetime.min.replace(tzinfo=UTC))
+_SECONDS = Case(
+    When(
+        end_received_at__isnull=False,
+        duration_seconds__gte=0,
+        duration_seconds__lte=LONGEST_DURATION_SECONDS,
+        then=F("duration_seconds"),
+    ),
+    default=Value(0),
+    output_field=IntegerField(),
+)
+
+
+def _rounded(step: int) -> Any:
+    return (_SECONDS + (step - 1)) / step * step
+
+
+def _sessions_of(customer_ids: Sequence[int], month: Month) -> QuerySet[Session]:
+    """Those that count, and start in the month where they are counted: what `usage.contribution` counts as sessions."""
+    first, after = (datetime.combine(day, time.min, tzinfo=UTC) for day in (month.first_day, month.after))
+    near = Session.objects.filter(
+        customer_id__in=list(customer_ids),
+        is_test=False,
+        started_at__gte=first - FURTHEST_ZONE,
+        started_at__lt=after + FURTHEST_ZONE,
+    ).exclude(_DENIED)
+    # In the middle it is the month in every zone; near its ends the zone tells.
+    within = Q(started_at__gte=first + FURTHEST_ZONE, started_at__lt=after - FURTHEST_ZONE)
+    for name in near.exclude(within).order_by().values_list("time_zone", flat=True).distinct():
+        zone = ZoneInfo(name)
+        within |= Q(
+            time_zone=name,
+            started_at__gte=starts_at(month.first_day, zone),
+            started_at__lt=starts_at(month.after, zone),
+        )
+    return near.filter(within)
+
+
+def statements(customers: Sequence[Customer], month: Month, roundings: Roundings) -> list[Statement]:
+    """Each customer's statement as it would be now, in their order."""
+    counted = count([customer.pk for customer in customers], month, roundings)
+    included = monthly_call_minutes(
+        customers, {customer.pk: month.last_instant(zone_of(customer)) for customer in customers}
+    )
+    tiers = Tier.objects.in_bulk({row.tier_id for row in included.values()})
+    return [
+        Statement(
+            customer.pk,
+            str(customer),
+            customer.external_id or "",
+            str(tiers.get(included[customer.pk].tier_id, "")),
+            counted.get(customer.pk, Counted()),
+            included[customer.pk].minutes,
+        )
+        for customer in customers
+    ]
+
+
+def stored_statement(line: StatementLine) -> Statement:
+    channels = {name: Use(*use) for name, use in line.channels.items()}
+    return Statement(
+        line.customer_number,
+        line.customer_name,
+        line.external_id,
+        line.tier,
+        Counted(channels, line.billed_call_seconds),
+        line.included_minutes,
+        is_stored=True,
+    )
+
+
+def correction_of(stored: Statement, counted: Counted) -> Correction | None:
+    """The difference to a recount; None where there is none. What is included stays as it was closed."""
+    difference = counted - stored.counted
+    if not difference.channels and not difference.billed_call_seconds:
+        return None
+    over = None
+    if stored.included_minutes is not None:
+        over_now = max(0, counted.billed_call_seconds - stored.included_minutes * 60)
+        over = over_now - (stored.over_seconds or 0)
+    return Correction(difference, over)
+
+
+def closable_from(month: Month) -> datetime:
+    """When the month is over in the time zones of all customers and of the company."""
+    names = set(Customer.objects.order_by().values_list("time_zone", flat=True).distinct()) | {""}
+    return max(starts_at(month.after, ZoneInfo(name or settings.TIME_ZONE)) for name in names)
+
+
+def close_month(month: Month, user: User) -> StatementMonth:
+    """Write a line for every customer with a session in the month, and keep them for good.
+
+    In short transactions, so that LiveTok never waits; each line is of one moment, and whatever comes after it is a
+    correction. A closing that was cut short goes on where it stopped.
+    """
+    if timezone.now() < closable_from(month):
+        raise MonthNotOver
+    closed, _ = StatementMonth.objects.get_or_create(
+        first_day=month.first_day,
+        defaults={
+            "closed_by": user,
+            "closed_at": timezone.now(),
+            "roundings": {str(pk): step for pk, step in roundings_now().items()},
+        },
+    )
+    if closed.finished_at is not None:
+        raise MonthIsClosed
+    for some in _chunks(month):
+        lines = [_line(closed, statement) for statement in statements(some, month, roundings_of(closed))]
+        # Of two closings at once the first one's line stays.
+        StatementLine.objects.bulk_create([line for line in lines if line.sessions], ignore_conflicts=True)
+    StatementMonth.objects.filter(pk=closed.pk, finished_at__isnull=True).update(finished_at=timezone.now())
+    closed.refresh_from_db()
+    return closed
+
+
+def roundings_of(closed: StatementMonth) -> dict[int | None, int]:
+    return {int(pk): step for pk, step in closed.roundings.items()}
+
+
+def _chunks(month: Month) -> Iterator[list[Customer]]:
+    last = 0
+    while some := list(customers_of(month).filter(pk__gt=last).order_by("pk")[:CUSTOMERS_AT_ONCE]):
+        yield some
+        last = some[-1].pk
+
+
+def _line(closed: StatementMonth, statement: Statement) -> StatementLine:
+    total = statement.counted.total
+    return StatementLine(
+        month=closed,
+        customer_number=statement.customer_number,
+        customer_name=statement.customer_name,
+        external_id=statement.external_id,
+        tier=statement.tier,
+        channels={
+            name: [use.sessions, use.seconds, use.billed_seconds] for name, use in statement.counted.channels.items()
+        },
+        sessions=total.sessions,
+        seconds=total.seconds,
+        billed_seconds=total.billed_seconds,
+        billed_call_seconds=statement.counted.billed_call_seconds,
+        included_minutes=statement.included_minutes,
+        over_seconds=statement.over_seconds,
+    )

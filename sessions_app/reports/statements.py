@@ -1,0 +1,390 @@
+"""Statements month by month: as they stand, as they were closed, and what has changed since."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Q, QuerySet, Sum
+from django.http import HttpRequest, HttpResponseRedirect, QueryDict
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+
+from customers.models import Channel, Customer
+from sessions_app.billing import (
+    Correction,
+    Counted,
+    Month,
+    MonthIsClosed,
+    MonthNotOver,
+    Statement,
+    Use,
+    closable_from,
+    close_month,
+    correction_of,
+    count,
+    customers_of,
+    roundings_now,
+    roundings_of,
+    statements,
+    stored_statement,
+)
+from sessions_app.models import Session, StatementLine, StatementMonth
+from sessions_app.periods import local_day
+from sessions_app.reports.customers import named
+from sessions_app.reports.export import FORMATS, Row, export
+from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address
+from sessions_app.reports.pages import action, page, report
+
+PAGE_SIZE = 50
+EXPORTED_AT_ONCE = 200
+MONTHS_OFFERED = 6
+LARGEST_ID = 2**63 - 1
+FIRST_YEAR, LAST_YEAR = 1970, 2198
+
+DEFINITION = (
+    "A session belongs, whole, to the month in which it starts in the customer's time zone; limits alone split it at "
+    "midnight. Denied sessions and test traffic are left out; an open session counts as a session, and its minutes "
+    "once it has ended. Each session's duration is rounded up as its tier says, then minutes are added up. Included: "
+    "the limit of call minutes a month for all channels and agents that is in force on the month's last instant, hard "
+    "or soft. Over: billed minutes on channels that count toward call minutes, beyond it."
+)
+CLOSED_DEFINITION = (
+    "A closed month stays as it was closed, with its roundings and what was included. What changes afterwards, by late "
+    "or corrected ends, late begins or merged customers, stands below the statement as a correction: the difference "
+    "to a recount of the sessions."
+)
+
+
+class MonthField(forms.CharField):
+    def clean(self, value: Any) -> Month | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        match = re.fullmatch(r"(\d{4})-(\d{2})", text, re.ASCII)
+        if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR or not 1 <= int(match[2]) <= 12:
+            raise ValidationError("Give a month such as 2026-03.")
+        return Month(date(int(match[1]), int(match[2]), 1))
+
+
+class StatementFilters(forms.Form):
+    month = MonthField(
+        label="Month", required=False, widget=forms.TextInput(attrs={"type": "month", "placeholder": "2026-03"})
+    )
+    q = forms.CharField(
+        label="Customer",
+        required=False,
+        max_length=255,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number or external id"}),
+    )
+    after = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)
+    before = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)
+
+    def __init__(self, data: QueryDict) -> None:
+        super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
+
+
+@dataclass(frozen=True)
+class StatementRow:
+    """A line of the page: a customer's statement, or the correction that follows it."""
+
+    number: int
+    name: str
+    external_id: str
+    tier: str
+    kind: str
+    use: Use
+    channels: dict[str, Use]
+    billed_call_seconds: int
+    included_minutes: int | None
+    over_seconds: int | None
+    address: str
+
+    @property
+    def cells(self) -> list[str]:
+        """Minutes on each of the page's channels come from `minutes_on`."""
+        return [minutes_words(self.billed_call_seconds), self.included_words, self.over_words]
+
+    @property
+    def included_words(self) -> str:
+        if self.kind == "correction":
+            return ""
+        return NOTHING if self.included_minutes is None else number_words(self.included_minutes)
+
+    @property
+    def over_words(self) -> str:
+        return NOTHING if self.over_seconds is None else minutes_words(self.over_seconds)
+
+    @property
+    def sessions_words(self) -> str:
+        return signed(number_words(self.use.sessions)) if self.kind == "correction" else number_words(self.use.sessions)
+
+    def minutes_on(self, channel: str) -> str:
+        use = self.channels.get(channel)
+        return minutes_words(use.billed_seconds) if use else NOTHING
+
+
+def minutes_words(seconds: int) -> str:
+    return signed(number_words(seconds / 60, 2))
+
+
+def signed(words: str) -> str:
+    return words.replace("-", "−")
+
+
+def rows_of(statement: Statement, correction: Correction | None, month: Month) -> list[StatementRow]:
+    address = sessions_address(customer=statement.customer_number, first_day=month.first_day, last_day=month.last_day)
+    common = (statement.customer_number, statement.customer_name, statement.external_id, statement.tier)
+    rows = []
+    if statement.is_stored or correction is None:
+        counted = statement.counted
+        rows.append(
+            StatementRow(
+                *common,
+                "statement",
+                counted.total,
+                dict(counted.channels),
+                counted.billed_call_seconds,
+                statement.included_minutes,
+                statement.over_seconds,
+                address,
+            )
+        )
+    if correction is not None:
+        counted = correction.counted
+        rows.append(
+            StatementRow(
+                *common,
+                "correction",
+                counted.total,
+                dict(counted.channels),
+                counted.billed_call_seconds,
+                statement.included_minutes,
+                correction.over_seconds,
+                address,
+            )
+        )
+    return rows
+
+
+class MonthlyStatements:
+    """The statements of a month, customer by customer in the order of their ids."""
+
+    def __init__(self, month: Month, q: str) -> None:
+        self.month = month
+        self.closed = StatementMonth.objects.select_related("closed_by").filter(pk=month.first_day).first()
+        self.is_closed = self.closed is not None and self.closed.finished_at is not None
+        self.customers: QuerySet[Customer] = customers_of(month)
+        self.lines: QuerySet[StatementLine] = StatementLine.objects.none()
+        if q:
+            self.customers = self.customers.filter(named(q))
+        if self.is_closed:
+            assert self.closed is not None
+            self.lines = self.closed.lines.all()
+            if q:
+                today = Customer.objects.filter(named(q)).values("pk")
+                told = Q(customer_name__istartswith=q) | Q(external_id=q) | Q(customer_number__in=today)
+                self.lines = self.lines.filter(told)
+
+    def numbers(self, after: int, most: int) -> list[int]:
+        """Of the next customers after an id, those who are gone since included."""
+        stored = self.lines.filter(customer_number__gt=after).order_by("customer_number")
+        now = self.customers.filter(pk__gt=after).order_by("pk")
+        found = {*stored.values_list("customer_number", flat=True)[:most], *now.values_list("pk", flat=True)[:most]}
+        return sorted(found)[:most]
+
+    def numbers_before(self, before: int, most: int) -> list[int]:
+        stored = self.lines.filter(customer_number__lt=before).order_by("-customer_number")
+        now = self.customers.filter(pk__lt=before).order_by("-pk")
+        found = {*stored.values_list("customer_number", flat=True)[:most], *now.values_list("pk", flat=True)[:most]}
+        return sorted(found)[-most:]
+
+    def rows(self, numbers: Sequence[int]) -> list[StatementRow]:
+        customers = {customer.pk: customer for customer in Customer.objects.filter(pk__in=numbers)}
+        if not self.is_closed:
+            found = statements([customers[pk] for pk in numbers if pk in customers], self.month, roundings_now())
+            return [row for statement in found for row in rows_of(statement, None, self.month)]
+        assert self.closed is not None
+        lines = StatementLine.objects.filter(month=self.closed, customer_number__in=numbers)
+        stored = {line.customer_number: stored_statement(line) for line in lines}
+        counted = count(numbers, self.month, roundings_of(self.closed))
+        late = [customers[pk] for pk in numbers if pk in customers and pk not in stored]
+        unstored = {
+            statement.customer_number: Statement(
+                statement.customer_number,
+                statement.customer_name,
+                statement.external_id,
+                statement.tier,
+                Counted(),
+                statement.included_minutes,
+            )
+            for statement in statements(late, self.month, roundings_of(self.closed))
+        }
+        rows = []
+        for number in numbers:
+            statement = stored.get(number) or unstored.get(number)
+            if statement is not None:
+                correction = correction_of(statement, counted.get(number, Counted()))
+                if statement.is_stored or correction is not None:
+                    rows += rows_of(statement, correction, self.month)
+        return rows
+
+    def every_row(self) -> Iterator[StatementRow]:
+        last = 0
+        while numbers := self.numbers(last, EXPORTED_AT_ONCE):
+            yield from self.rows(numbers)
+            last = numbers[-1]
+
+
+@report
+def statements_page(request: HttpRequest) -> HttpResponseBase:
+    """A month's statements."""
+    now = timezone.now()
+    filters = StatementFilters(request.GET)
+    this_month = Month.holding(local_day(now, ZoneInfo(timezone.get_default_timezone_name())))
+    context: dict[str, Any] = {"title": "Statements", "filters": filters, "months": _offered(this_month)}
+    if not filters.is_valid():
+        return page(request, "reports/statements.html", context)
+    month = filters.cleaned_data["month"] or this_month.previous
+    monthly = MonthlyStatements(month, filters.cleaned_data["q"])
+    file_format = request.GET.get("format")
+    if file_format in FORMATS:
+        slugs = [*Channel.objects.values_list("pk", flat=True), ""]
+        cells = (_as_row(row, month, slugs) for row in monthly.every_row())
+        return export(f"statements-{month}", file_format, _columns(slugs), cells)
+    numbers, context["before"], context["after"] = _page_of(monthly, filters)
+    rows = monthly.rows(numbers)
+    channels = sorted({channel for row in rows for channel in row.channels})
+    labels = {channel.pk: str(channel) for channel in Channel.objects.filter(pk__in=channels)}
+    closable = closable_from(month)
+    context |= {
+        "month": month,
+        "closed": monthly.closed,
+        "is_closed": monthly.is_closed,
+        "is_over": now >= closable,
+        "closable_from": closable,
+        "may_close": request.user.has_perm("sessions_app.close_month"),
+        "channels": [labels.get(channel, "No channel") for channel in channels],
+        "rows": [{"row": row, "minutes": [row.minutes_on(channel) for channel in channels]} for row in rows],
+        "figures": _totals(monthly) if monthly.is_closed else [],
+        "definition": DEFINITION,
+        "closed_definition": CLOSED_DEFINITION,
+    }
+    return page(request, "reports/statements.html", context)
+
+
+def _offered(this_month: Month) -> list[Month]:
+    months = [this_month]
+    while len(months) < MONTHS_OFFERED:
+        months.append(months[-1].previous)
+    return months
+
+
+def _page_of(monthly: MonthlyStatements, filters: StatementFilters) -> tuple[list[int], int | None, int | None]:
+    """The customers' ids of the page, and the ids beside which the pages around it begin."""
+    after, before = filters.cleaned_data["after"], filters.cleaned_data["before"]
+    if before is not None:
+        numbers = monthly.numbers_before(before, PAGE_SIZE + 1)
+        if len(numbers) > PAGE_SIZE:
+            return numbers[1:], numbers[1], numbers[-1]
+        after = None  # less than a page: the first one shows it, filled up
+    numbers = monthly.numbers(after or 0, PAGE_SIZE + 1)
+    shown = numbers[:PAGE_SIZE]
+    return shown, shown[0] if after and shown else None, shown[-1] if len(numbers) > PAGE_SIZE else None
+
+
+def _totals(monthly: MonthlyStatements) -> list[Figure]:
+    assert monthly.closed is not None
+    total = monthly.closed.lines.aggregate(
+        customers=Count("pk"),
+        sessions=Sum("sessions", default=0),
+        billed=Sum("billed_seconds", default=0),
+        over=Sum("over_seconds", default=0),
+    )
+    month = monthly.month
+    return [
+        Figure("Customers", number_words(total["customers"]), "Customers with a session in the month, as closed."),
+        Figure(
+            "Sessions",
+            number_words(total["sessions"]),
+            "Of all statements, as closed. The list behind the number takes the company's month, and has denied "
+            "sessions too.",
+            sessions_address(first_day=month.first_day, last_day=month.last_day),
+        ),
+        Figure("Billed minutes", number_words(total["billed"] / 60, 1), f"Of all statements, as closed. {DEFINITION}"),
+        Figure("Over", number_words(total["over"] / 60, 1), "Billed call minutes beyond what is included, as closed."),
+    ]
+
+
+def _columns(slugs: Sequence[str]) -> list[str]:
+    return [
+        "Month", "Customer id", "Customer", "External id", "Tier", "Line", "Sessions", "Exact seconds",
+        *(f"Minutes {slug or 'without channel'}" for slug in slugs),
+        "Minutes", "Call minutes", "Included", "Over",
+    ]  # fmt: skip
+
+
+def _as_row(row: StatementRow, month: Month, slugs: Sequence[str]) -> Row:
+    def minutes(seconds: int | None) -> float | None:
+        return None if seconds is None else round(seconds / 60, 4)
+
+    return (
+        str(month), row.number, row.name, row.external_id, row.tier, row.kind, row.use.sessions, row.use.seconds,
+        *(minutes(row.channels.get(slug, Use()).billed_seconds) for slug in slugs),
+        minutes(row.use.billed_seconds),
+        minutes(row.billed_call_seconds),
+        row.included_minutes if row.kind == "statement" else None,
+        minutes(row.over_seconds),
+    )  # fmt: skip
+
+
+@action("sessions_app.close_month")
+def close(request: HttpRequest) -> HttpResponseBase:
+    """Ask, then close a month."""
+    filters = StatementFilters(request.POST if request.method == "POST" else request.GET)
+    month = filters.cleaned_data["month"] if filters.is_valid() else None
+    if month is None:
+        return HttpResponseRedirect(reverse("reports:statements"))
+    address = f"{reverse('reports:statements')}?month={month}"
+    if request.method == "POST":
+        _close(request, month)
+        return HttpResponseRedirect(address)
+    context = {
+        "title": f"Close {month.first_day:%B %Y}",
+        "month": month,
+        "is_over": timezone.now() >= closable_from(month),
+        "closable_from": closable_from(month),
+        "closed": StatementMonth.objects.filter(pk=month.first_day, finished_at__isnull=False).first(),
+        "open_sessions": _still_open(month, timezone.now()),
+        "customers": customers_of(month).count(),
+        "address": address,
+        "closed_definition": CLOSED_DEFINITION,
+    }
+    return page(request, "reports/close_month.html", context)
+
+
+def _close(request: HttpRequest, month: Month) -> None:
+    assert isinstance(request.user, User)
+    try:
+        closed = close_month(month, request.user)
+    except MonthNotOver:
+        messages.error(request, f"{month.first_day:%B %Y} is not over for every customer yet, so it stays open.")
+    except MonthIsClosed:
+        messages.info(request, f"{month.first_day:%B %Y} was closed already; its statements stay as they are.")
+    else:
+        messages.success(request, f"{month.first_day:%B %Y} is closed: {closed.lines.count()} statements.")
+
+
+def _still_open(month: Month, now: datetime) -> int:
+    """Sessions of about the month whose end may still come; a hint, by the company's days."""
+    zone = ZoneInfo(timezone.get_default_timezone_name())
+    before = month.last_instant(zone)
+    found = Session.objects.in_state(Session.State.OPEN, now)
+    return found.filter(is_test=False, customer__isnull=False, started_at__lte=before).count()

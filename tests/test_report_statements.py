@@ -1,0 +1,344 @@
+"""Statements: what a month comes to for each customer, closing it, and the corrections that follow."""
+
+import csv
+import io
+import random
+import threading
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Permission, User
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from customers.editing import claim_number, lock_customer
+from customers.models import Customer, Tier, TierLimit
+from sessions_app.billing import (
+    Month,
+    MonthIsClosed,
+    MonthNotOver,
+    closable_from,
+    close_month,
+    count,
+    customers_of,
+    roundings_now,
+)
+from sessions_app.models import Session, StatementLine, StatementMonth
+from sessions_app.periods import local_day
+from tests.builders import limit, make_customer, make_livetok, make_override, make_tier, moment
+from tests.staff import staff, text_of
+
+MARCH = Month(date(2024, 3, 1))
+BEFORE = moment("2024-01-01T00:00:00+00:00")
+AFTER = moment("2024-04-02T12:00:00+00:00")
+ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
+STATEMENTS_STATEMENTS = 26
+
+
+@pytest.fixture
+def viewer(db):
+    return staff("viewers")
+
+
+@pytest.fixture
+def closer(db):
+    return User.objects.create_superuser("closer")
+
+
+def show(client, query="?month=2024-03", now=AFTER):
+    with time_machine.travel(now, tick=False):
+        response = client.get(f"/reports/statements/{query}")
+    assert response.status_code == 200
+    return response
+
+
+def shown(client, query="?month=2024-03"):
+    return [
+        (line["row"].name, line["row"].kind, line["row"].sessions_words, *line["minutes"], *line["row"].cells)
+        for line in show(client, query).context["rows"]
+    ]
+
+
+def rows_of(response):
+    return list(csv.DictReader(io.StringIO(response.getvalue().decode("utf-8-sig"))))
+
+
+def call(livetok, session_id, started_at, seconds=None, number="+15550000001", **changes):
+    caller = {"sessionId": session_id, "phoneNumber": number}
+    with time_machine.travel(started_at, tick=False):
+        livetok.begin(**caller, timestamp=started_at.isoformat(), **changes)
+    if seconds is not None:
+        end(livetok, session_id, started_at, seconds, number)
+
+
+def end(livetok, session_id, started_at, seconds, number="+15550000001"):
+    ended_at = started_at + timedelta(seconds=seconds)
+    with time_machine.travel(ended_at, tick=False):
+        livetok.end(sessionId=session_id, phoneNumber=number, timestamp=ended_at.isoformat(), duration=seconds)
+
+
+def customer_of(*limits, rounding=60, zone="", name="Ada", number="+15550000001", slug="premium"):
+    """A customer who has been there, with the limits, since January."""
+    with time_machine.travel(BEFORE, tick=False):
+        tier = Tier.objects.filter(slug=slug).first() or make_tier(slug, *limits, rounding_seconds=rounding)
+        return make_customer(tier, number, name=name, time_zone=zone)
+
+
+def close(user, month=MARCH, now=AFTER):
+    with time_machine.travel(now, tick=False):
+        return close_month(month, user)
+
+
+@pytest.mark.parametrize(("rounding", "billed"), [(1, "3.02"), (6, "3.10"), (60, "4.00")])
+def test_each_session_is_rounded_up_by_its_tier_and_then_added(livetok, viewer, rounding, billed):
+    customer_of(limit("call_minutes", 2, "month", hard=False), rounding=rounding)
+    call(livetok, "a", moment("2024-03-05T10:00:00+00:00"), 61, kind="telephony")
+    call(livetok, "b", moment("2024-03-06T10:00:00+00:00"), 120, kind="telephony")
+    call(livetok, "c", moment("2024-03-07T10:00:00+00:00"), 0, kind="telephony")
+
+    over = f"{float(billed) - 2:.2f}"
+    assert shown(viewer) == [("Ada", "statement", "3", billed, billed, "2", over)]
+
+
+def test_channels_stand_apart_and_only_some_count_toward_what_is_included(livetok, viewer):
+    customer_of(limit("call_minutes", 1, "month", hard=False))
+    call(livetok, "a", moment("2024-03-05T10:00:00+00:00"), 90, kind="telephony")
+    call(livetok, "b", moment("2024-03-06T10:00:00+00:00"), 600, kind="chat")
+
+    response = show(viewer)
+    assert response.context["channels"] == ["chat", "telephony"]
+    assert shown(viewer) == [("Ada", "statement", "2", "10.00", "2.00", "2.00", "1", "1.00")]
+
+
+def test_the_month_is_the_customers_and_a_session_belongs_to_it_whole(livetok, viewer):
+    customer_of(rounding=1, zone="America/Los_Angeles")
+    call(livetok, "february", moment("2024-03-01T07:59:59+00:00"), 600)
+    call(livetok, "first", moment("2024-03-01T08:00:00+00:00"), 60)
+    call(livetok, "last", moment("2024-04-01T06:59:59+00:00"), 7200)
+    call(livetok, "april", moment("2024-04-01T07:00:00+00:00"), 60)
+
+    assert shown(viewer) == [("Ada", "statement", "2", "121.00", "121.00", "–", "–")]
+    assert shown(viewer, "?month=2024-02") == [("Ada", "statement", "1", "10.00", "10.00", "–", "–")]
+
+
+def test_included_is_what_was_in_force_on_the_months_last_instant(livetok, viewer):
+    customer = customer_of(limit("call_minutes", 10, "month"), limit("call_minutes", 3, "month", channel="telephony"))
+    call(livetok, "a", moment("2024-03-05T10:00:00+00:00"), 60)
+    with time_machine.travel(moment("2024-03-31T23:59:00+00:00"), tick=False):
+        TierLimit.objects.get(amount=10).delete()
+        raised = TierLimit.objects.create(tier=customer.tier, metric="call_minutes", period="month", amount=20)
+    with time_machine.travel(moment("2024-04-01T00:00:00+00:00"), tick=False):
+        raised.amount = 40
+        raised.save()
+    assert shown(viewer)[0][-2] == "20"
+
+    with time_machine.travel(moment("2024-03-20T00:00:00+00:00"), tick=False):
+        override = make_override(customer, limit("call_minutes", 30, "month"), valid_until=moment("2024-04-01T00:00Z"))
+        make_override(customer, limit("call_minutes", 5, "month"), valid_from=moment("2024-04-01T00:00Z"))
+    assert shown(viewer)[0][-2] == "30"
+    with time_machine.travel(moment("2024-04-01T08:00:00+00:00"), tick=False):
+        override.delete()
+        customer.tier = make_tier("later", limit("call_minutes", 99, "month"))
+        customer.save()
+    assert shown(viewer)[0][-2] == "30"
+
+
+def test_an_override_without_an_amount_includes_everything(livetok, viewer):
+    customer = customer_of(limit("call_minutes", 10, "month"))
+    call(livetok, "a", moment("2024-03-05T10:00:00+00:00"), 60)
+    with time_machine.travel(moment("2024-03-31T20:00:00+00:00"), tick=False):
+        make_override(customer, limit("call_minutes", None, "month"))
+
+    assert shown(viewer)[0][-2:] == ("–", "–")
+
+
+def test_counts_equal_a_slow_recount_around_every_month_end(livetok):
+    dice = random.Random(11)
+    for index in range(8):
+        slug, rounding = [("exact", 1), ("six", 6), ("minute", 60)][index % 3]
+        customer_of(slug=slug, rounding=rounding, zone=ZONES[index % 4], name=f"C{index}", number=f"+1555000{index:04}")
+    for number in range(90):
+        # Around both ends of March, and the hours in which Europe and America move their clocks.
+        near = dice.choice(["2024-03-01T00:00Z", "2024-03-31T23:59Z", "2024-03-31T01:00Z", "2024-03-10T10:00Z"])
+        start = moment(near) + timedelta(minutes=dice.randrange(-900, 900))
+        caller = f"+1555000{dice.randrange(8):04}"
+        call(
+            livetok, f"s{number}", start, dice.choice([None, 0, 59, 61, 3601]), caller, kind=dice.choice(["web", "sms"])
+        )
+        if number % 6 == 0:
+            end(livetok, f"s{number}", start, 4000, caller)
+            end(livetok, f"s{number}", start, 4000, caller)
+    slow = {}
+    for session in Session.objects.select_related("tier"):
+        if (
+            session.is_denied
+            or local_day(session.started_at, ZoneInfo(session.time_zone)).replace(day=1) != MARCH.first_day
+        ):
+            continue
+        step = session.tier.rounding_seconds
+        billed = -(-session.counted_seconds // step) * step
+        total = slow.setdefault(session.customer_id, [0, 0, 0, 0])
+        for place, amount in enumerate(
+            [1, session.counted_seconds, billed, billed if session.counts_toward_call_minutes else 0]
+        ):
+            total[place] += amount
+
+    found = count(list(Customer.objects.values_list("pk", flat=True)), MARCH, roundings_now())
+
+    assert {
+        pk: [counted.total.sessions, counted.total.seconds, counted.total.billed_seconds, counted.billed_call_seconds]
+        for pk, counted in found.items()
+    } == slow
+    assert set(customers_of(MARCH).values_list("pk", flat=True)) == set(slow)
+
+
+def test_a_month_can_be_closed_once_it_is_over_for_every_customer(livetok, closer):
+    customer_of(zone="America/Los_Angeles")
+    over = moment("2024-04-01T07:00:00+00:00")
+
+    assert closable_from(MARCH) == over
+    with pytest.raises(MonthNotOver):
+        close(closer, now=over - timedelta(seconds=1))
+    assert not StatementMonth.objects.exists()
+    close(closer, now=over)
+    with pytest.raises(MonthIsClosed):
+        close(closer)
+
+
+def test_a_closed_statement_stays_and_corrections_stand_below_it(livetok, viewer, closer):
+    customer = customer_of(limit("call_minutes", 2, "month", hard=False))
+    start = moment("2024-03-05T10:00:00+00:00")
+    call(livetok, "a", start, 61, kind="telephony")
+    call(livetok, "open", moment("2024-03-31T23:50:00+00:00"), kind="telephony")
+    close(closer)
+    as_closed = ("Ada", "statement", "2", "2.00", "2.00", "2", "0.00")
+    assert shown(viewer) == [as_closed]
+
+    Tier.objects.update(rounding_seconds=1)
+    TierLimit.objects.update(amount=500)
+    Customer.objects.update(name="Grace")
+    assert shown(viewer) == [as_closed]
+
+    end(livetok, "open", moment("2024-03-31T23:50:00+00:00"), 30)
+    assert shown(viewer) == [as_closed, ("Ada", "correction", "0", "1.00", "1.00", "", "1.00")]
+    end(livetok, "open", moment("2024-03-31T23:50:00+00:00"), 30)
+    call(livetok, "late", start, 59, kind="web")
+    with time_machine.travel(AFTER, tick=False):
+        livetok.end(sessionId="a", phoneNumber="+15550000001", timestamp=AFTER.isoformat(), duration=1)
+    assert shown(viewer) == [
+        ("Ada", "statement", "2", "2.00", "–", "2.00", "2", "0.00"),
+        ("Ada", "correction", "1", "0.00", "1.00", "1.00", "", "1.00"),
+    ]
+    assert "500" not in text_of(show(viewer))
+    file = rows_of(show(viewer, "?month=2024-03&format=csv"))
+    assert [(row["Line"], row["Sessions"], row["Over"]) for row in file] == [
+        ("statement", "2", "0.0"),
+        ("correction", "1", "1.0"),
+    ]
+    assert file[0]["Customer id"] == str(customer.pk)
+
+
+def test_a_customer_who_first_shows_up_after_the_closing_is_all_correction(livetok, viewer, closer):
+    customer_of(limit("call_minutes", 1, "month", hard=False))
+    close(closer)
+    call(livetok, "late", moment("2024-03-05T10:00:00+00:00"), 90)
+
+    assert shown(viewer) == [("Ada", "correction", "1", "2.00", "2.00", "", "1.00")]
+
+
+def test_merged_customers_move_their_minutes_by_two_corrections(livetok, viewer, closer):
+    livetok.begin(sessionId="met", phoneNumber="+15550000009", timestamp="2024-03-05T10:00:00Z")
+    livetok.end(sessionId="met", phoneNumber="+15550000009", timestamp="2024-03-05T10:02:00Z", duration=120)
+    close(closer)
+    first = StatementLine.objects.get()
+    customer = make_customer(make_tier("gold"), "+15550000001", name="Known")
+    with time_machine.travel(AFTER, tick=False), transaction.atomic():
+        lock_customer(customer.pk)
+        claim_number(customer, "+15550000009")
+    assert not Customer.objects.filter(pk=first.customer_number).exists()
+
+    assert [(row[0], row[1], row[2]) for row in shown(viewer)] == [
+        (first.customer_name, "statement", "1"),
+        (first.customer_name, "correction", "−1"),
+        ("Known", "correction", "1"),
+    ]
+
+
+def test_closing_needs_its_own_permission_and_is_asked_for(livetok, viewer):
+    customer_of()
+    call(livetok, "a", moment("2024-03-05T10:00:00+00:00"), 60)
+    assert viewer.post("/reports/statements/close/", {"month": "2024-03"}).status_code == 403
+    assert "Close the month" not in text_of(show(viewer))
+
+    viewer.user.user_permissions.add(Permission.objects.get(codename="close_month"))
+    assert "Close the month" in text_of(show(viewer))
+    with time_machine.travel(AFTER, tick=False):
+        assert "1 customer for March 2024" in text_of(viewer.get("/reports/statements/close/?month=2024-03"))
+        answer = viewer.post("/reports/statements/close/", {"month": "2024-03"}, follow=True)
+    assert "March 2024 is closed: 1 statements." in text_of(answer)
+    assert "by ana" in text_of(show(viewer))
+
+
+def test_the_page_is_found_paged_and_takes_few_statements(livetok, viewer, closer):
+    for index in range(53):
+        customer_of(name=f"N{index:02}", number=f"+1555{index:07}")
+        call(livetok, f"s{index}", moment("2024-03-05T10:00:00+00:00"), 60, f"+1555{index:07}")
+    first = show(viewer)
+    second = show(viewer, f"?month=2024-03&after={first.context['after']}")
+    names = [line["row"].name for response in (first, second) for line in response.context["rows"]]
+    assert names == [f"N{index:02}" for index in range(53)]
+    assert [
+        line["row"].name for line in show(viewer, f"?month=2024-03&before={second.context['before']}").context["rows"]
+    ] == names[:50]
+    assert [row[0] for row in shown(viewer, "?month=2024-03&q=N07")] == ["N07"]
+    assert "Give a month such as 2026-03." in text_of(show(viewer, "?month=2024-13"))
+
+    close(closer)
+    assert [line["row"].name for line in show(viewer).context["rows"]] == names[:50]
+    assert [row[0] for row in shown(viewer, "?month=2024-03&q=N07")] == ["N07"]
+    with CaptureQueriesContext(connection) as queries:
+        show(viewer)
+    assert len(queries.captured_queries) <= STATEMENTS_STATEMENTS
+
+
+@pytest.mark.serial
+@pytest.mark.django_db(transaction=True)
+def test_two_closings_and_late_ends_at_once_lose_nothing():
+    """Whatever a line held when it was written, line and correction add up to the sessions."""
+    livetok = make_livetok()
+    for index in range(12):
+        customer_of(name=f"N{index:02}", number=f"+1555{index:07}")
+        call(livetok, f"s{index}", moment("2024-03-05T10:00:00+00:00"), None, f"+1555{index:07}")
+    user = User.objects.create_superuser("closer")
+    outcomes = []
+
+    def closing():
+        try:
+            outcomes.append(close_month(MARCH, user))
+        except MonthIsClosed as error:
+            outcomes.append(error)
+        finally:
+            connection.close()
+
+    def ending():
+        for index in range(12):
+            livetok.end(
+                sessionId=f"s{index}", phoneNumber=f"+1555{index:07}", timestamp="2024-03-05T10:01:30Z", duration=90
+            )
+        connection.close()
+
+    threads = [threading.Thread(target=work) for work in (closing, ending, closing)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(outcomes) == 2
+    assert StatementLine.objects.count() == 12
+    client = staff("viewers")
+    rows = rows_of(show(client, "?month=2024-03&format=csv"))
+    assert sum(int(row["Exact seconds"]) for row in rows) == 12 * 90
+    assert sum(float(row["Minutes"]) for row in rows) == 12 * 2
+    assert sum(int(row["Sessions"]) for row in rows) == 12
