@@ -39,6 +39,7 @@ from tests.builders import (
     the_session,
 )
 from tests.outages import database_away
+from tests.staff import staff, text_of
 
 ALLOWED = b'{"allowed":true}'
 
@@ -347,6 +348,37 @@ def test_a_decision_from_before_the_outage_stands(known_livetok):
 
     assert (bytes(the_session().answer), the_session().flags) == (stored, "")
     assert send(known_livetok, begin_body()) == (200, stored)
+
+
+def test_the_sessions_pages_say_that_no_limit_was_judged(known_livetok):
+    with database_away():
+        send(known_livetok, begin_body())
+    feeder.feed()
+    administrator = staff("administrators")
+
+    for page in (f"/reports/sessions/{the_session().pk}/", f"/admin/sessions_app/session/{the_session().pk}/change/"):
+        text = text_of(administrator.get(page))
+        assert (
+            "It was answered while the database was away: limits were not judged, and the answer given stands." in text
+        )
+        assert "Database away: let in" in text
+
+
+def test_staff_see_what_waits_and_what_was_set_aside(known_livetok):
+    viewer, nobody = staff("viewers"), staff(None, "nobody")
+    with database_away():
+        send(known_livetok, begin_body())
+    assert "still wait on disk" in text_of(viewer.get("/admin/"))
+    assert "wait on disk" not in text_of(nobody.get("/admin/"))
+    assert Client().get("/readyz").json() == {"status": "ok", "database": "ok", "spool": "waiting", "set_aside": 0}
+    [path] = spool_files()
+    path.write_bytes(b"garbled\n")
+    feeder.feed()
+
+    text = text_of(viewer.get("/admin/"))
+    assert "1 of LiveTok's requests was set aside" in text
+    assert "still wait on disk" not in text
+    assert "set aside" not in text_of(nobody.get("/admin/"))
 
 
 @pytest.mark.only("postgresql")
