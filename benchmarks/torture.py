@@ -30,7 +30,7 @@ CONNECTIONS = 6
 CUSTOMERS = 200
 OLD_EVENTS = 50_000
 LOADED_SECONDS = (0.2, 1.5)
-AWAY_SECONDS = (0.0, 2.0)
+AWAY_SECONDS = (0.0, 1.5)
 PATIENCE_SECONDS = 60
 DELIVERED_AGAIN = 300
 
@@ -72,7 +72,7 @@ def main() -> int:
         _say(f"\n== {database}, seed {options.seed}")
         with database_server(database) as server:
             chosen = Random(options.seed)  # noqa: S311 - no secret
-            outcome = torture(database, server, shuffled(database, options.kills, chosen), chosen, _say)
+            outcome = torture(database, server, shuffled(database, options.kills, chosen), chosen, say=_say)
         lines += [goal_line(database, *goal) for goal in outcome.goals]
     _say("\n" + "\n".join(lines))
     return int(any(line.endswith("short") for line in lines))
@@ -85,7 +85,13 @@ def shuffled(database: str, kills: int, chosen: Random) -> list[str]:
 
 
 def torture(
-    database: str, postgres: PostgresServer | None, order: Sequence[str], chosen: Random, say: Say = lambda text: None
+    database: str,
+    postgres: PostgresServer | None,
+    order: Sequence[str],
+    chosen: Random,
+    *,
+    connections: int = CONNECTIONS,
+    say: Say = lambda text: None,
 ) -> Outcome:
     """Kill one after the other while LiveTok sends and the worker deletes, then look at what is left."""
     with running_server(database) as server:
@@ -93,7 +99,7 @@ def torture(
         add_old_events(server.database_url, OLD_EVENTS)
         supervised = Supervised(server, postgres, chosen)
         livetok = LiveTok(int(server.env["PORT"]), server.webhook_key, CUSTOMERS, chosen.random())
-        with livetok.sending(CONNECTIONS):
+        with livetok.sending(connections):
             for number, victim in enumerate(order, 1):
                 time.sleep(chosen.uniform(*LOADED_SECONDS))
                 seconds = supervised.kill(victim)
