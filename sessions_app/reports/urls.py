@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from sessions_app.reports import customer, customers, live, statements, views
+from sessions_app.reports import customer, customers, live, statements, views, webhook
 
 app_name = "reports"
 
@@ -16,6 +16,7 @@ urlpatterns = [
     path("customers/<int:pk>/", customer.customer, name="customer"),
     path("statements/", statements.statements_page, name="statements"),
     path("statements/close/", statements.close, name="close-month"),
+    path("webhook/", webhook.webhook, name="webhook"),
     path("live/", live.live, name="live"),
     path("sessions/", views.sessions, name="sessions"),
     path("sessions/<int:pk>/", views.session, name="session"),
