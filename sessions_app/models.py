@@ -97,10 +97,24 @@ class Session(models.Model):
             models.Index(
                 fields=["-started_at"], name="session_of_nobody", condition=Q(customer__isnull=True, is_test=False)
             ),
-            # Serves open sessions and missing ends, and stays small however many sessions are stored.
+            models.Index(
+                fields=["external_id", "-started_at"], name="session_by_external_id", condition=~Q(external_id="")
+            ),
+            # All that sorting by duration needs to skip what started on other days.
+            models.Index(
+                fields=["duration_seconds", "started_at", "id"],
+                name="session_by_duration",
+                condition=Q(duration_seconds__isnull=False),
+            ),
+            # Small however many sessions are stored: the first serves decisions, the second what is open now.
             models.Index(
                 fields=["customer", "open_until"],
                 name="session_without_end",
+                condition=Q(allowed=True, end_received_at__isnull=True),
+            ),
+            models.Index(
+                fields=["begin_received_at"],
+                name="session_without_end_by_receipt",
                 condition=Q(allowed=True, end_received_at__isnull=True),
             ),
         ]
@@ -183,13 +197,19 @@ ENDED = Q(end_received_at__isnull=False) & ~DENIED
 NO_END = Q(allowed=True, end_received_at__isnull=True)
 
 
+# What a channel's longest session may be at most; bounds the search for what is open.
+LONGEST_OPEN = timedelta(days=7)
+
+
 def _is_missing(our_now: datetime) -> Q:
     longest = F("open_until") - F("started_at")
     return Q(declared_missing_at__isnull=False) | Q(begin_received_at__lte=our_now - longest)
 
 
 STATE_CONDITIONS = {
-    Session.State.OPEN.value: lambda our_now: NO_END & ~_is_missing(our_now),
+    Session.State.OPEN.value: lambda our_now: (
+        NO_END & Q(begin_received_at__gt=our_now - LONGEST_OPEN) & ~_is_missing(our_now)
+    ),
     Session.State.MISSING_END.value: lambda our_now: NO_END & _is_missing(our_now),
     Session.State.DENIED.value: lambda our_now: DENIED,
     Session.State.ENDED.value: lambda our_now: ENDED,
@@ -335,6 +355,16 @@ class SumsMark(models.Model):
 
     def __str__(self) -> str:
         return f"until {self.until}"
+
+
+class CallerNumber(models.Model):
+    """A number that sessions of the summed hours came from, so that a search by its first or last digits is short."""
+
+    key = models.CharField(max_length=255, unique=True)
+    backwards = models.CharField(max_length=255, db_index=True)
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class LateWrite(models.Model):

@@ -14,17 +14,23 @@ LARGEST_ID = 2**63 - 1
 
 @dataclass(frozen=True)
 class Cursor:
-    """A session's place in the list, newest first. It stays a place when the session goes."""
+    """A session's place in the list. It stays a place when the session goes.
+
+    `first` is what the list is sorted by before start and id: the duration, or the customer's id.
+    """
 
     started_at: datetime
     pk: int
+    first: int | None = None
 
     @classmethod
-    def of(cls, session: Session) -> "Cursor":
-        return cls(session.started_at, session.pk)
+    def of(cls, session: Session, order: str = "started") -> "Cursor":
+        first = {"duration": session.duration_seconds, "customer": session.customer_id}.get(order)
+        return cls(session.started_at, session.pk, first)
 
     def __str__(self) -> str:
-        return f"{self.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}_{self.pk}"
+        place = f"{self.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}_{self.pk}"
+        return place if self.first is None else f"{place}_{self.first}"
 
 
 class CursorField(forms.Field):
@@ -33,11 +39,12 @@ class CursorField(forms.Field):
     def to_python(self, value: Any) -> Cursor | None:
         if not value:
             return None
-        moment, _, pk = str(value).partition("_")
+        moment, *numbers = str(value).split("_")
         try:
-            cursor = Cursor(datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC), int(pk))
+            pk, first = (*(int(number) for number in numbers), None)[:2]
+            cursor = Cursor(datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC), pk or 0, first)
         except ValueError:
             cursor = None
-        if cursor is None or not 0 <= cursor.pk <= LARGEST_ID:
-            raise ValidationError("This link into the list is broken. Start again at the newest session.")
+        if cursor is None or not 0 <= cursor.pk <= LARGEST_ID or abs(cursor.first or 0) > LARGEST_ID:
+            raise ValidationError("This link into the list is broken. Start again at the first page.")
         return cursor

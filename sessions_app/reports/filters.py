@@ -1,26 +1,29 @@
 """What a page of sessions is asked for: the filters in its address, checked, and the sessions that they leave."""
 
-import re
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db.models import Q
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q
+from django.db.models.lookups import GreaterThan
 from django.http import QueryDict
 from django.utils import timezone
 
 from customers.models import Agent, Channel, Customer, Tier
-from customers.phones import phone_key
 from sessions_app.decision import Reason
-from sessions_app.models import Session, SessionQuerySet
-from sessions_app.periods import local_day
+from sessions_app.models import NO_END, Session, SessionQuerySet
+from sessions_app.periods import hours_of, local_day
 from sessions_app.reports.cursors import CursorField
 from sessions_app.reports.ranges import PRESETS, DayRange, preset_range
-from sessions_app.wording import REASONS, STATES, reason_words
+from sessions_app.reports.search import named
+from sessions_app.snapshots import one_snapshot
+from sessions_app.sums.counting import TIMED, joined
+from sessions_app.sums.peaks import LONGEST_WITHOUT_END
+from sessions_app.sums.reading import cells_between, kept
+from sessions_app.wording import REASONS, STATES, duration_words, reason_words
 
 MOST_DAYS = 366
 # No slug, channel or agent id of LiveTok's looks like this.
@@ -28,8 +31,6 @@ WITHOUT = "(none)"
 DEFAULT_PERIOD = "7d"
 # Who looks for one session or one customer should find more than last week's.
 DEFAULT_SEARCH_PERIOD = "90d"
-
-_SEPARATORS = re.compile(r"[\s\-.()\[\]+]")
 
 
 class DayInput(forms.DateInput):
@@ -67,6 +68,7 @@ class RangeFilters(forms.Form):
     """
 
     default_period = DEFAULT_PERIOD
+    set_by_links: tuple[str, ...] = ("period",)
     range: DayRange
 
     period = forms.ChoiceField(
@@ -108,6 +110,11 @@ class RangeFilters(forms.Form):
         return DayRange(first, last, self.zone)
 
     @property
+    def without_a_field(self) -> list[forms.BoundField]:
+        """Filters that only links set: what is wrong with them is told above the form."""
+        return [self[name] for name in self.fields if name in self.set_by_links]
+
+    @property
     def chosen_period(self) -> str:
         """The preset that is shown; blank where the dates rule."""
         if self.cleaned_data["first_day"] is not None:
@@ -117,6 +124,15 @@ class RangeFilters(forms.Form):
     def usual_period(self) -> str:
         """The preset where neither a period nor dates are given."""
         return self.default_period
+
+
+def _number_field(label: str, least: int, most: int) -> forms.IntegerField:
+    return forms.IntegerField(label=label, required=False, min_value=least, max_value=most)
+
+
+SORTS = {"started": "newest first", "duration": "longest first", "customer": "by customer"}
+DECISIONS = {"allowed": "Let in", "denied": "Denied at first"}
+WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
 class SessionFilters(RangeFilters):
@@ -140,11 +156,26 @@ class SessionFilters(RangeFilters):
         max_length=255,
         widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number, session or external id"}),
     )
+    sort = _choice_field("Sorted by", list(SORTS.items()))
+    # What figures lead to.
+    decision = _choice_field("Decision", list(DECISIONS.items()))
+    counted = forms.BooleanField(label="Duration counts", required=False)
+    seconds_from = _number_field("Lasting from", 0, 86_400)
+    seconds_below = _number_field("Lasting less than", 1, 86_401)
+    weekday = _number_field("Weekday", 0, 6)
+    hour = _number_field("Hour", 0, 23)
+    at = forms.DateTimeField(label="Going on at", required=False)
     older = CursorField(required=False)
     newer = CursorField(required=False)
 
+    set_by_links = (
+        "period", "customer", "sort", "decision", "counted", "seconds_from", "seconds_below", "weekday", "hour", "at",
+        "older", "newer",
+    )  # fmt: skip
+
     def __init__(self, data: QueryDict, now: datetime) -> None:
         super().__init__(data, now)
+        self.fields["sort"].choices = list(SORTS.items())  # type: ignore[attr-defined]
         self.tiers = list(Tier.objects.all())
         self._offer("tier", [(tier.slug, tier.name) for tier in self.tiers], "No tier")
         self._offer("channel", [(channel.pk, str(channel)) for channel in Channel.objects.all()], "No channel")
@@ -163,12 +194,51 @@ class SessionFilters(RangeFilters):
     def is_narrowed(self) -> bool:
         """Whether anything but days is asked for."""
         names = ("tier", "channel", "agent", "state", "reason", "customer", "q")
-        return any(self.cleaned_data[name] for name in names)
+        return any(self.cleaned_data[name] for name in names) or bool(self.chips)
+
+    @property
+    def kept(self) -> list[tuple[str, Any]]:
+        """What the form has no field for, and sends again."""
+        names = ("sort", "decision", "counted", "seconds_from", "seconds_below", "weekday", "hour", "at")
+        return [(name, self.data[name]) for name in names if self.data.get(name)]
+
+    @property
+    def orders(self) -> dict[str, str]:
+        return SORTS
+
+    @property
+    def order(self) -> str:
+        return self.cleaned_data["sort"] or "started"
+
+    @property
+    def order_words(self) -> str:
+        return SORTS[self.order]
+
+    @property
+    def chips(self) -> list[tuple[str, str]]:
+        """What links have narrowed the list to, in words, each with the filters that it stands for."""
+        values = self.cleaned_data
+        chips = []
+        if values["decision"]:
+            chips.append(("decision", DECISIONS[values["decision"]]))
+        if values["counted"]:
+            chips.append(("counted", "Ended with a duration that counts"))
+        if values["seconds_from"] is not None:
+            chips.append(("seconds_from", f"Lasting {duration_words(values['seconds_from'])} or more"))
+        if values["seconds_below"] is not None:
+            chips.append(("seconds_below", f"Lasting less than {duration_words(values['seconds_below'])}"))
+        if values["weekday"] is not None:
+            chips.append(("weekday", f"On {WEEKDAYS[values['weekday']]}"))
+        if values["hour"] is not None:
+            chips.append(("hour", f"From {values['hour']:02}:00 to {values['hour']:02}:59"))
+        if values["at"]:
+            chips.append(("at", f"Going on at {values['at'].astimezone(self.zone):%a %-d %b %Y %H:%M:%S}"))
+        return chips
 
     def sessions(self) -> SessionQuerySet:
         """The sessions that started within the range and match every filter, in no order."""
         values = self.cleaned_data
-        found = Session.objects.filter(started_at__gte=self.range.starts_at, started_at__lt=self.range.ends_before)
+        found = Session.objects.filter(_going_on_at(values["at"]) if values["at"] else self._started())
         if not values["test"]:
             found = found.filter(is_test=False)
         for name, path in (("tier", "tier__slug"), ("channel", "channel"), ("agent", "agent"), ("reason", "reason")):
@@ -181,20 +251,69 @@ class SessionFilters(RangeFilters):
         if values["customer"]:
             found = found.filter(customer=values["customer"])
         if values["q"]:
-            found = found.filter(_names(values["q"]))
-        return found
+            found = found.filter(named(values["q"]))
+        return found.filter(self._behind_figures())
+
+    def count_from_sums(self) -> int | None:
+        """How many sessions match, where the sums know it: they know neither customers nor what is open."""
+        values = self.cleaned_data
+        is_summed = not (values["customer"] or values["q"] or self.chips) and self.order == "started"
+        if not is_summed or values["state"] in (Session.State.OPEN, Session.State.MISSING_END):
+            return None
+        tier = next((tier.pk for tier in self.tiers if tier.slug == values["tier"]), 0)
+        wanted = {
+            "tier": tier if values["tier"] else None,
+            "outcome": values["state"] or None,
+            **{name: _blank(values[name]) if values[name] else None for name in ("channel", "agent", "reason")},
+        }
+        with one_snapshot():
+            cells = cells_between(
+                self.range.starts_at, self.range.ends_before, kept(), is_test=None if values["test"] else False
+            )
+        asked = {name: value for name, value in wanted.items() if value is not None}
+        return cells.of(lambda cell: all(getattr(cell, name) == value for name, value in asked.items())).sessions
+
+    def _started(self) -> Q:
+        condition = Q(started_at__gte=self.range.starts_at, started_at__lt=self.range.ends_before)
+        weekday, hour = self.cleaned_data["weekday"], self.cleaned_data["hour"]
+        if weekday is None and hour is None:
+            return condition
+        hours = [
+            (one.starts_at, one.ends_before)
+            for day in self.range.days
+            if weekday in (None, day.weekday())
+            for one in hours_of(day, self.zone)
+            if hour in (None, one.hour)
+        ]
+        pieces = Q(pk__in=[])
+        for start, end in joined(hours):
+            pieces |= Q(started_at__gte=start, started_at__lt=end)
+        return condition & pieces
+
+    def _behind_figures(self) -> Q:
+        values = self.cleaned_data
+        condition = Q()
+        if values["decision"]:
+            condition &= Q(allowed=values["decision"] == "allowed")
+        if values["counted"] or values["seconds_from"] is not None or values["seconds_below"] is not None:
+            condition &= TIMED
+        if values["seconds_from"] is not None:
+            condition &= Q(duration_seconds__gte=values["seconds_from"])
+        if values["seconds_below"] is not None:
+            condition &= Q(duration_seconds__lt=values["seconds_below"])
+        return condition
 
 
-def _names(text: str) -> Q:
-    """Sessions by their id; by the first or last digits of the number; by the customer's external id, or the
-    beginning of the name."""
-    named = Customer.objects.filter(Q(name__istartswith=text) | Q(external_id=text))
-    found = Q(session_id=text) | Q(external_id=text) | Q(customer__in=named)
-    digits = _SEPARATORS.sub("", text)
-    if digits.isdecimal() and digits.isascii():
-        found |= Q(phone_key__startswith="+" + digits) | Q(phone_key__endswith=digits)
-    try:
-        key = phone_key(text, settings.PHONE_REGION)
-    except ValueError:
-        key = None
-    return found | Q(phone_key__startswith=key) if key else found
+def _blank(value: str) -> str:
+    return "" if value == WITHOUT else value
+
+
+def _going_on_at(moment: datetime) -> Q:
+    """Sessions that took place then, as `sums.peaks` has it: one without an end until it counts as open no more."""
+    undeclared = Q(declared_missing_at__isnull=True) | Q(declared_missing_at__gt=moment)
+    going_on = (TIMED & Q(GreaterThan(_ENDS, moment))) | (NO_END & Q(open_until__gt=moment) & undeclared)
+    return Q(started_at__lte=moment, started_at__gte=moment - LONGEST_WITHOUT_END) & going_on
+
+
+_DURATION = ExpressionWrapper(F("duration_seconds") * timedelta(seconds=1), output_field=DurationField())
+_ENDS = ExpressionWrapper(F("started_at") + _DURATION, output_field=DateTimeField())

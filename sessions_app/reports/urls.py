@@ -1,14 +1,14 @@
 """Addresses below `/reports/`."""
 
 from django.urls import path
-from django.views.generic import RedirectView
 
-from sessions_app.reports import customer, customers, live, statements, views, webhook
+from sessions_app.reports import customer, customers, live, overview, statements, views, webhook
 
 app_name = "reports"
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="reports:sessions", query_string=True)),
+    path("", overview.overview, name="overview"),
+    path("callers/", overview.callers, name="callers"),
     path("customers/", customers.customers, name="customers"),
     path("customers/top/", customers.top_customers, name="top-customers"),
     path("customers/candidates/", customers.upgrade_candidates, name="upgrade-candidates"),

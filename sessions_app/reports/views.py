@@ -4,10 +4,12 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
-from sessions_app.models import Session, WebhookEvent
+from sessions_app.models import Session, SessionQuerySet, WebhookEvent
+from sessions_app.reports.export import MOST_XLSX_ROWS, export
 from sessions_app.reports.filters import SessionFilters
 from sessions_app.reports.lines import (
     body_text,
@@ -20,29 +22,53 @@ from sessions_app.reports.lines import (
 )
 from sessions_app.reports.pages import page as render_page
 from sessions_app.reports.pages import report
-from sessions_app.reports.queries import page_of, summarise
+from sessions_app.reports.queries import MOST_COUNTED, counted, page_of
 from sessions_app.reports.ranges import PRESETS
+from sessions_app.reports.rows import columns, rows_of
 from sessions_app.wording import STATE_SENTENCES, reason_sentence, reason_words, trace_words
 
 MOST_REQUESTS = 100
 
 
 @report
-def sessions(request: HttpRequest) -> HttpResponse:
-    """The sessions of a period: figures per tier and day, then the list."""
+def sessions(request: HttpRequest) -> HttpResponseBase:
+    """The sessions of a period that match every filter, page by page, or all of them as a file."""
     now = timezone.now()
     filters = SessionFilters(request.GET, now)
     context: dict[str, Any] = {"title": "Sessions", "filters": filters, "presets": PRESETS}
-    if filters.is_valid():
-        found = filters.sessions()
-        page = page_of(found, filters.cleaned_data["older"], filters.cleaned_data["newer"])
-        context |= {
-            "range": filters.range,
-            "summary": summarise(found, filters.range, filters.tiers, now),
-            "page": page,
-            "lines": lines_of(page.sessions, now),
-        }
+    if not filters.is_valid():
+        return render_page(request, "reports/sessions.html", context)
+    found = filters.sessions()
+    file_format = request.GET.get("format")
+    if file_format == "csv" or (file_format == "xlsx" and not _is_too_long(found)):
+        rows = rows_of(found, filters.order, filters.zone, now)
+        return export(
+            f"sessions-{filters.range.first_day}-{filters.range.last_day}", file_format, columns(filters.zone), rows
+        )
+    listed = page_of(found, filters.order, filters.cleaned_data["older"], filters.cleaned_data["newer"])
+    context |= {
+        "range": filters.range,
+        "count": _count(filters, found),
+        "page": listed,
+        "lines": lines_of(listed.sessions, now),
+        "is_too_long": file_format == "xlsx",
+        "most_rows": MOST_XLSX_ROWS,
+    }
     return render_page(request, "reports/sessions.html", context)
+
+
+def _is_too_long(found: SessionQuerySet) -> bool:
+    return found.order_by()[: MOST_XLSX_ROWS + 1].count() > MOST_XLSX_ROWS
+
+
+def _count(filters: SessionFilters, found: SessionQuerySet) -> str:
+    """How many sessions there are in all: exactly where sums or a short count tell, else that there are many."""
+    exact = filters.count_from_sums()
+    if exact is None:
+        exact = counted(found)
+        if exact > MOST_COUNTED:
+            return f"More than {MOST_COUNTED:,} sessions"
+    return f"{exact:,} session{'' if exact == 1 else 's'}"
 
 
 @report

@@ -12,11 +12,11 @@ from django.db import connection, transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from sessions_app.models import DayCell, DayPeak, DaySums, HourSums, LateWrite, Session, SumsMark
+from sessions_app.models import CallerNumber, DayCell, DayPeak, DaySums, HourSums, LateWrite, Session, SumsMark
 from sessions_app.periods import ONE_DAY, Hour, hour_of, local_day, starts_at
 from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.callers import pack, unpack
-from sessions_app.sums.counting import Sums, callers_within, count_pieces
+from sessions_app.sums.counting import Sums, callers_within, count_pieces, within
 from sessions_app.sums.late import company_zone
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END, most_at_once
 
@@ -41,7 +41,7 @@ def keep_sums(should_stop: ShouldStop = lambda: False) -> None:
 def forget_sums() -> None:
     """Throw the sums away, to be counted again from the oldest session on."""
     with _keeping() as mark:
-        for model in (HourSums, DaySums, DayCell, DayPeak):
+        for model in (HourSums, DaySums, DayCell, DayPeak, CallerNumber):
             model.objects.all().delete()
         mark.until, mark.peaks_at, mark.stale_peaks, mark.zone = None, None, [], company_zone().key
         mark.save()
@@ -154,6 +154,10 @@ def _count_anew(hours: Sequence[Hour]) -> None:
     for is_test in (False, True):
         counted = zip(hours, count_pieces(pieces, is_test=is_test), strict=True)
         HourSums.objects.bulk_create(_hour_sums(hour, sums, is_test) for hour, sums in counted if sums.cells)
+    keys = within(pieces, None).exclude(phone_key="").values_list("phone_key", flat=True).distinct()
+    CallerNumber.objects.bulk_create(
+        (CallerNumber(key=key, backwards=key[::-1]) for key in keys), ignore_conflicts=True, batch_size=5000
+    )
 
 
 def _hour_sums(hour: Hour, sums: Sums, is_test: bool) -> HourSums:

@@ -138,6 +138,16 @@ def sums_between(start: datetime, end: datetime, known: Kept, *, is_test: bool |
     return found
 
 
+def cells_between(start: datetime, end: datetime, known: Kept, *, is_test: bool | None = False) -> Sums:
+    """As the `sums` of `report_between`, but without durations."""
+    parts = parts_between(start, end, known)
+    found = Sums()
+    _add_cells(found, parts.days, is_test, ("tier_id", "channel", "agent"))
+    for _, sums in _of_hours(parts, is_test):
+        found.add_sums(sums)
+    return found
+
+
 def callers_between(start: datetime, end: datetime, known: Kept, *, is_test: bool | None = False) -> int:
     """How many callers had a session that started between two moments."""
     parts = parts_between(start, end, known)
@@ -152,13 +162,17 @@ _AMOUNTS = (Sum("sessions"), Sum("timed"), Sum("seconds"))
 
 
 def _add_days(sums: Sums, days: list[date], is_test: bool | None, by: tuple[str, ...]) -> None:
+    _add_cells(sums, days, is_test, by)
+    for durations in _days(DaySums, days, is_test).values_list("durations", flat=True):
+        sums.add_durations(durations)
+
+
+def _add_cells(sums: Sums, days: list[date], is_test: bool | None, by: tuple[str, ...]) -> None:
     cells = _days(DayCell, days, is_test).values_list(*by, "outcome", "reason").annotate(*_AMOUNTS).order_by()
     for *shared, sessions, timed, seconds in cells:
         *scope, outcome, reason = shared
         tier, channel, agent = scope or (0, "", "")
         sums.add(Cell(tier or 0, channel, agent, outcome, reason), Amounts(sessions, timed, seconds))
-    for durations in _days(DaySums, days, is_test).values_list("durations", flat=True):
-        sums.add_durations(durations)
 
 
 def _of_hours(parts: Parts, is_test: bool | None) -> Iterator[tuple[Hour, Sums]]:

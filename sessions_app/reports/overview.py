@@ -1,0 +1,557 @@
+"""The overview: the figures of a period beside those before it, and where they come from."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.db.models import Count, Q
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+
+from customers.models import Agent, Channel, Tier
+from sessions_app.decision import Reason
+from sessions_app.models import STATE_CONDITIONS, DayCell, DayPeak, Session, SumsMark
+from sessions_app.periods import hours_of, local_day
+from sessions_app.reports.charts import Bar, draw_bars
+from sessions_app.reports.export import FORMATS, export
+from sessions_app.reports.figures import (
+    NOTHING,
+    Figure,
+    change_words,
+    kind_of_change,
+    number_words,
+    points_words,
+    sessions_address,
+    share_words,
+)
+from sessions_app.reports.filters import WITHOUT, RangeFilters
+from sessions_app.reports.pages import page, report
+from sessions_app.reports.ranges import PRESETS, DayRange, Stretch
+from sessions_app.snapshots import one_snapshot
+from sessions_app.sums.counting import Amounts, Cell, Sums
+from sessions_app.sums.histogram import by_step, percentile
+from sessions_app.sums.peaks import EVERY_CHANNEL, LONGEST_WITHOUT_END
+from sessions_app.sums.reading import Kept, callers_between, kept, report_between, sums_between
+from sessions_app.wording import duration_words, reason_words
+
+UNITS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
+# So that a chart can be read, and its table stays small.
+MOST_DAYS_BY = {"hour": 7, "day": 100, "week": 366, "month": 366}
+# Of more sessions, callers are counted once the page is there.
+MOST_SESSIONS_AT_ONCE = 20_000
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+HEAT_STEPS = 6
+
+DEFINITIONS = {
+    "sessions": "All that began in these days, denied ones among them. A session belongs to the hour and day in which "
+    "it starts, in the company's time zone; one that was delivered again counts once.",
+    "allow_rate": "Sessions let in, of those let in and those denied. Sessions of which only the end came were never "
+    "decided and count on neither side, nor do those that were denied and took place all the same.",
+    "minutes": "The durations of sessions that have ended, as LiveTok states them, added up and not rounded. Missing, "
+    "negative ones and those over 24 hours are not counted. A session over midnight counts whole where it starts.",
+    "callers": "Different callers with a session in these days: customers, and callers who are none by their number or "
+    "LiveTok's customer id. Sessions that name nobody are left out. Counted exactly, not estimated.",
+    "open": "Sessions that were let in, whose end has not come, and that are within their channel's longest session. "
+    "As of now, whatever the days above; so there is nothing to compare it with.",
+    "denied": "Sessions that were not let in. One that LiveTok reports a duration of all the same did take place and "
+    "is not among them.",
+    "missing": "Sessions that were let in and whose end did not come within their channel's longest session, or that "
+    "staff declared so. A true end that comes later still counts, and takes them off this figure.",
+    "typical": "Half of the sessions that ended took no longer (the median, p50), and 95 of 100 no longer than p95. "
+    "Worked out from a histogram: within 1.5 % of the exact figure.",
+    "heat": "Sessions that began in this hour of this weekday, divided by how often that hour came in these days until "
+    "now. An hour that daylight saving skips did not come.",
+    "peak": "The most sessions that took place at one moment. Each takes up its counted duration; one without an end "
+    "the time until now, at most its channel's longest session. Live traffic alone; found anew every few minutes.",
+}
+
+ALLOWED = (Reason.ALLOWED.value, Reason.EMERGENCY_ALLOW.value)
+
+
+class OverviewFilters(RangeFilters):
+    set_by_links = ("period", "by")
+
+    by = forms.ChoiceField(
+        required=False,
+        choices=list(UNITS.items()),
+        error_messages={
+            "invalid_choice": "There is no “%(value)s” to show the trend by. Choose hour, day, week or month."
+        },
+    )
+
+    @property
+    def unit(self) -> str:
+        """What the trend is shown by."""
+        chosen = str(self.cleaned_data["by"])
+        if chosen in self.units:
+            return chosen
+        days = len(self.range.days)
+        return "hour" if days <= 2 else "day" if days <= MOST_DAYS_BY["day"] else "week"
+
+    @property
+    def units(self) -> dict[str, str]:
+        days = len(self.range.days)
+        return {unit: label for unit, label in UNITS.items() if days <= MOST_DAYS_BY[unit]}
+
+    @property
+    def is_test(self) -> bool | None:
+        """As the sums know it: live traffic alone, or both together."""
+        return None if self.cleaned_data["test"] else False
+
+
+@report
+def overview(request: HttpRequest) -> HttpResponseBase:
+    """Figures, trend, shares, heat map, durations and peaks of a period."""
+    now = timezone.now()
+    filters = OverviewFilters(request.GET, now)
+    context: dict[str, Any] = {"title": "Overview", "filters": filters, "presets": PRESETS}
+    if not filters.is_valid():
+        return page(request, "reports/overview.html", context)
+    with one_snapshot():
+        shown = Overview(filters, now, counts_callers="callers" in request.GET)
+    if request.GET.get("format") in FORMATS:
+        name = f"overview-{filters.range.first_day}-{filters.range.last_day}"
+        return export(name, request.GET["format"], ["Table", "Line", "Figure", "Value"], shown.rows())
+    return page(request, "reports/overview.html", {**context, "range": filters.range, "overview": shown})
+
+
+@report
+def callers(request: HttpRequest) -> HttpResponseBase:
+    """How many callers there were, for a page that is there already."""
+    filters = OverviewFilters(request.GET, timezone.now())
+    if not filters.is_valid():
+        return JsonResponse({"error": "These days cannot be used."}, status=400)
+    with one_snapshot():
+        figure = _callers_figure(filters, kept())
+    return JsonResponse({"value": figure.value, "change": figure.change})
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table of shares."""
+
+    name: str
+    amounts: Amounts
+    denied: int
+    share: str
+    percent: float
+    allow_rate: str
+    minutes: str
+    address: str
+    denied_address: str
+    minutes_address: str
+
+
+@dataclass(frozen=True)
+class Period:
+    """One line of the trend."""
+
+    name: str
+    starts_on: date
+    sessions: int
+    denied: int
+    minutes: str
+    addresses: dict[str, str]
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    words: str
+    mean: float
+    sessions: int
+    step: int
+    title: str
+    address: str
+
+
+class Overview:
+    """Everything that the page shows. Built in one snapshot, so that all of it agrees."""
+
+    heat_definition, peak_definition = DEFINITIONS["heat"], DEFINITIONS["peak"]
+    hours = tuple(f"{hour:02}" for hour in range(24))
+
+    def __init__(self, filters: OverviewFilters, now: datetime, *, counts_callers: bool) -> None:
+        self.filters, self.range, self.now = filters, filters.range, now
+        known = kept()
+        self.compared = self.range.preceding(now)
+        self.compared_until = self.compared.ends_before - timedelta(microseconds=1)
+        self.report = report_between(self.range.starts_at, self.range.ends_before, known, is_test=filters.is_test)
+        self.before = sums_between(self.compared.starts_at, self.compared.ends_before, known, is_test=filters.is_test)
+        self.sums = self.report.sums
+        self.open_now, open_in_range, open_before = self._open()
+        self.missing = _without_end(self.sums) - open_in_range
+        self.missing_before = _without_end(self.before) - open_before
+        count_now = counts_callers or self.sums.total.sessions + self.before.total.sessions <= MOST_SESSIONS_AT_ONCE
+        self.callers = _callers_figure(filters, known) if count_now else None
+        self.figures = list(self._figures())
+        self.trend = list(self._trend())
+        self.chart = draw_bars([self._bar(period) for period in self.trend])
+        self.tables = self._tables()
+        self.reasons = self._reasons()
+        self.durations = self._durations()
+        self.heat = list(self._heat())
+        self._read_peaks()
+
+    # Addresses of the sessions behind a figure
+
+    def address(self, **filters: Any) -> str:
+        days = {"first_day": self.range.first_day, "last_day": self.range.last_day}
+        test = "on" if self.filters.cleaned_data["test"] else ""
+        return sessions_address(**{**days, **filters, "test": test})
+
+    def _open(self) -> tuple[int, int, int]:
+        """Sessions open now: all, those that began in these days, and those that began in the days compared with."""
+        found = Session.objects.filter(STATE_CONDITIONS[Session.State.OPEN.value](self.now))
+        if self.filters.is_test is not None:
+            found = found.filter(is_test=self.filters.is_test)
+        counts = found.aggregate(
+            all=Count("pk"),
+            here=Count("pk", filter=_started_in(self.range.stretch)),
+            before=Count("pk", filter=_started_in(self.compared)),
+        )
+        return counts["all"], counts["here"], counts["before"]
+
+    def _figures(self) -> Iterator[Figure]:
+        total, before = self.sums.total, self.before.total
+        yield _amount("Sessions", "sessions", total.sessions, before.sessions, self.address(), more_is_good=None)
+        rate, rate_before = _allow_rate(self.sums), _allow_rate(self.before)
+        yield Figure(
+            "Allow rate",
+            NOTHING if rate is None else share_words(rate, 1),
+            DEFINITIONS["allow_rate"],
+            self.address(decision="allowed"),
+            change=points_words(rate, rate_before),
+            change_kind=kind_of_change(rate, rate_before, more_is_good=True),
+        )
+        yield _amount(
+            "Minutes", "minutes", total.seconds / 60, before.seconds / 60, self.address(counted="on"), more_is_good=None
+        )
+        yield self.callers or Figure("Unique callers", "", DEFINITIONS["callers"], self.address())
+        today = local_day(self.now, self.range.zone)
+        yield Figure(
+            "Open now",
+            number_words(self.open_now),
+            DEFINITIONS["open"],
+            self.address(state="open", first_day=today - timedelta(days=LONGEST_WITHOUT_END.days + 1), last_day=today),
+        )
+        denied, denied_before = self.sums.denied, self.before.denied
+        yield _amount("Denied", "denied", denied, denied_before, self.address(state="denied"), more_is_good=False)
+        yield _amount(
+            "Missing ends",
+            "missing",
+            self.missing,
+            self.missing_before,
+            self.address(state="missing_end"),
+            more_is_good=False,
+        )
+
+    # The trend
+
+    def _trend(self) -> Iterator[Period]:
+        if self.filters.unit == "hour":
+            yield from self._hourly()
+            return
+        for first, days in _grouped(self.range.days, self.filters.unit):
+            sums = Sums()
+            for day in days:
+                if day in self.report.days:
+                    sums.add_sums(self.report.days[day])
+            address = {"first_day": days[0], "last_day": days[-1]}
+            yield Period(
+                _period_name(first, days, self.filters.unit),
+                first,
+                sums.total.sessions,
+                sums.denied,
+                _minutes(sums.total.seconds),
+                {
+                    "sessions": self.address(**address),
+                    "denied": self.address(**address, state="denied"),
+                    "minutes": self.address(**address, counted="on"),
+                },
+            )
+
+    def _hourly(self) -> Iterator[Period]:
+        for day in self.range.days:
+            for hour in dict.fromkeys(hour.hour for hour in hours_of(day, self.range.zone)):
+                amounts = self.report.hours[day, hour]
+                address = {"first_day": day, "last_day": day, "hour": hour}
+                yield Period(
+                    f"{day:%a} {day.day} {day:%b} {hour:02}:00",
+                    day,
+                    amounts.sessions,
+                    amounts.denied,
+                    _minutes(amounts.seconds),
+                    {
+                        "sessions": self.address(**address),
+                        "denied": self.address(**address, state="denied"),
+                        "minutes": self.address(**address, counted="on"),
+                    },
+                )
+
+    def _bar(self, period: Period) -> Bar:
+        title = f"{period.name}: {number_words(period.sessions)} sessions, {number_words(period.denied)} denied"
+        short = period.name.split(" ", 1)[1] if self.filters.unit in ("day", "hour") else period.name
+        return Bar(short, period.sessions - period.denied, period.denied, title, period.addresses["sessions"])
+
+    # Shares
+
+    def _tables(self) -> list[dict[str, Any]]:
+        tiers = {tier.pk: tier for tier in Tier.objects.all()}
+        channels = {channel.pk: str(channel) for channel in Channel.objects.all()}
+        agents = {agent.pk: str(agent) for agent in Agent.objects.all()}
+        return [
+            {
+                "title": "By channel",
+                "head": "Channel",
+                "lines": self._lines(
+                    lambda cell: cell.channel,
+                    lambda key: (channels.get(key, key) or "No channel", {"channel": key or WITHOUT}),
+                ),
+            },
+            {
+                "title": "By tier",
+                "head": "Tier then",
+                "lines": self._lines(
+                    lambda cell: cell.tier,
+                    lambda key: (tiers[key].name, {"tier": tiers[key].slug}) if key else ("No tier", {"tier": WITHOUT}),
+                ),
+            },
+            {
+                "title": "By agent",
+                "head": "Agent",
+                "lines": self._lines(
+                    lambda cell: cell.agent,
+                    lambda key: (agents.get(key, key) or "No agent", {"agent": key or WITHOUT}),
+                ),
+            },
+        ]
+
+    def _lines(self, key_of: Callable[[Cell], Any], named: Callable[[Any], tuple[str, dict[str, str]]]) -> list[Line]:
+        groups: dict[Any, Sums] = {}
+        for cell, amounts in self.sums.cells.items():
+            groups.setdefault(key_of(cell), Sums()).add(cell, amounts)
+        whole = self.sums.total.sessions
+        lines = []
+        for key, sums in sorted(groups.items(), key=lambda item: -item[1].total.sessions):
+            name, narrowed = named(key)
+            total, rate = sums.total, _allow_rate(sums)
+            lines.append(
+                Line(
+                    name,
+                    total,
+                    sums.denied,
+                    share_words(total.sessions, whole),
+                    round(100 * total.sessions / whole, 1),
+                    NOTHING if rate is None else share_words(rate, 1),
+                    _minutes(total.seconds),
+                    self.address(**narrowed),
+                    self.address(**narrowed, state="denied"),
+                    self.address(**narrowed, counted="on"),
+                )
+            )
+        return lines
+
+    def _reasons(self) -> list[dict[str, Any]]:
+        counts: dict[str, int] = {}
+        for cell, amounts in self.sums.cells.items():
+            if cell.outcome == DayCell.Outcome.DENIED:
+                counts[cell.reason] = counts.get(cell.reason, 0) + amounts.sessions
+        return [
+            {
+                "name": reason_words(reason),
+                "sessions": count,
+                "share": share_words(count, self.sums.denied),
+                "percent": round(100 * count / self.sums.denied, 1),
+                "address": self.address(state="denied", reason=reason),
+            }
+            for reason, count in sorted(counts.items(), key=lambda item: -item[1])
+        ]
+
+    def _durations(self) -> dict[str, Any]:
+        now, before = self.sums.durations, self.before.durations
+        whole = now.total()
+        steps = [
+            {
+                "name": _step_name(start, end),
+                "sessions": count,
+                "share": share_words(count, whole),
+                "percent": round(100 * count / whole, 1) if whole else 0,
+                "address": self.address(counted="on", seconds_from=start, seconds_below=end),
+            }
+            for start, end, count in by_step(now)
+        ]
+        figures = []
+        for share, label in ((0.5, "Median (p50)"), (0.95, "p95")):
+            value, earlier = percentile(now, share), percentile(before, share)
+            figures.append(
+                Figure(
+                    label,
+                    duration_words(value),
+                    DEFINITIONS["typical"],
+                    self.address(counted="on"),
+                    change=change_words(value, earlier) if value is not None and earlier else "",
+                )
+            )
+        return {"figures": figures, "steps": steps, "sessions": whole}
+
+    # By weekday and hour
+
+    def _heat(self) -> Iterator[tuple[str, list[HeatCell]]]:
+        came = _hours_that_came(self.range, self.now)
+        sessions: dict[tuple[int, int], int] = {}
+        for (day, hour), amounts in self.report.hours.items():
+            place = day.weekday(), hour
+            sessions[place] = sessions.get(place, 0) + amounts.sessions
+        means = {place: count / came[place] for place, count in sessions.items() if came.get(place)}
+        most = max(means.values(), default=0)
+        for weekday, name in enumerate(WEEKDAYS):
+            cells = []
+            for hour in range(24):
+                mean, count = means.get((weekday, hour), 0.0), sessions.get((weekday, hour), 0)
+                step = min(HEAT_STEPS, int(mean / most * HEAT_STEPS) + 1) if mean else 0
+                title = f"{name} {hour:02}:00: {number_words(count)} sessions in {came.get((weekday, hour), 0)} hours"
+                words = number_words(mean, 0 if mean >= 9.95 else 1)
+                address = self.address(weekday=weekday, hour=hour)
+                cells.append(HeatCell(words, mean, count, step, title, address))
+            yield name, cells
+
+    # At once
+
+    def _read_peaks(self) -> None:
+        """By day or the longer unit of the trend, and by channel."""
+        rows = DayPeak.objects.filter(day__gte=self.range.first_day, day__lte=self.range.last_day)
+        best: dict[tuple[date, str], DayPeak] = {}
+        self.peak_unit = unit = "day" if self.filters.unit == "hour" else self.filters.unit
+        first_of = {day: first for first, days in _grouped(self.range.days, unit) for day in days}
+        for row in rows.filter(is_test=False):
+            key = first_of[row.day], row.channel
+            if key not in best or row.most > best[key].most:
+                best[key] = row
+        self.peak_channels = sorted({channel for _, channel in best if channel != EVERY_CHANNEL})
+        columns = [EVERY_CHANNEL, *self.peak_channels]
+        self.peaks: list[dict[str, Any]] = [
+            {
+                "name": _period_name(first, days, unit),
+                "cells": [self._peak_cell(best.get((first, channel)), channel) for channel in columns],
+            }
+            for first, days in reversed(_grouped(self.range.days, unit))
+            if (first, EVERY_CHANNEL) in best
+        ]
+        mark = SumsMark.objects.first()
+        self.peaks_at = mark.peaks_at if mark else None
+
+    def _peak_cell(self, peak: DayPeak | None, channel: str) -> dict[str, Any] | None:
+        if peak is None:
+            return None
+        at = f"{peak.reached_at.astimezone(self.range.zone).isoformat()}"
+        return {
+            "most": peak.most,
+            "at": peak.reached_at,
+            "address": sessions_address(at=at, channel=channel),
+        }
+
+    # As a file
+
+    def rows(self) -> Iterator[Sequence[Any]]:
+        for figure in [*self.figures, *self.durations["figures"]]:
+            yield "Figures", figure.label, "Value", figure.value or NOTHING
+            if figure.change:
+                yield "Figures", figure.label, "Change", figure.change
+        for period in self.trend:
+            yield "Trend", period.name, "Sessions", period.sessions
+            yield "Trend", period.name, "Denied", period.denied
+            yield "Trend", period.name, "Minutes", period.minutes
+        for table in self.tables:
+            for line in table["lines"]:
+                yield table["title"], line.name, "Sessions", line.amounts.sessions
+                yield table["title"], line.name, "Share", line.share
+                yield table["title"], line.name, "Denied", line.denied
+                yield table["title"], line.name, "Allow rate", line.allow_rate
+                yield table["title"], line.name, "Minutes", line.minutes
+        for reason in self.reasons:
+            yield "Denied by reason", reason["name"], "Sessions", reason["sessions"]
+        for step in self.durations["steps"]:
+            yield "Durations", step["name"], "Sessions", step["sessions"]
+        for name, cells in self.heat:
+            for hour, cell in enumerate(cells):
+                yield "Weekday and hour", f"{name} {hour:02}:00", "Sessions an hour", round(cell.mean, 2)
+        for row in self.peaks:
+            for channel, peak in zip(["All channels", *self.peak_channels], row["cells"], strict=True):
+                if peak:
+                    yield "At once", row["name"], channel, peak["most"]
+
+
+def _amount(label: str, name: str, current: float, before: float, address: str, *, more_is_good: bool | None) -> Figure:
+    return Figure(
+        label,
+        number_words(current),
+        DEFINITIONS[name],
+        address,
+        change=change_words(current, before),
+        change_kind=kind_of_change(current, before, more_is_good=more_is_good),
+    )
+
+
+def _callers_figure(filters: OverviewFilters, known: Kept) -> Figure:
+    stretches = filters.range.stretch, filters.range.preceding(filters.now)
+    current, before = (
+        callers_between(stretch.starts_at, stretch.ends_before, known, is_test=filters.is_test) for stretch in stretches
+    )
+    return Figure("Unique callers", number_words(current), DEFINITIONS["callers"], change=change_words(current, before))
+
+
+def _started_in(stretch: Stretch) -> Q:
+    return Q(started_at__gte=stretch.starts_at, started_at__lt=stretch.ends_before)
+
+
+def _allow_rate(sums: Sums) -> float | None:
+    allowed = sums.of(lambda cell: cell.reason in ALLOWED).sessions
+    decided = allowed + sums.denied
+    return allowed / decided if decided else None
+
+
+def _without_end(sums: Sums) -> int:
+    return sums.of(lambda cell: cell.outcome == DayCell.Outcome.NO_END).sessions
+
+
+def _minutes(seconds: int) -> str:
+    return number_words(seconds / 60, 1)
+
+
+def _grouped(days: Iterable[date], unit: str) -> list[tuple[date, list[date]]]:
+    """The days by day, week (from Monday) or month, each group with its true first day."""
+    groups: dict[date, list[date]] = {}
+    for day in days:
+        first = {
+            "day": day,
+            "week": day - timedelta(days=day.weekday()),
+            "month": day.replace(day=1),
+        }[unit]
+        groups.setdefault(first, []).append(day)
+    return list(groups.items())
+
+
+def _period_name(first: date, days: Sequence[date], unit: str) -> str:
+    if unit == "month":
+        return f"{first:%B %Y}"
+    if unit == "week":
+        return f"Week of {first.day} {first:%b %Y}"
+    return f"{days[0]:%a} {days[0].day} {days[0]:%b %Y}"
+
+
+def _step_name(start: int, end: int | None) -> str:
+    if end is None:
+        return f"{duration_words(start)} or more"
+    return f"{duration_words(start)} to {duration_words(end)}"
+
+
+def _hours_that_came(days: DayRange, now: datetime) -> dict[tuple[int, int], int]:
+    """How often each hour of each weekday came until now."""
+    came: dict[tuple[int, int], int] = {}
+    for day in days.days:
+        for hour in {hour.hour for hour in hours_of(day, days.zone) if hour.starts_at <= now}:
+            came[day.weekday(), hour] = came.get((day.weekday(), hour), 0) + 1
+    return came
