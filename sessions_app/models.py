@@ -35,14 +35,15 @@ class Session(models.Model):
     number = models.PositiveIntegerField(default=0)
     is_test = models.BooleanField(default=False)
 
-    channel = models.ForeignKey(Channel, null=True, on_delete=models.PROTECT, related_name="sessions")
-    agent = models.ForeignKey(Agent, null=True, on_delete=models.PROTECT, related_name="sessions")
+    # Indexes are paid by each begin and each end, so these have none of their own: pages ask for a range of time.
+    channel = models.ForeignKey(Channel, null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False)
+    agent = models.ForeignKey(Agent, null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False)
     agent_is_number = models.BooleanField(default=False)
     number_received = models.CharField(max_length=255, blank=True)
     phone_key = models.CharField(max_length=255, blank=True)
     external_id = models.CharField("LiveTok's customer id", max_length=255, blank=True)
-    customer = models.ForeignKey(Customer, null=True, on_delete=models.PROTECT, related_name="sessions")
-    tier = models.ForeignKey(Tier, null=True, on_delete=models.PROTECT, related_name="sessions")
+    customer = models.ForeignKey(Customer, null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False)
+    tier = models.ForeignKey(Tier, null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False)
 
     allowed = models.BooleanField(null=True)
     reason = models.CharField(max_length=32, null=True)
@@ -61,7 +62,7 @@ class Session(models.Model):
     stated_seconds = models.IntegerField(null=True)
     declared_missing_at = models.DateTimeField(null=True)
     declared_missing_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
 
     started_at = models.DateTimeField()
@@ -116,6 +117,11 @@ class Session(models.Model):
                 fields=["begin_received_at"],
                 name="session_without_end_by_receipt",
                 condition=Q(allowed=True, end_received_at__isnull=True),
+            ),
+            models.Index(
+                fields=["declared_missing_by"],
+                name="session_by_who_declared_it",
+                condition=Q(declared_missing_by__isnull=False),
             ),
         ]
         permissions = [("view_bodies", "Can see the raw bodies of sessions and events")]
@@ -411,7 +417,7 @@ class WebhookEvent(models.Model):
 
     received_at = models.DateTimeField(db_index=True)
     event = models.CharField(max_length=64, blank=True)
-    session_id = models.CharField(max_length=255, blank=True, db_index=True)
+    session_id = models.CharField(max_length=255, blank=True)
     is_test = models.BooleanField(default=False)
     verdict = models.CharField(max_length=12, choices=Verdict)
     status = models.PositiveSmallIntegerField()
@@ -422,6 +428,10 @@ class WebhookEvent(models.Model):
     route = models.CharField(max_length=8, blank=True)
     body = models.BinaryField(null=True)
     processed_again_at = models.DateTimeField(null=True)
+
+    class Meta:
+        # Not `db_index`, which on PostgreSQL makes a second one for LIKE.
+        indexes = [models.Index(fields=["session_id"], name="webhookevent_by_session")]
 
     def __str__(self) -> str:
         return f"{self.event or 'event'} {self.session_id}".strip()
