@@ -25,6 +25,7 @@ GOALS = {
     "torture_twice": NONE,
     "torture_answers_changed": NONE,
     "torture_not_logged": NONE,
+    "torture_logged_too_often": NONE,
     "torture_answered_otherwise": NONE,
     "torture_unexpected_statuses": NONE,
     "torture_unsound": NONE,

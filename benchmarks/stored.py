@@ -20,7 +20,8 @@ class Findings:
     lost: int  # acknowledged, and not in the session
     twice: int  # sessions that are there more than once
     answers_changed: int  # begins with another answer than the one that was given
-    not_logged: int  # deliveries that the log lacks, or has more often than they were sent
+    not_logged: int  # events that the log has less often than they were acknowledged
+    logged_too_often: int  # and more often than they were sent
 
     @property
     def are_none(self) -> bool:
@@ -41,8 +42,9 @@ def findings(events: Iterable[Event], url: str) -> Findings:
             found["lost"] += event.body != (begin_body if is_begin else end_body)
             found["answers_changed"] += is_begin and not _stands(answer, event.answers)
         count = logged.get((event.name, event.session_id), 0)
-        found["not_logged"] += not len(event.answers) <= count <= event.tries
-    return Findings(found["lost"], found["twice"], found["answers_changed"], found["not_logged"])
+        found["not_logged"] += count < len(event.answers)
+        found["logged_too_often"] += count > event.tries
+    return Findings(**{name: found[name] for name in Findings.__dataclass_fields__})
 
 
 def _stands(stored: bytes | None, given: list[bytes]) -> bool:

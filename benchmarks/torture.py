@@ -181,10 +181,14 @@ class Supervised:
 
 
 def settled(events: list[Event], url: str) -> Findings:
-    """What is found once everything that was put by has reached the database."""
+    """What is found once what was put by has reached the database: until nothing is, or nothing changes any more."""
+    found = findings(events, url)
     give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while (found := findings(events, url)).lost and time.monotonic() < give_up_at:
+    while not found.are_none and time.monotonic() < give_up_at:
         time.sleep(1)
+        later = findings(events, url)
+        if later != found:
+            found, give_up_at = later, time.monotonic() + PATIENCE_SECONDS
     return found
 
 
