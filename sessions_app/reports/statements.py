@@ -116,7 +116,7 @@ class StatementRow:
     def included_words(self) -> str:
         if self.kind == "correction":
             return ""
-        return NOTHING if self.included_minutes is None else number_words(self.included_minutes)
+        return "no limit" if self.included_minutes is None else number_words(self.included_minutes)
 
     @property
     def over_words(self) -> str:

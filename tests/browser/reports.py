@@ -1,0 +1,95 @@
+"""What browser tests of report pages share: signing in, the list of pages, and what every page must keep to."""
+
+import json
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.builders import begin_body, end_body
+from tests.live import LiveServer
+
+LIGHT = {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}}
+DARK = {**LIGHT, "color_scheme": "dark"}
+PHONE = {"color_scheme": "light", "viewport": {"width": 360, "height": 740}}
+WITHOUT_JAVASCRIPT = {**LIGHT, "java_script_enabled": False}
+
+WCAG_2_1_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+MOST_BYTES = 300 * 1024
+MOST_SHIFT = 0.1
+
+
+@dataclass(frozen=True)
+class ReportPage:
+    """`path` below /reports/; `{customer}`, `{session}` and `{month}` are filled in. `shows`: a text of it."""
+
+    path: str
+    heading: str
+    has_table: bool = True
+
+
+# Every report page. A new one is listed here, and so held to what all keep to.
+PAGES = [
+    ReportPage("sessions/?period=7d", "Sessions"),
+    ReportPage("sessions/{session}/", "Session call-1"),
+    ReportPage("live/", "Live"),
+    ReportPage("customers/", "Customers"),
+    ReportPage("customers/top/", "Top customers"),
+    ReportPage("customers/candidates/", "Upgrade candidates", has_table=False),
+    ReportPage("customers/unknown/", "Unknown callers"),
+    ReportPage("customers/{customer}/", "+15550000001"),
+    ReportPage("statements/?month={month}", "Statements"),
+    ReportPage("statements/close/?month=2024-01", "Close January 2024", has_table=False),
+    ReportPage("webhook/", "Webhook health"),
+]
+
+
+def send(server: LiveServer, body: dict[str, Any]) -> None:
+    request = urllib.request.Request(
+        f"{server.url}/webhooks/livetok",
+        json.dumps(body).encode(),
+        {"X-API-Key": server.webhook_key, "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as response:
+        assert response.status == 200
+
+
+def send_sessions(server: LiveServer, count: int, *, open_ones: int = 1) -> None:
+    """So many sessions of as many callers, one a minute until now; the first few are still open."""
+    now = datetime.now(UTC)
+    for number in range(count):
+        begun = now - timedelta(minutes=count - number)
+        common = {"sessionId": f"call-{number}", "phoneNumber": f"+1555000{number:04}"}
+        send(server, begin_body(**common, timestamp=begun.isoformat()))
+        if number >= open_ones:
+            ended = begun + timedelta(seconds=90)
+            send(server, end_body(**common, timestamp=ended.isoformat(), duration=90))
+
+
+def open_page(page: Page, server: LiveServer, path: str) -> None:
+    """Go to a report page, signing in where that is asked for."""
+    page.goto(f"{server.url}/reports/{path}")
+    if "/login/" in page.url:
+        page.get_by_label("Username").fill(server.username)
+        page.get_by_label("Password").fill(server.password)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url("**/reports/**")
+
+
+def assert_accessible(page: Page) -> None:
+    """axe-core finds nothing against WCAG 2.1, levels A and AA."""
+    page.wait_for_timeout(200)  # the admin's links fade into their colour
+    found = Axe().run(page, options={"runOnly": WCAG_2_1_AA, "resultTypes": ["violations"]}).response["violations"]
+    assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found] == []
+
+
+def assert_nothing_is_cut_off(page: Page) -> None:
+    """Tables scroll inside their own box; the page itself never sideways."""
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def assert_heading(page: Page, text: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text(text)

@@ -1,0 +1,191 @@
+"""Every report page in a real browser: accessible, light, at rest, readable anywhere and on paper; and at work."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.reports import (
+    DARK,
+    LIGHT,
+    MOST_BYTES,
+    MOST_SHIFT,
+    PAGES,
+    PHONE,
+    WITHOUT_JAVASCRIPT,
+    assert_accessible,
+    assert_heading,
+    assert_nothing_is_cut_off,
+    open_page,
+    send,
+    send_sessions,
+)
+from tests.builders import begin_body
+from tests.live import LiveServer
+
+pytestmark = pytest.mark.serial
+
+# Sums up what moves while the page loads.
+WATCH_SHIFTS = """
+window.shifts = 0;
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+TRANSFERRED = """
+performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+  .reduce((sum, entry) => sum + entry.transferSize, 0)
+"""
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+@pytest.fixture(scope="module")
+def server(live_server_process: LiveServer) -> LiveServer:
+    """Twelve callers' sessions of the last minutes, two of them open, and one caller without a number."""
+    server = live_server_process
+    send_sessions(server, 12, open_ones=2)
+    send(server, begin_body(sessionId="unnamed", phoneNumber=None, timestamp=now()))
+    return server
+
+
+@pytest.fixture(scope="module")
+def addresses(server: LiveServer) -> list[tuple[str, str, bool]]:
+    """Each page with what its address needs, its heading, and whether it holds a table."""
+    script = """
+from django.utils import timezone
+from customers.models import Customer
+from sessions_app.models import Session
+customer = Customer.objects.filter(numbers__key="+15550000001").first()
+print(customer.pk, Session.objects.get(session_id="call-1").pk, f"{timezone.localdate():%Y-%m}", customer)
+"""
+    customer, session, month, name = server.manage("shell", "--no-imports", "-c", script).strip().split(" ", 3)
+    return [
+        (
+            page.path.format(customer=customer, session=session, month=month),
+            name if "{customer}" in page.path else page.heading,
+            page.has_table,
+        )
+        for page in PAGES
+    ]
+
+
+@pytest.mark.parametrize("context_options", [LIGHT, DARK, PHONE], ids=["light", "dark", "phone"])
+def test_every_page_is_accessible_light_and_at_rest(page: Page, server, addresses, context_options):
+    page.add_init_script(WATCH_SHIFTS)
+    for path, heading, _ in addresses:
+        open_page(page, server, path)
+        assert_heading(page, heading)
+        assert_nothing_is_cut_off(page)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("window.shifts") < MOST_SHIFT, path
+        assert_accessible(page)
+        assert page.evaluate(TRANSFERRED) < MOST_BYTES, path
+        expect(page.get_by_role("navigation", name="Reports").locator("[aria-current]")).to_have_count(1)
+
+
+@pytest.mark.parametrize("context_options", [WITHOUT_JAVASCRIPT], ids=["without javascript"])
+def test_every_page_works_without_javascript_and_on_paper(page: Page, server, addresses, context_options):
+    page.emulate_media(media="print")
+    for path, heading, has_table in addresses:
+        open_page(page, server, path)
+        assert_heading(page, heading)
+        if has_table:
+            expect(page.locator("main table").first).to_be_visible()
+        expect(page.get_by_role("navigation", name="Reports")).to_be_hidden()
+        page.emulate_media(media="screen")
+        expect(page.get_by_role("navigation", name="Reports")).to_be_visible()
+        page.emulate_media(media="print")
+
+
+def test_staff_go_through_the_pages_by_keyboard(page: Page, server):
+    open_page(page, server, "live/")
+    page.get_by_role("navigation", name="Reports").get_by_role("link", name="Customers").focus()
+    page.keyboard.press("Enter")
+    assert_heading(page, "Customers")
+
+    question = page.locator("summary", has_text="What “At the limit today” means")
+    answer = page.get_by_text("Customers whose fullest limit today is used up.")
+    expect(answer).to_be_hidden()
+    question.focus()
+    page.keyboard.press("Enter")
+    expect(answer).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(answer).to_be_hidden()
+
+    page.get_by_label("Search").focus()
+    page.keyboard.type("+15550000003")
+    page.keyboard.press("Enter")
+    expect(page.locator("table.customers tbody tr")).to_have_count(1)
+    page.locator("table.customers tbody th a").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Limits in force")).to_be_visible()
+    page.get_by_role("link", name="All sessions of the last 90 days").focus()
+    page.keyboard.press("Enter")
+    assert_heading(page, "Sessions")
+    expect(page.locator("table.sessions tbody tr")).to_have_count(1)
+
+
+def test_the_live_page_refreshes_itself_and_keeps_focus_and_scrolling(page: Page, server):
+    page.clock.install()
+    open_page(page, server, "live/")
+    before = page.locator("table.open-sessions tbody tr").count()
+    link = page.locator("table.open-sessions tbody a").last
+    key = link.get_attribute("data-key")
+    link.focus()
+    page.evaluate("window.scrollTo(0, 40)")
+    scrolled = page.evaluate("window.scrollY")
+
+    send(server, begin_body(sessionId="fresh", phoneNumber="+15550009999", timestamp=now()))
+    page.clock.run_for(11_000)
+
+    expect(page.locator("table.open-sessions tbody tr")).to_have_count(before + 1)
+    assert page.evaluate("document.activeElement.dataset.key") == key
+    assert page.evaluate("window.scrollY") == scrolled
+
+    page.get_by_role("button", name="Pause").click()
+    send(server, begin_body(sessionId="later", phoneNumber="+15550009998", timestamp=now()))
+    page.clock.run_for(60_000)
+    expect(page.locator("table.open-sessions tbody tr")).to_have_count(before + 1)
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("table.open-sessions tbody tr")).to_have_count(before + 2)
+
+    page.get_by_label("Channel").select_option("whatsapp")
+    page.get_by_role("button", name="Show").click()
+    expect(page).to_have_url(re.compile("channel=whatsapp"))
+
+
+def test_a_group_is_drilled_into_and_the_table_downloaded(page: Page, server):
+    open_page(page, server, "customers/top/?period=7d")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    content = download.value.path().read_text(encoding="utf-8-sig")
+    assert content.splitlines()[0].startswith("Rank,Customer")
+    expect(page.locator("main table tbody tr")).to_have_count(len(content.splitlines()) - 1)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download XLSX").click()
+    assert download.value.path().read_bytes()[:2] == b"PK"
+
+    page.locator("main table tbody tr").first.locator("td.number a").click()
+    assert_heading(page, "Sessions")
+    expect(page.locator("table.sessions tbody tr")).to_have_count(1)
+
+
+def test_a_month_is_closed_after_a_question(page: Page, server):
+    open_page(page, server, "statements/?month=2024-01")
+    page.get_by_role("link", name="Close the month").click()
+    assert_heading(page, "Close January 2024")
+    page.get_by_role("button", name="Close January 2024").click()
+    expect(page.get_by_text("January 2024 is closed: 0 statements.")).to_be_visible()
+    expect(page.get_by_role("link", name="Close the month")).to_have_count(0)
+
+
+def test_webhook_health_counts_and_explains(page: Page, server):
+    open_page(page, server, "webhook/?period=7d")
+    row = page.get_by_role("row", name="Accepted A begin or an end that was new")
+    shown = int(row.locator("a").inner_text())
+    row.locator("a").click()
+    expect(page.get_by_text(re.compile(f"{shown} .*event"))).to_be_visible()
