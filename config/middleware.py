@@ -10,6 +10,8 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import resolve
 
+from sessions_app.sqlite_lock import wait_at_leisure
+
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 FORWARDED_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT")
@@ -64,6 +66,7 @@ def machine_addresses(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
         if not any(path == machine or path.startswith(machine + "/") for machine in MACHINE_PATHS):
+            wait_at_leisure()
             return get_response(request)
         match = _resolved(path)
         request.resolver_match = match

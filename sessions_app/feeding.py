@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from django.conf import settings
 from django.db import transaction
 
 from sessions_app.answer import AnswerGiven
@@ -30,6 +31,8 @@ logger = logging.getLogger("frontdesk.spool")
 
 # A request that fails, though the database is there, gets as many rounds before it is set aside.
 ROUNDS = 3
+# Between two requests, so that SQLite's lock can be had by those who wait for it.
+PAUSE_SECONDS = 0.01
 
 
 class Feeder:
@@ -64,6 +67,8 @@ class Feeder:
                 continue
             done[line.path] = line.end
             fed += 1
+            if settings.IS_SQLITE:
+                time.sleep(PAUSE_SECONDS)
         for path in set(files) - held:
             _delete(path, done[path])
         logger.info("spool fed", extra={"requests": fed})

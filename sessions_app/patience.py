@@ -8,12 +8,13 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 
 from sessions_app.pulse import LOOK_SECONDS, pulse
+from sessions_app.sqlite_lock import SHORT_MS, is_busy, wait_for_lock
 
 logger = logging.getLogger("frontdesk.database")
 
@@ -25,9 +26,6 @@ DATABASE_ERRORS = (OperationalError, InterfaceError)
 DOUBT_SECONDS = 0.4
 SILENT_SECONDS = DOUBT_SECONDS + LOOK_SECONDS + 0.05
 SLOW_SECONDS = 3.0
-# How long SQLite waits for its lock at a time, with somebody's patience behind it and without.
-BUSY_MS = 100
-BUSY_MS_WITHOUT = 5000
 
 
 class Patience:
@@ -62,12 +60,11 @@ def limited(patience: Patience) -> Iterator[Patience]:
     if getattr(_local, "outages", 0) != pulse.outages:
         _local.outages = pulse.outages
         drop_connection()  # it may be dead without knowing it
-    _wait_for_lock(BUSY_MS)
+    wait_for_lock(SHORT_MS)
     try:
         yield patience
     finally:
         _local.patience = None
-        _wait_for_lock(BUSY_MS_WITHOUT)
 
 
 def while_patient(work: Callable[[], T]) -> T:
@@ -103,19 +100,7 @@ def note_failure(error: Exception) -> None:
         pulse.doubt()
 
 
-def is_busy(error: Exception) -> bool:
-    """Whether SQLite's lock was not to be had within `BUSY_MS`."""
-    return getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY")
-
-
 def drop_connection() -> None:
     """Have the next statement connect anew. A transaction around us keeps the connection, and fails by itself."""
     if not connection.in_atomic_block:
         connection.close()
-
-
-def _wait_for_lock(milliseconds: int) -> None:
-    if connection.vendor == "sqlite":
-        with suppress(*DATABASE_ERRORS):  # a file that cannot be opened fails whoever asks it next
-            connection.ensure_connection()
-            connection.connection.execute(f"PRAGMA busy_timeout = {milliseconds}")

@@ -6,11 +6,13 @@ import time
 
 from django.db import Error, connection, transaction
 
+from sessions_app.sqlite_lock import SHORT_MS, is_busy, wait_for_lock
+
 logger = logging.getLogger("frontdesk.database")
 
 # A database that does not answer our own look within that time is away.
 LOOK_SECONDS = 0.4
-LOOK_AGAIN_SECONDS = 0.1
+LOOK_AGAIN_SECONDS = 0.05
 
 
 class Pulse:
@@ -52,7 +54,9 @@ class Pulse:
     def _look_until_it_answers(self) -> None:
         started = time.monotonic()
         try:
-            while not _answers():
+            while (answers := _answers()) is not True:
+                if answers is None:
+                    continue
                 if self._failed_at < started:
                     logger.error("the database is away")
                 self._failed_at = time.monotonic()
@@ -66,12 +70,15 @@ class Pulse:
             self._doubted_at = None
 
 
-def _answers() -> bool:
-    """Whether the database can do its work: PostgreSQL takes connections, SQLite lets us write."""
+def _answers() -> bool | None:
+    """Whether the database can do its work: PostgreSQL takes connections, SQLite lets us write. None: it is locked."""
+    wait_for_lock(SHORT_MS)
     try:
         with transaction.atomic():
             return True
     except Error as error:
+        if is_busy(error):
+            return None
         # A server that says why it takes no connection (there are too many) still serves those that stand.
         return "FATAL" in str(error)
     finally:

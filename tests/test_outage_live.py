@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from tests.builders import begin_body, end_body
-from tests.databases import SERVER_URL, PostgresServer, start_postgres
+from tests.databases import SERVER_SETTINGS, SERVER_URL, PostgresServer, start_postgres
 from tests.live import LiveServer, running_server
 
 pytestmark = pytest.mark.serial
@@ -73,7 +73,7 @@ def frontdesk(database_name) -> Iterator[Frontdesk]:
         with running_server(database_name) as server:
             yield Frontdesk(server, None)
         return
-    shared, own = os.environ[SERVER_URL], start_postgres()
+    shared, own = os.environ[SERVER_URL], start_postgres({**SERVER_SETTINGS, "max_connections": "60"})
     try:
         os.environ[SERVER_URL] = own.url
         with running_server(database_name) as server:
@@ -196,3 +196,54 @@ def test_a_lock_on_one_customer_does_not_keep_others_waiting(frontdesk):
     assert quick[2] < 1
     [row] = frontdesk.rows("SELECT reason, number FROM sessions_app_session WHERE session_id = 'lock-waiting'")
     assert row == ("fallback_allow", 0)
+
+
+@pytest.mark.only("postgresql")
+def test_where_others_hold_every_connection_livetok_is_answered_and_all_is_well_afterwards(frontdesk):
+    warm = [begin_body(sessionId="exhausted-before")] * 16  # every web process has seen the key
+    frontdesk.send_at_once(warm)
+    held = [psycopg.connect(frontdesk.server.database_url, autocommit=True)]
+    try:
+        held[0].execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid()"
+        )
+        with suppress(psycopg.OperationalError):
+            while True:
+                held.append(psycopg.connect(frontdesk.server.database_url))
+        replies = [frontdesk.send(begin_body(sessionId=f"exhausted-{number}")) for number in range(5)]
+    finally:
+        for connection in held:
+            connection.close()
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while frontdesk.send(begin_body(sessionId=f"free-{time.monotonic()}"))[1] == ALLOWED:
+        assert time.monotonic() < give_up_at, frontdesk.server.log[-3000:]
+    frontdesk.wait_until_fed()
+
+    assert {reply[:2] for reply in replies} == {(200, ALLOWED)}
+    assert max(seconds for _, _, seconds in replies) < FIRST_SECONDS
+    [(count,)] = frontdesk.rows(
+        "SELECT count(*) FROM sessions_app_session WHERE session_id LIKE 'exhausted-%' AND reason = 'fallback_allow'"
+    )
+    assert count == 5
+
+
+@pytest.mark.only("sqlite")
+def test_web_server_and_worker_writing_at_once_are_never_locked_out(frontdesk):
+    """The worker feeds what came during an outage, while LiveTok goes on."""
+    with locked(frontdesk):
+        for number in range(100):
+            frontdesk.send(begin_body(sessionId=f"busy-{number}"))
+    time.sleep(0.5)  # until it is seen that the lock is gone
+    replies = []
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(0, 160, 4):
+            bodies = [begin_body(sessionId=f"meanwhile-{number + index}") for index in range(4)]
+            replies += list(pool.map(frontdesk.send, bodies))
+    frontdesk.wait_until_fed()
+
+    assert {status for status, _, _ in replies} == {200}
+    decided = [content for _, content, _ in replies if content != ALLOWED]
+    assert len(decided) >= len(replies) - 4, "the database was there, but requests did not get to it"
+    [(count,)] = frontdesk.rows("SELECT count(*) FROM sessions_app_session WHERE session_id LIKE 'busy-%'")
+    assert count == 100
