@@ -7,6 +7,7 @@ come as text. Inside a transaction of Django's, what runs here is part of it.
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -20,11 +21,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import generators, pq
 from psycopg.pq.abc import PGconn, PGresult
 
+from sessions_app.patience import current_patience
+
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
 IS_SQLITE = connection.vendor == "sqlite"
-# After that long a statement is given up: its locks are held elsewhere, or the database is away without saying so.
+# After that long a statement is given up that nobody else's patience ends: its locks are held elsewhere, or the
+# database is away without saying so.
 PATIENCE_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 0.1
 
 
 def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
@@ -68,8 +73,7 @@ def transaction() -> Iterator[None]:
     if database.in_atomic_block:
         yield
         return
-    if not _turn.acquire(timeout=PATIENCE_SECONDS):
-        raise OperationalError("database is locked")
+    _wait_for_turn()
     try:
         with database.wrap_database_errors:
             database.connection.execute("BEGIN IMMEDIATE")
@@ -77,13 +81,21 @@ def transaction() -> Iterator[None]:
                 yield
                 database.connection.execute("COMMIT")
             except BaseException:
-                database.connection.execute("ROLLBACK")
+                if database.connection.in_transaction:  # a full disk, say, has ended it already
+                    database.connection.execute("ROLLBACK")
                 raise
     finally:
         _turn.release()
 
 
 _turn = threading.Lock()
+
+
+def _wait_for_turn() -> None:
+    patience, give_up_at = current_patience(), time.monotonic() + PATIENCE_SECONDS
+    while not _turn.acquire(timeout=LOOK_EVERY_SECONDS):
+        if patience.is_over if patience else time.monotonic() > give_up_at:
+            raise OperationalError("database is locked")
 
 
 def _connected() -> BaseDatabaseWrapper:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -11,7 +12,8 @@ from django.utils import timezone as clock
 
 from sessions_app import statements
 from sessions_app.models import RefusedRequests, WebhookEvent
-from sessions_app.statements import IS_SQLITE, execute, fetch, transaction
+from sessions_app.patience import Patience, limited
+from sessions_app.statements import IS_SQLITE, PATIENCE_SECONDS, execute, fetch, transaction
 
 TABLE = WebhookEvent._meta.db_table
 WEST = timezone(timedelta(hours=-8))
@@ -169,3 +171,24 @@ def test_threads_that_write_take_turns():
 
     assert most == [1] * 8
     assert WebhookEvent.objects.count() == 8
+
+
+@pytest.mark.only("sqlite")
+@pytest.mark.django_db(transaction=True)
+def test_waiting_for_the_turn_ends_with_the_requests_patience():
+    waited = []
+
+    def wait():
+        started = time.monotonic()
+        with suppress(OperationalError), limited(Patience(0.2)), transaction():
+            raise AssertionError("it was somebody else's turn")
+        waited.append(time.monotonic() - started)
+        connections.close_all()
+
+    waiting = threading.Thread(target=wait)
+    with transaction():
+        waiting.start()
+        waiting.join()
+
+    assert waited
+    assert waited[0] < PATIENCE_SECONDS / 2
