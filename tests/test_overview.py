@@ -13,6 +13,7 @@ from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
 from customers.models import Agent
+from sessions_app.decision import Reason
 from sessions_app.models import Session
 from sessions_app.reports.filters import SessionFilters
 from sessions_app.sums.keeping import keep_sums
@@ -142,6 +143,16 @@ def test_nothing_is_divided_by_zero(staff):  # noqa: F811
     assert "No sessions in these days." in empty
     assert re.search(r"Allow rate \? What “Allow rate” means .*? –", empty)
     assert re.search(r"Allow rate \? What “Allow rate” means .*? –", undecided)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason.admits])
+def test_every_reason_that_lets_somebody_in_counts_for_the_allow_rate(staff, reason):  # noqa: F811
+    make_session(NOW, reason=reason.value)
+    denied(NOW)
+
+    figures = {figure.label: figure.value for figure in overview(staff).context["overview"].figures}
+
+    assert figures["Allow rate"].startswith("50")
 
 
 def test_callers_of_many_sessions_are_counted_once_the_page_is_there(staff, traffic, monkeypatch):  # noqa: F811

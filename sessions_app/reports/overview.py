@@ -68,7 +68,7 @@ DEFINITIONS = {
     "the time until now, at most its channel's longest session. Live traffic alone; found anew every few minutes.",
 }
 
-ALLOWED = (Reason.ALLOWED.value, Reason.EMERGENCY_ALLOW.value)
+ADMITTING = {reason.value for reason in Reason if reason.admits}
 
 
 class OverviewFilters(RangeFilters):
@@ -508,7 +508,7 @@ def _started_in(stretch: Stretch) -> Q:
 
 
 def _allow_rate(sums: Sums) -> float | None:
-    allowed = sums.of(lambda cell: cell.reason in ALLOWED).sessions
+    allowed = sums.of(lambda cell: cell.reason in ADMITTING).sessions
     decided = allowed + sums.denied
     return allowed / decided if decided else None
 
