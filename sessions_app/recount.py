@@ -37,7 +37,7 @@ def differences(*, repair: bool = False) -> Iterator[Difference]:
     for customer_id in Customer.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=1000):
         with one_snapshot():
             found = list(_of_customer(customer_id))
-        if repair:
+        if repair and found:
             with transaction.atomic():
                 record_change(
                     {difference.key: difference.kept for difference in found},
