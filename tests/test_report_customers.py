@@ -15,6 +15,7 @@ from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import local_day
+from sessions_app.reports import customers
 from sessions_app.reports.shares import GROUPS, full_days, group_sizes, members, shares_of
 from sessions_app.reports.standing import standings, with_limits
 from sessions_app.usage import contribution
@@ -179,6 +180,21 @@ def test_nameless_customers_come_last_and_every_customer_is_on_one_page(viewer):
     back = show(viewer, f"customers/?before={pages[1][0]}").context["page"]
     assert [customer.pk for customer in back.customers] == pages[0]
     assert "lines" not in show(viewer, "customers/?after=x").context
+
+
+def test_with_many_customers_the_groups_come_after_the_page(viewer, monkeypatch):
+    monkeypatch.setattr(customers, "MOST_SUMMED_AT_ONCE", 1)
+    tier = make_tier("basic", limit("call_minutes", 10))
+    for index in range(2):
+        make_customer(tier, f"+1555{index:07}", name=f"N{index}")
+
+    late = show(viewer, "customers/")
+    assert 'data-late="/reports/customers/?part=groups"' in late.content.decode()
+    assert "0–50 %" not in text_of(late).partition("Customers by name")[0]
+    part = show(viewer, "customers/?part=groups")
+    assert "<html" not in part.content.decode()
+    assert [line.sizes["day"] for line in part.context["groups"]] == [2, 0, 0, 0]
+    assert [line.sizes["day"] for line in show(viewer, "customers/?groups=on").context["groups"]] == [2, 0, 0, 0]
 
 
 @pytest.mark.parametrize("query", ["C3", "+1 555 000 0003", "crm-3"])

@@ -79,25 +79,22 @@ _WITHIN_SCOPE = """(limits.channel = '' OR limits.channel = {table}.channel)
         AND (limits.agent = '' OR limits.agent = {table}.agent)"""
 
 _SHARES = f"""
-parts AS (
-    SELECT limits.customer_id, limits.period, limits.metric, limits.channel, limits.agent, limits.amount,
-        SUM(CASE limits.metric WHEN 'sessions' THEN used.sessions * 1.0 ELSE used.call_seconds / 60.0 END) AS used
-    FROM limits JOIN zones ON zones.zone = limits.zone AND zones.period = limits.period
-    JOIN {_DAILY_USAGE} used ON used.customer_id = limits.customer_id AND used.day >= zones.first
-        AND used.day < zones.after AND {_WITHIN_SCOPE.format(table="used")}
-    GROUP BY 1, 2, 3, 4, 5, 6
-    UNION ALL
-    SELECT limits.customer_id, limits.period, limits.metric, limits.channel, limits.agent, limits.amount, held.minutes
-    FROM limits JOIN held ON held.customer_id = limits.customer_id AND held.period = limits.period
-        AND {_WITHIN_SCOPE.format(table="held")}
-    WHERE limits.metric = 'call_minutes'
-    UNION ALL
-    SELECT customer_id, period, metric, channel, agent, amount, 0 FROM limits
-),
 shares AS (
     SELECT customer_id, period, MAX(share) AS share FROM (
-        SELECT customer_id, period, metric, channel, agent, SUM(used) / amount AS share
-        FROM parts GROUP BY customer_id, period, metric, channel, agent, amount
+        SELECT limits.customer_id, limits.period, (
+            COALESCE((
+                SELECT SUM(
+                    CASE limits.metric WHEN 'sessions' THEN used.sessions * 1.0 ELSE used.call_seconds / 60.0 END
+                ) FROM {_DAILY_USAGE} used
+                WHERE used.customer_id = limits.customer_id AND used.day >= zones.first AND used.day < zones.after
+                    AND {_WITHIN_SCOPE.format(table="used")}
+            ), 0) + COALESCE((
+                SELECT SUM(held.minutes) FROM held
+                WHERE limits.metric = 'call_minutes' AND held.customer_id = limits.customer_id
+                    AND held.period = limits.period AND {_WITHIN_SCOPE.format(table="held")}
+            ), 0)
+        ) / limits.amount AS share
+        FROM limits JOIN zones ON zones.zone = limits.zone AND zones.period = limits.period
     ) each_limit GROUP BY customer_id, period
 )"""
 
