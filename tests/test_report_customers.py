@@ -15,7 +15,7 @@ from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import local_day
-from sessions_app.reports import customers
+from sessions_app.reports import customers, export
 from sessions_app.reports.shares import GROUPS, full_days, group_sizes, members, shares_of
 from sessions_app.reports.standing import standings, with_limits
 from sessions_app.usage import contribution
@@ -204,6 +204,18 @@ def test_customers_are_found(traffic, viewer, query):
     response = show(viewer, f"customers/?q={query.replace('+', '%2B')}")
 
     assert [line.customer.name for line in response.context["lines"]] == ["C3"]
+
+
+def test_more_rows_than_a_spreadsheet_takes_are_offered_as_csv(viewer, monkeypatch):
+    monkeypatch.setattr(export, "MOST_XLSX_ROWS", 1)
+    tier = make_tier("basic")
+    for index in range(2):
+        make_customer(tier, f"+1555{index:07}", name=f"N{index}")
+
+    response = viewer.get("/reports/customers/?tier=basic&format=xlsx")
+
+    assert response.status_code == 400
+    assert 'href="?tier=basic&amp;format=csv"' in response.content.decode()
 
 
 def test_top_customers_have_their_share_of_all_minutes(traffic, viewer):

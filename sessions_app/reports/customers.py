@@ -1,6 +1,6 @@
-"""The pages about all customers: used of limit, top customers, upgrade candidates and unknown callers."""
+"""All customers by name, with what each has used of its limits, and how they fall into groups."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.validators import MinValueValidator
-from django.db.models import Case, Count, IntegerField, Max, Q, QuerySet, Sum, When
+from django.db.models import Case, IntegerField, Q, QuerySet, When
 from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -19,12 +19,9 @@ from django.utils import timezone
 from customers.limits import Period
 from customers.models import Customer, Tier
 from customers.phones import phone_key
-from sessions_app.models import DailyUsage, Session
 from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address, share_words
-from sessions_app.reports.filters import RangeFilters
+from sessions_app.reports.figures import NOTHING, Figure, number_words
 from sessions_app.reports.pages import page, report
-from sessions_app.reports.ranges import PRESETS
 from sessions_app.reports.shares import GROUPS, Group, full_days, group_sizes, members
 from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.wording import amount_words
@@ -54,24 +51,12 @@ CANDIDATE_DEFINITION = (
     f"Customers whose recorded use reached {CANDIDATE_SHARE:.0%} of a daily limit in force now on at least "
     f"{CANDIDATE_AT_LEAST} of the last {CANDIDATE_DAYS} days, today among them."
 ).replace("80%", "80 %")
-TOP_DEFINITION = (
-    "Minutes of sessions that ended, on the customers' own days within the range, split at their midnight. The share "
-    "is of all customers' minutes; the cumulative share is that of this customer and all above. Test traffic, callers "
-    "who are no customers and denied sessions count nothing."
-)
-UNKNOWN_DEFINITION = (
-    "Sessions that started within the range and whose caller was no customer: the policy denied them, or they gave "
-    "neither number nor id. A caller whom the policy serves becomes a customer at the first event instead."
-)
 
 CUSTOMER_COLUMNS = (
     "Customer", "External id", "Number", "Tier", "Status",
     "Used today (%)", "Fullest limit today", "Used this month (%)", "Fullest limit this month",
     f"Days at the limit ({DAYS_AT_LIMIT})",
 )  # fmt: skip
-TOP_COLUMNS = ("Rank", "Customer", "External id", "Tier", "Sessions", "Minutes", "Share (%)", "Cumulative share (%)")
-CANDIDATE_COLUMNS = ("Customer", "External id", "Tier", f"Days of {CANDIDATE_DAYS}", "Used today (%)")
-UNKNOWN_COLUMNS = ("Number", "LiveTok's customer id", "Sessions", "Denied", "Last")
 
 
 class CustomerFilters(forms.Form):
@@ -352,193 +337,3 @@ def _customer_figures(sizes: Mapping[tuple[Period, str], int], now: datetime) ->
             "Upgrade candidates", number_words(candidates), CANDIDATE_DEFINITION, reverse("reports:upgrade-candidates")
         ),
     ]
-
-
-@dataclass(frozen=True)
-class TopLine:
-    rank: int
-    customer: Customer
-    sessions: int
-    seconds: int
-    total_seconds: int
-    above_seconds: int
-    most_seconds: int
-    address: str
-
-    @property
-    def share(self) -> str:
-        return share_words(self.seconds, self.total_seconds)
-
-    @property
-    def cumulative(self) -> str:
-        return share_words(self.above_seconds + self.seconds, self.total_seconds)
-
-    @property
-    def bar(self) -> float:
-        """Against the first."""
-        return round(100 * self.seconds / self.most_seconds, 1)
-
-    @property
-    def minutes(self) -> str:
-        return number_words(self.seconds / 60, 1)
-
-    def as_row(self) -> Row:
-        def percent(part: int) -> float | None:
-            return round(100 * part / self.total_seconds, 2) if self.total_seconds else None
-
-        return (
-            self.rank,
-            str(self.customer),
-            self.customer.external_id or "",
-            str(self.customer.tier),
-            self.sessions,
-            round(self.seconds / 60, 2),
-            percent(self.seconds),
-            percent(self.above_seconds + self.seconds),
-        )
-
-
-class TopFilters(RangeFilters):
-    default_period = "month"
-
-
-@report
-def top_customers(request: HttpRequest) -> HttpResponseBase:
-    """Who uses most, with each one's share."""
-    filters = TopFilters(request.GET, timezone.now())
-    context: dict[str, Any] = {"title": "Top customers", "tab": "top", "filters": filters, "presets": PRESETS}
-    if not filters.is_valid():
-        return page(request, "reports/top_customers.html", context)
-    days = DailyUsage.objects.filter(day__gte=filters.range.first_day, day__lte=filters.range.last_day)
-    total = days.aggregate(seconds=Sum("seconds", default=0), sessions=Sum("sessions", default=0))
-    lines = _top_lines(filters, days, total["seconds"])
-    file_format = request.GET.get("format")
-    if file_format in FORMATS:
-        return export("top-customers", file_format, TOP_COLUMNS, (line.as_row() for line in lines))
-    context |= {
-        "range": filters.range,
-        "lines": lines,
-        "total_minutes": number_words(total["seconds"] / 60),
-        "definition": TOP_DEFINITION,
-    }
-    return page(request, "reports/top_customers.html", context)
-
-
-def _top_lines(filters: RangeFilters, days: QuerySet[DailyUsage], total_seconds: int) -> list[TopLine]:
-    ranked = list(
-        days.order_by()
-        .values("customer")
-        .annotate(sum_seconds=Sum("seconds"), sum_sessions=Sum("sessions"))
-        .filter(sum_seconds__gt=0)
-        .order_by("-sum_seconds", "customer")[:MOST_RANKED]
-    )
-    by_pk = Customer.objects.select_related("tier").in_bulk([row["customer"] for row in ranked])
-    lines, above = [], 0
-    for rank, row in enumerate(ranked, start=1):
-        address = sessions_address(
-            customer=row["customer"], first_day=filters.range.first_day, last_day=filters.range.last_day
-        )
-        customer = by_pk[row["customer"]]
-        most = ranked[0]["sum_seconds"]
-        lines.append(
-            TopLine(rank, customer, row["sum_sessions"], row["sum_seconds"], total_seconds, above, most, address)
-        )
-        above += row["sum_seconds"]
-    return lines
-
-
-@report
-def upgrade_candidates(request: HttpRequest) -> HttpResponseBase:
-    """Who comes close to a daily limit again and again."""
-    now = timezone.now()
-    days = full_days(now, days=CANDIDATE_DAYS, share=CANDIDATE_SHARE, at_least=CANDIDATE_AT_LEAST)
-    ranked = sorted(days, key=lambda pk: (-days[pk], pk))
-    file_format = request.GET.get("format")
-    if file_format in FORMATS:
-        return export("upgrade-candidates", file_format, CANDIDATE_COLUMNS, _candidate_rows(ranked, days, now))
-    lines = customer_lines([Customer(pk=pk) for pk in ranked[:MOST_RANKED]], now)
-    context = {
-        "title": "Upgrade candidates",
-        "tab": "candidates",
-        "lines": [{"line": line, "days": days[line.customer.pk]} for line in lines],
-        "total": len(ranked),
-        "of_days": CANDIDATE_DAYS,
-        "definition": CANDIDATE_DEFINITION,
-    }
-    return page(request, "reports/upgrade_candidates.html", context)
-
-
-def _candidate_rows(ranked: Sequence[int], days: Mapping[int, int], now: datetime) -> Iterator[Row]:
-    ids = iter(ranked)
-    while some := list(islice(ids, EXPORTED_AT_ONCE)):
-        for line in customer_lines([Customer(pk=pk) for pk in some], now):
-            customer = line.customer
-            yield (
-                str(customer),
-                customer.external_id or "",
-                str(customer.tier),
-                days[customer.pk],
-                line.day.percent,
-            )
-
-
-@report
-def unknown_callers(request: HttpRequest) -> HttpResponseBase:
-    """Numbers and ids that called and were no customer's."""
-    filters = RangeFilters(request.GET, timezone.now())
-    context: dict[str, Any] = {"title": "Unknown callers", "tab": "unknown", "filters": filters, "presets": PRESETS}
-    if not filters.is_valid():
-        return page(request, "reports/unknown_callers.html", context)
-    found = Session.objects.filter(
-        customer__isnull=True, started_at__gte=filters.range.starts_at, started_at__lt=filters.range.ends_before
-    )
-    if not filters.cleaned_data["test"]:
-        found = found.filter(is_test=False)
-    rows = (
-        found.order_by()
-        .values("phone_key", "external_id")
-        .annotate(sessions=Count("pk"), denied=Count("pk", filter=Q(allowed=False)), last=Max("started_at"))
-        .order_by("-sessions", "-last", "phone_key", "external_id")
-    )
-    file_format = request.GET.get("format")
-    if file_format in FORMATS:
-        return export("unknown-callers", file_format, UNKNOWN_COLUMNS, _unknown_rows(rows))
-    totals = found.aggregate(sessions=Count("pk"), unnamed=Count("pk", filter=Q(phone_key="", external_id="")))
-    new = Customer.objects.filter(
-        source=Customer.Source.FIRST_CONTACT,
-        created_at__gte=filters.range.starts_at,
-        created_at__lt=filters.range.ends_before,
-    ).count()
-    context |= {
-        "range": filters.range,
-        "lines": [{**row, "address": _caller_address(row, filters)} for row in rows[:MOST_RANKED]],
-        "most": MOST_RANKED,
-        "figures": [
-            Figure("Sessions of unknown callers", number_words(totals["sessions"]), UNKNOWN_DEFINITION),
-            Figure(
-                "Without number or id",
-                number_words(totals["unnamed"]),
-                "Those whose caller withheld the number and gave no id. Limits per caller cannot apply to them.",
-            ),
-            Figure(
-                "New customers by first contact",
-                number_words(new),
-                "Customers who were made within the range because an unknown caller was served.",
-            ),
-        ],
-    }
-    return page(request, "reports/unknown_callers.html", context)
-
-
-def _unknown_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
-    for row in rows:
-        yield row["phone_key"], row["external_id"], row["sessions"], row["denied"], timezone.localtime(row["last"])
-
-
-def _caller_address(row: Mapping[str, Any], filters: RangeFilters) -> str:
-    """The sessions of a number or id; none for callers without either, whom no search finds."""
-    name = row["phone_key"] or row["external_id"]
-    if not name:
-        return ""
-    test = "on" if filters.cleaned_data["test"] else None
-    return sessions_address(q=name, first_day=filters.range.first_day, last_day=filters.range.last_day, test=test)

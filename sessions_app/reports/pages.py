@@ -11,6 +11,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from sessions_app.reports.export import MOST_XLSX_ROWS, TooManyRows
+
 View = Callable[..., HttpResponseBase]
 
 
@@ -22,7 +24,11 @@ def report(view: View) -> View:
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.has_perm("sessions_app.view_session"):
             return page(request, "reports/no_access.html", {"title": "Reports"}, status=403)
-        return view(request, *args, **kwargs)
+        try:
+            return view(request, *args, **kwargs)
+        except TooManyRows:
+            context = {"title": "Too many rows for XLSX", "most": MOST_XLSX_ROWS}
+            return page(request, "reports/too_many_rows.html", context, status=400)
 
     return admin.site.admin_view(checked)
 

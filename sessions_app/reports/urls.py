@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from sessions_app.reports import customer, customers, live, overview, statements, views, webhook
+from sessions_app.reports import (
+    customer,
+    customers,
+    live,
+    overview,
+    statements,
+    top_customers,
+    unknown_callers,
+    upgrade_candidates,
+    views,
+    webhook,
+)
 
 app_name = "reports"
 
@@ -10,9 +21,9 @@ urlpatterns = [
     path("", overview.overview, name="overview"),
     path("callers/", overview.callers, name="callers"),
     path("customers/", customers.customers, name="customers"),
-    path("customers/top/", customers.top_customers, name="top-customers"),
-    path("customers/candidates/", customers.upgrade_candidates, name="upgrade-candidates"),
-    path("customers/unknown/", customers.unknown_callers, name="unknown-callers"),
+    path("customers/top/", top_customers.top_customers, name="top-customers"),
+    path("customers/candidates/", upgrade_candidates.upgrade_candidates, name="upgrade-candidates"),
+    path("customers/unknown/", unknown_callers.unknown_callers, name="unknown-callers"),
     path("customers/<int:pk>/", customer.customer, name="customer"),
     path("statements/", statements.statements_page, name="statements"),
     path("statements/close/", statements.close, name="close-month"),

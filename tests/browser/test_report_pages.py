@@ -94,7 +94,7 @@ def test_every_page_works_without_javascript_and_on_paper(page: Page, server, ad
         open_page(page, server, path)
         assert_heading(page, heading)
         if has_table:
-            expect(page.locator("main table").first).to_be_visible()
+            expect(page.locator("main table >> visible=true").first).to_be_visible()
         expect(page.get_by_role("navigation", name="Reports")).to_be_hidden()
         page.emulate_media(media="screen")
         expect(page.get_by_role("navigation", name="Reports")).to_be_visible()
