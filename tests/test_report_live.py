@@ -42,7 +42,8 @@ def begin(livetok, session_id, minutes_ago=10, **changes):
 
 
 def test_open_sessions_show_how_long_they_are_and_the_rest_of_the_tightest_limit(livetok, viewer):
-    tier = make_tier("premium", limit("call_minutes", 60), limit("call_minutes", 500, "month"))
+    soft = limit("call_minutes", 1, "week", hard=False)
+    tier = make_tier("premium", limit("call_minutes", 60), limit("call_minutes", 500, "month"), soft)
     customer = make_customer(tier)
     make_override(customer, limit("call_minutes", 15, channel="telephony"))
     begin(livetok, "early", 30, kind="web")

@@ -159,7 +159,7 @@ def _run(
         cursor.execute(
             sql,
             {
-                "zones": json.dumps(list(_zones(now, past_days))),
+                "zones": json.dumps(list(_zones(now, past_days, only))),
                 "held": json.dumps(list(_held(now, only)) if tables is _SHARES else []),
                 "now": connection.ops.adapt_datetimefield_value(now),
                 **(values or {}),
@@ -168,9 +168,10 @@ def _run(
         yield from cursor.fetchall()
 
 
-def _zones(now: datetime, past_days: int) -> Iterator[dict[str, str]]:
-    """The days that make up today, this month and the past days, in every zone that a customer has."""
-    for name in Customer.objects.order_by().values_list("time_zone", flat=True).distinct():
+def _zones(now: datetime, past_days: int, only: Iterable[int] | None) -> Iterator[dict[str, str]]:
+    """The days that make up today, this month and the past days, in every zone that one of the customers has."""
+    customers = Customer.objects.order_by() if only is None else Customer.objects.order_by().filter(pk__in=only)
+    for name in customers.values_list("time_zone", flat=True).distinct():
         zone = ZoneInfo(name or settings.TIME_ZONE)
         for period in MEASURED:
             span = span_of(period, now, zone)
