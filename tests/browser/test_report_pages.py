@@ -83,6 +83,8 @@ def test_every_page_is_accessible_light_and_at_rest(page: Page, server, addresse
         page.wait_for_load_state("networkidle")
         assert page.evaluate("window.shifts") < MOST_SHIFT, path
         assert_accessible(page)
+        page.evaluate("document.querySelectorAll('details.what').forEach(what => what.open = true)")
+        assert_nothing_is_cut_off(page)
         assert page.evaluate(TRANSFERRED) < MOST_BYTES, path
         expect(page.get_by_role("navigation", name="Reports").locator("[aria-current]")).to_have_count(1)
 
