@@ -1,9 +1,9 @@
 # make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
-# make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat)
+# make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-reports)
 # make torture  kill every process under load: what was acknowledged is there
 # make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
-.PHONY: run test check demo lock bench bench-short bench-flat torture soak runtime everything
+.PHONY: run test check demo lock bench bench-short bench-flat bench-reports torture soak runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -61,6 +61,10 @@ bench-short: everything
 SESSIONS := 10000000
 bench-flat: everything
 	$(PYTHON) -m benchmarks --flat $(SESSIONS)
+
+# Report pages over a year of sessions.
+bench-reports: everything
+	$(PYTHON) -m benchmarks.reports --sessions $(SESSIONS)
 
 # Every kind of process twenty times on each database, about a quarter of an hour.
 torture: everything

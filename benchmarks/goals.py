@@ -34,6 +34,18 @@ GOALS = {
     "soak_growth_mb": Goal(10.0, AT_MOST),
     "soak_growth_files": NONE,
     "soak_growth_connections": NONE,
+    "reports_overview_ms": Goal(150.0, AT_MOST),
+    "reports_overview_of_few": Goal(1.5, AT_MOST),
+    "reports_callers_ms": Goal(2000.0, AT_MOST),
+    "reports_first_page_ms": Goal(100.0, AT_MOST),
+    "reports_10000th_page_ms": Goal(100.0, AT_MOST),
+    "reports_slowest_search_ms": Goal(100.0, AT_MOST),
+    "reports_by_duration_ms": Goal(100.0, AT_MOST),
+    "reports_by_customer_ms": Goal(100.0, AT_MOST),
+    "reports_customer_ms": Goal(50.0, AT_MOST),
+    "reports_first_byte_s": Goal(1.0, AT_MOST),
+    "reports_export_mb": Goal(60.0, AT_MOST),
+    "reports_rows_per_s": Goal(25_000.0, AT_LEAST),
 }
 # Of the ratio to the straight version that was measured before.
 MAY_FALL_TO = 0.75

@@ -1,0 +1,217 @@
+"""`make bench-reports`: report pages and files over a year of sessions, through the real server."""
+
+import argparse
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from http.client import HTTPConnection
+from statistics import median
+from typing import Any
+from urllib.parse import urlencode
+
+from benchmarks.goals import goal_line
+from benchmarks.processes import memory_mb, web_processes
+from benchmarks.servers import DATABASES, Driven, add_customers, database_server
+from benchmarks.year import Year
+from tests.live import LiveServer, manage, running_server, start_server, wait_until_ready
+
+CUSTOMERS = 50_000
+FEW_SESSIONS = 100_000
+ROUNDS = 15
+PAGE_NUMBER, PAGE_SIZE = 10_000, 50
+EXPORTED = 1_000_000
+CHUNK = 1 << 16
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reports", description=__doc__)
+    parser.add_argument("--database", choices=DATABASES, help="only this one; both where it is left out")
+    parser.add_argument("--sessions", type=int, default=10_000_000, help="how many are stored (10,000,000)")
+    options = parser.parse_args()
+    goals: list[str] = []
+    for database in [options.database] if options.database else list(DATABASES):
+        _say(f"\n== {database}, load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+        with database_server(database):
+            with filled(database, min(FEW_SESSIONS, options.sessions)) as few:
+                few_ms = overview_ms(Staff(few))
+            with filled(database, options.sessions) as server:
+                goals += [goal_line(database, *goal) for goal in _goals(server, options.sessions, few_ms)]
+    _say("\n" + "\n".join(goals))
+    return 0
+
+
+@contextmanager
+def filled(database: str, sessions: int) -> Iterator[LiveServer]:
+    """A server with so many sessions over a year, summed."""
+    with running_server(database, TIME_ZONE="Europe/Madrid") as server:
+        add_customers(server.env, CUSTOMERS)
+        paths = "/webhooks/livetok/begin", "/webhooks/livetok/end"
+        Driven("", int(server.env["PORT"]), *paths, server.webhook_key, CUSTOMERS, server.process.pid, server.env).load(
+            1
+        )
+        server.stop()
+        began = time.perf_counter()
+        with closing(Year(database, server.database_url)) as year:
+            year.fill(sessions, _say)
+        took = time.perf_counter() - began
+        _say(f"{sessions:,} sessions in {took:,.0f} s: {sessions / took:,.0f} a second")
+        began = time.perf_counter()
+        manage(server.env, "rebuild_sums")
+        _say(f"summed in {time.perf_counter() - began:,.0f} s")
+        server.process = start_server(server.env).process
+        wait_until_ready(server)
+        yield server
+
+
+class Staff:
+    """A member of staff who has signed in, on one connection that stays open."""
+
+    def __init__(self, server: LiveServer) -> None:
+        self.server = server
+        self.connection = HTTPConnection("127.0.0.1", int(server.env["PORT"]), timeout=600)
+        self.cookies: dict[str, str] = {}
+        page = self.get("/admin/login/").decode()
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        assert token, "the sign-in page has no form"
+        self._send(
+            "POST",
+            "/admin/login/",
+            urlencode({"csrfmiddlewaretoken": token[1], "username": server.username, "password": server.password}),
+        ).read()
+        assert "sessionid" in self.cookies, "the password was refused"
+
+    def get(self, path: str) -> bytes:
+        response = self._send("GET", path)
+        body: bytes = response.read()
+        assert response.status == 200, f"{path}: {response.status}"
+        return body
+
+    def stream(self, path: str) -> Any:
+        return self._send("GET", path)
+
+    def took_ms(self, path: str) -> float:
+        began = time.perf_counter()
+        self.get(path)
+        return (time.perf_counter() - began) * 1000
+
+    def median_ms(self, path: str) -> float:
+        for _ in range(3):
+            self.get(path)
+        return median(self.took_ms(path) for _ in range(ROUNDS))
+
+    def _send(self, method: str, path: str, body: str | None = None) -> Any:
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        self.connection.request(method, path, body, headers)
+        response = self.connection.getresponse()
+        for cookie in response.headers.get_all("Set-Cookie") or []:
+            name, _, value = cookie.split(";")[0].partition("=")
+            self.cookies[name] = value
+        return response
+
+
+def overview_ms(staff: Staff) -> float:
+    return staff.median_ms("/reports/?period=90d")
+
+
+def _goals(server: LiveServer, sessions: int, few_ms: float) -> Iterator[tuple[str, float]]:
+    staff = Staff(server)
+    overview = overview_ms(staff)
+    _say(f"overview: {overview:.1f} ms, with {FEW_SESSIONS:,} sessions {few_ms:.1f} ms")
+    yield "reports_overview_ms", overview
+    yield "reports_overview_of_few", overview / few_ms
+    yield "reports_callers_ms", median(staff.took_ms("/reports/callers/?period=90d") for _ in range(5))
+    listed = "/reports/sessions/?period=90d"
+    yield "reports_first_page_ms", _told("first page", staff.median_ms(listed))
+    yield (
+        "reports_10000th_page_ms",
+        _told("10,000th page", staff.median_ms(f"{listed}&older={_far_cursor(server, sessions)}")),
+    )
+    searches = {
+        "first digits": "+4420000123",
+        "last digits": "12345",
+        "beginning of a name": "customer 123",
+        "session id": _query(server, "SELECT session_id FROM sessions_app_session WHERE id = 50000"),
+    }
+    times = {
+        name: _told(name, staff.median_ms(f"{listed}&{urlencode({'q': text})}")) for name, text in searches.items()
+    }
+    yield "reports_slowest_search_ms", max(times.values())
+    for sort in ("duration", "customer"):
+        yield f"reports_by_{sort}_ms", _told(f"by {sort}", staff.median_ms(f"{listed}&sort={sort}"))
+    customer = _query(server, "SELECT min(id) FROM customers_customer")
+    yield "reports_customer_ms", _told("one customer", staff.median_ms(f"/reports/customers/{customer}/"))
+    yield from _export(server, staff)
+
+
+def _told(name: str, ms: float) -> float:
+    _say(f"{name}: {ms:.1f} ms")
+    return ms
+
+
+def _export(server: LiveServer, staff: Staff) -> Iterator[tuple[str, float]]:
+    """A file of up to a million sessions: how soon it begins, how fast it comes, and what it takes of memory."""
+    processes = web_processes(server.process.pid)
+    idle = memory_mb(processes)
+    peak, done = idle, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.05):
+            peak = max(peak, memory_mb(processes))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    began = time.perf_counter()
+    response = staff.stream("/reports/sessions/?period=90d&format=csv")
+    response.read(1)
+    first_byte = time.perf_counter() - began
+    lines = 0
+    while lines < EXPORTED and (chunk := response.read(CHUNK)):
+        lines += chunk.count(b"\n")
+    took = time.perf_counter() - began
+    staff.connection.close()
+    done.set()
+    watching.join()
+    _say(f"{lines:,} rows in {took:.1f} s, {idle:.0f} MB before, {peak:.0f} MB at most")
+    yield "reports_first_byte_s", first_byte
+    yield "reports_export_mb", peak - idle
+    yield "reports_rows_per_s", lines / took
+
+
+def _far_cursor(server: LiveServer, sessions: int) -> str:
+    """Of the page so far down, or the last one that there is."""
+    offset = min(PAGE_NUMBER * PAGE_SIZE, sessions // 5)
+    moment, pk = _row(
+        server,
+        f"SELECT started_at, id FROM sessions_app_session ORDER BY started_at DESC, id DESC LIMIT 1 OFFSET {offset}",
+    )
+    moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z_{pk}"
+
+
+def _query(server: LiveServer, statement: str) -> Any:
+    return _row(server, statement)[0]
+
+
+def _row(server: LiveServer, statement: str) -> Any:
+    database = "sqlite" if server.database_url.startswith("sqlite") else "postgresql"
+    with closing(Year(database, server.database_url)) as year:
+        if database == "postgresql":
+            year.connection.execute("SET TIME ZONE 'UTC'")
+        return year.connection.execute(statement).fetchone()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

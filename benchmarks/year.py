@@ -1,0 +1,239 @@
+"""A year of made-up sessions, stored by the database's own means: days' and hours' rhythm, tiers, channels, denials."""
+
+import math
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+DAYS = 365
+# Of a day's sessions, how many begin in each hour (UTC), and how busy each weekday is.
+BY_HOUR = (1, 1, 1, 1, 2, 4, 8, 14, 20, 24, 25, 23, 20, 22, 24, 23, 20, 16, 12, 9, 6, 4, 2, 1)
+BY_WEEKDAY = (11, 11, 10, 10, 10, 5, 3)
+CHANNELS = ("telephony", "whatsapp", "web", "chat")
+AGENTS = ("1", "2", "3", "4", "5")
+DENIALS = ("call_minutes_day", "call_minutes_month", "sessions_month", "customer_paused", "channel_not_allowed")
+LENGTHS = 1000
+BUSY_SESSIONS = 10_000
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    later: str  # a moment so many seconds after another
+    join_numbers: str
+    true: str
+
+
+DIALECTS = {
+    "postgresql": Dialect(
+        "{moment} + make_interval(secs => {seconds})",
+        "CROSS JOIN LATERAL generate_series(0, h.sessions - 1) AS n(n)",
+        "TRUE",
+    ),
+    "sqlite": Dialect(
+        "strftime('%Y-%m-%d %H:%M:%f', {moment}, printf('%+f seconds', {seconds}))",
+        "JOIN bench_numbers AS n ON n.n < h.sessions",
+        "1",
+    ),
+}
+
+
+class Year:
+    """Fills a database whose server is down. There must be one ended session to take its texts from."""
+
+    def __init__(self, database: str, url: str) -> None:
+        self.is_sqlite, self.dialect = database == "sqlite", DIALECTS[database]
+        self.connection: Any
+        if self.is_sqlite:
+            self.connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=60)
+            self.connection.executescript("PRAGMA synchronous=OFF; PRAGMA cache_size=-1000000; PRAGMA temp_store=FILE")
+        else:
+            self.connection = psycopg.connect(url, autocommit=True)
+            self.connection.execute("SET synchronous_commit = off")
+            self.connection.execute("SET maintenance_work_mem = '1GB'")
+            self.connection.execute("SET TIME ZONE 'UTC'")
+        self.pattern = self._one("SELECT max(id) FROM sessions_app_session WHERE end_received_at IS NOT NULL")
+        self.first_customer, self.customers = self._row("SELECT min(id), count(*) FROM customers_customer")
+        self.tiers = [row[0] for row in self._rows("SELECT id FROM customers_tier ORDER BY id")]
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def fill(self, sessions: int, say: Say) -> None:
+        """Sessions over the year until two hours ago, ten thousand of them the first customer's of this month."""
+        self._prepare(sessions)
+        indexes = self._drop_indexes()
+        stored = 0
+        for first, last in self._batches():
+            stored += self._insert(first, last)
+        say(f"{stored:,} sessions are stored")
+        self._make_busy()
+        for index in indexes:
+            self.connection.execute(index)
+        say("indexes are made again")
+        self._add_up()
+        self.connection.execute("ANALYZE")
+        if not self.is_sqlite:
+            self.connection.execute("VACUUM sessions_app_session")
+            self.connection.execute("CHECKPOINT")
+
+    def _prepare(self, sessions: int) -> None:
+        self.connection.execute("CREATE TEMPORARY TABLE bench_hours (number integer, starts_at text, sessions integer)")
+        self.connection.execute("CREATE TEMPORARY TABLE bench_lengths (n integer PRIMARY KEY, seconds integer)")
+        self._many("INSERT INTO bench_hours VALUES (?, ?, ?)", list(hours(sessions)))
+        self._many("INSERT INTO bench_lengths VALUES (?, ?)", [(n, length(n)) for n in range(LENGTHS)])
+        if self.is_sqlite:
+            most = self._one("SELECT max(sessions) FROM bench_hours")
+            self.connection.execute("CREATE TEMPORARY TABLE bench_numbers (n integer PRIMARY KEY)")
+            self._many("INSERT INTO bench_numbers VALUES (?)", [(n,) for n in range(most)])
+        for slug in CHANNELS:
+            self.connection.execute(
+                "INSERT INTO customers_channel (slug, label, counts_toward_call_minutes, longest_session_minutes) "
+                f"VALUES ('{slug}', '', {self.dialect.true}, 240) ON CONFLICT DO NOTHING"
+            )
+        for agent in AGENTS:
+            self.connection.execute(
+                "INSERT INTO customers_agent (livetok_id, name) "
+                f"VALUES ('{agent}', 'Agent {agent}') ON CONFLICT DO NOTHING"
+            )
+
+    def _batches(self) -> Iterator[tuple[int, int]]:
+        for first in range(0, DAYS * 24, 24 * 7):
+            yield first, first + 24 * 7 - 1
+
+    def _insert(self, first: int, last: int) -> int:
+        """The sessions of some hours. `r` is spread evenly and repeats after two million."""
+        names = [row[0] for row in self.connection.execute("SELECT * FROM sessions_app_session LIMIT 0").description]
+        values = self._values()
+        columns = [name for name in names if name != "id"]
+        chosen = ", ".join(values.get(name, f"pattern.{name}") for name in columns)
+        starts = "CAST(h.starts_at AS timestamptz)" if not self.is_sqlite else "h.starts_at"
+        moment = self.dialect.later.format(moment="s.hour", seconds="3600.0 * s.n / s.sessions")
+        done = self.connection.execute(f"""
+INSERT INTO sessions_app_session ({", ".join(columns)})
+SELECT {chosen} FROM (
+    SELECT s.*, {moment} AS started, l.seconds AS length FROM (
+        SELECT h.number, h.sessions, {starts} AS hour, n.n, (h.number * 7919 + n.n * 104729) % 1999993 AS r
+        FROM bench_hours AS h {self.dialect.join_numbers} WHERE h.number BETWEEN {first} AND {last}
+    ) AS s JOIN bench_lengths AS l ON l.n = (s.r * 31) % {LENGTHS}
+) AS s, sessions_app_session AS pattern WHERE pattern.id = {self.pattern}""")
+        return int(done.rowcount)
+
+    def _values(self) -> dict[str, str]:
+        """What differs between sessions: one in thirty is a stranger's, one in twenty denied, one in a hundred open."""
+        later = self.dialect.later.format
+        is_stranger, is_denied, has_no_end = "s.r % 30 = 7", "s.r % 20 = 3", "s.r % 100 = 11"
+        # Squared, so that few customers call often and many seldom.
+        index = f"((s.r % 9973) * (s.r % 9973) / 9973 * {self.customers} / 9973)"
+        ended = f"CASE WHEN {is_denied} OR {has_no_end} THEN NULL ELSE {{}} END"
+        end_at = ended.format(later(moment="s.started", seconds="s.length"))
+        seconds = ended.format("s.length")
+        return {
+            "session_id": "'year-' || s.number || '-' || s.n",
+            "customer_id": f"CASE WHEN {is_stranger} THEN NULL ELSE {self.first_customer} + {index} END",
+            "phone_key": f"CASE WHEN {is_stranger} THEN '+1555' || (1000000 + s.r % 50000) "
+            f"ELSE '+4420' || {self._padded(index)} END",
+            "tier_id": _choose("s.r % 8", {0: str(self.tiers[0]), 1: str(self.tiers[-1])}, str(self.tiers[1]), "{}"),
+            "channel_id": _choose(
+                "s.r / 7 % 10", {0: "chat", 1: "web", 2: "web", 3: "whatsapp", 4: "whatsapp"}, "telephony"
+            ),
+            "agent_id": _choose("s.r / 11 % 9", {0: "5", 1: "4", 2: "3", 3: "2"}, "1"),
+            "allowed": f"NOT ({is_denied})" if not self.is_sqlite else f"CASE WHEN {is_denied} THEN 0 ELSE 1 END",
+            "reason": f"CASE WHEN {is_denied} THEN "
+            + _choose("s.r / 13 % 7", dict(enumerate(DENIALS[1:])), DENIALS[0])
+            + " ELSE 'allowed' END",
+            **dict.fromkeys(("begin_received_at", "begin_stated_at", "started_at"), "s.started"),
+            **dict.fromkeys(("end_received_at", "end_stated_at", "ended_at"), end_at),
+            **dict.fromkeys(("stated_seconds", "duration_seconds"), seconds),
+            "end_body": ended.format("pattern.end_body"),
+            "open_until": later(moment="s.started", seconds="14400"),
+        }
+
+    def _padded(self, number: str) -> str:
+        return f"printf('%08d', {number})" if self.is_sqlite else f"lpad(({number})::text, 8, '0')"
+
+    def _make_busy(self) -> None:
+        """The newest of its sessions' neighbours become the first customer's: ten thousand within the last month."""
+        newest = self._one("SELECT max(id) FROM sessions_app_session")
+        self.connection.execute(
+            f"UPDATE sessions_app_session SET customer_id = {self.first_customer}, phone_key = '+442000000000' "
+            f"WHERE id > {newest - 100 * BUSY_SESSIONS} AND id % 100 = 0 AND customer_id IS NOT NULL"
+        )
+
+    def _drop_indexes(self) -> list[str]:
+        """The statements that make them again: at the end is many times faster than row by row."""
+        if self.is_sqlite:
+            rows = self._rows(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'sessions_app_session' "
+                "AND sql IS NOT NULL"
+            )
+        else:
+            rows = self._rows(
+                "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'sessions_app_session' "
+                "AND indexname NOT IN (SELECT conname FROM pg_constraint)"
+            )
+        for name, _ in rows:
+            self.connection.execute(f'DROP INDEX "{name}"')
+        return [sql for _, sql in rows]
+
+    def _add_up(self) -> None:
+        """Customers' usage by day, as sessions that end leave it."""
+        day = "date(started_at)" if self.is_sqlite else "CAST(started_at AT TIME ZONE 'UTC' AS date)"
+        self.connection.execute(
+            "INSERT INTO sessions_app_dailyusage (customer_id, day, channel, agent, sessions, seconds, call_seconds) "
+            f"SELECT customer_id, {day}, channel_id, agent_id, count(*), COALESCE(sum(duration_seconds), 0), "
+            "COALESCE(sum(duration_seconds), 0) FROM sessions_app_session WHERE allowed AND customer_id IS NOT NULL "
+            f"AND session_id LIKE 'year-%' GROUP BY customer_id, {day}, channel_id, agent_id ON CONFLICT DO NOTHING"
+        )
+
+    def _many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        if self.is_sqlite:
+            self.connection.execute("BEGIN")
+            self.connection.executemany(statement, rows)
+            self.connection.execute("COMMIT")
+        else:
+            with self.connection.cursor() as cursor:
+                cursor.executemany(statement.replace("?", "%s"), rows)
+
+    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
+        return list(self.connection.execute(statement).fetchall())
+
+    def _row(self, statement: str) -> tuple[Any, ...]:
+        return self._rows(statement)[0]
+
+    def _one(self, statement: str) -> Any:
+        return self._row(statement)[0]
+
+
+def _choose(place: str, values: dict[int, str], otherwise: str, quoted: str = "'{}'") -> str:
+    cases = " ".join(f"WHEN {number} THEN {quoted.format(value)}" for number, value in values.items())
+    return f"CASE {place} {cases} ELSE {quoted.format(otherwise)} END"
+
+
+def length(number: int) -> int:
+    """From seconds to over an hour, most of them some minutes: a lognormal spread, in a thousand steps."""
+    share = (number + 0.5) / LENGTHS
+    return max(1, round(150 * math.exp(1.1 * _normal(share))))
+
+
+def _normal(share: float) -> float:
+    """How many standard deviations below or above the mean `share` of a normal spread lies (Tukey's lambda)."""
+    return (share**0.1349 - (1 - share) ** 0.1349) / 0.1975
+
+
+def hours(sessions: int) -> Iterator[tuple[int, str, int]]:
+    """Number, start and sessions of every hour of the year until two hours ago."""
+    last = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    starts = [last - timedelta(hours=back) for back in range(DAYS * 24 - 1, -1, -1)]
+    weights = [BY_HOUR[start.hour] * BY_WEEKDAY[start.weekday()] for start in starts]
+    passed, given, whole = 0, 0, sum(weights)
+    for number, (start, weight) in enumerate(zip(starts, weights, strict=True)):
+        passed += weight
+        due = sessions * passed // whole
+        yield number, f"{start:%Y-%m-%d %H:%M:%S}", due - given
+        given = due
