@@ -252,7 +252,7 @@ class SessionFilters(RangeFilters):
             found = found.filter(customer=values["customer"])
         if values["q"]:
             found = found.filter(named(values["q"]))
-        return found.filter(self._behind_figures())
+        return found.filter(self._behind_figures(), _SORTED[self.order])
 
     def count_from_sums(self) -> int | None:
         """How many sessions match, where the sums know it: they know neither customers nor what is open."""
@@ -302,6 +302,10 @@ class SessionFilters(RangeFilters):
         if values["seconds_below"] is not None:
             condition &= Q(duration_seconds__lt=values["seconds_below"])
         return condition
+
+
+# Sorted by what a session may lack, the list leaves those without it out.
+_SORTED = {"started": Q(), "duration": Q(duration_seconds__isnull=False), "customer": Q(customer__isnull=False)}
 
 
 def _blank(value: str) -> str:

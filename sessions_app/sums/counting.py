@@ -126,15 +126,26 @@ def _count(pieces: Sequence[Piece], is_test: bool | None) -> list[Sums]:
     return sums
 
 
-def callers_within(pieces: Sequence[Piece], *, is_test: bool | None) -> set[int]:
-    """The callers of the sessions that started within the pieces, by `caller_number`."""
-    callers: set[int | None] = set()
+def callers_of_pieces(pieces: Sequence[Piece], *, is_test: bool | None) -> list[set[int]]:
+    """The callers of the sessions that started within each piece, by `caller_number`."""
+    found: list[set[int]] = []
     for first in range(0, len(pieces), HOURS_AT_ONCE):
-        sessions = within(pieces[first : first + HOURS_AT_ONCE], is_test)
-        callers.update(sessions.filter(customer__isnull=False).values_list("customer_id", flat=True).distinct())
-        strangers = sessions.filter(customer__isnull=True).values_list("phone_key", "external_id").distinct()
-        callers.update(caller_number(None, *names) for names in strangers)
-    return {number for number in callers if number is not None}
+        some = pieces[first : first + HOURS_AT_ONCE]
+        callers: list[set[int]] = [set() for _ in some]
+        sessions = within(some, is_test).annotate(piece=place_among([start for start, _ in some]))
+        for piece, customer in sessions.exclude(customer=None).values_list("piece", "customer_id").distinct():
+            callers[piece].add(customer or 0)
+        strangers = sessions.filter(customer=None).values_list("piece", "phone_key", "external_id").distinct()
+        for piece, phone_key, external_id in strangers:
+            number = caller_number(None, phone_key, external_id)
+            callers[piece] |= {number} if number is not None else set()
+        found += callers
+    return found
+
+
+def callers_within(pieces: Sequence[Piece], *, is_test: bool | None) -> set[int]:
+    """The same for all pieces together."""
+    return set().union(*callers_of_pieces(pieces, is_test=is_test))
 
 
 def within(pieces: Iterable[Piece], is_test: bool | None) -> SessionQuerySet:

@@ -13,16 +13,16 @@ from django.db.models import Min
 from django.utils import timezone
 
 from sessions_app.models import CallerNumber, DayCell, DayPeak, DaySums, HourSums, LateWrite, Session, SumsMark
-from sessions_app.periods import ONE_DAY, Hour, hour_of, local_day, starts_at
+from sessions_app.periods import ONE_DAY, Hour, hour_of, hours_of, local_day, starts_at
 from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.callers import pack, unpack
-from sessions_app.sums.counting import Sums, callers_within, count_pieces, within
+from sessions_app.sums.counting import Sums, callers_of_pieces, count_pieces, within
 from sessions_app.sums.late import company_zone
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END, most_at_once
 
 # An hour is summed when it has been over for so long: clocks of several machines may differ by as much.
 GRACE = timedelta(minutes=5)
-LATE_HOURS_AT_ONCE = 24
+HOURS_AT_ONCE = 6  # on SQLite, others wait meanwhile
 LATE_WRITES_AT_ONCE = 5000
 PEAKS_EVERY = timedelta(minutes=5)
 
@@ -79,16 +79,18 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _count_next() -> bool:
-    """Sum the next hour that has sessions, if it is over for good, and pass those without. Whether the mark moved."""
+    """Sum the next hours that have sessions and are over for good, and pass those without. Whether the mark moved."""
     over_before = _over_before()
     with _keeping() as mark:
         zone = company_zone()
         sessions = Session.objects.filter(started_at__gte=mark.until) if mark.until else Session.objects.all()
         first = sessions.aggregate(first=Min("started_at"))["first"]
         until = hour_of(over_before, zone).starts_at
-        hours = [hour_of(first, zone)] if first is not None and first < until else []
-        if hours:
-            until = hours[0].ends_before
+        hours = []
+        if first is not None and first < until:
+            of_day = hours_of(local_day(first, zone), zone)
+            hours = [hour for hour in of_day if hour.ends_before > first and hour.starts_at < until][:HOURS_AT_ONCE]
+            until = hours[-1].ends_before
             _count_anew(hours)
             mark.stale_peaks = sorted({*mark.stale_peaks, hours[0].day.isoformat()})
         elif mark.until is None or until <= mark.until:
@@ -130,7 +132,7 @@ def _count_late() -> bool:
             for write in LateWrite.objects.order_by("pk")[:LATE_WRITES_AT_ONCE]
         }
         summed = {hour for hour in writes.values() if mark.until is not None and hour.starts_at < mark.until}
-        hours = sorted(summed)[:LATE_HOURS_AT_ONCE]
+        hours = sorted(summed)[:HOURS_AT_ONCE]
         seen = [pk for pk, hour in writes.items() if hour not in summed or hour in hours]
         _count_anew(hours)
         days = {hour.day for hour in hours}
@@ -152,15 +154,24 @@ def _count_anew(hours: Sequence[Hour]) -> None:
     HourSums.objects.filter(starts_at__in=[hour.starts_at for hour in hours]).delete()
     pieces = [(hour.starts_at, hour.ends_before) for hour in hours]
     for is_test in (False, True):
-        counted = zip(hours, count_pieces(pieces, is_test=is_test), strict=True)
-        HourSums.objects.bulk_create(_hour_sums(hour, sums, is_test) for hour, sums in counted if sums.cells)
+        if not within(pieces, is_test).exists():
+            continue
+        counted = zip(
+            hours,
+            count_pieces(pieces, is_test=is_test),
+            callers_of_pieces(pieces, is_test=is_test),
+            strict=True,
+        )
+        HourSums.objects.bulk_create(
+            _hour_sums(hour, sums, callers, is_test) for hour, sums, callers in counted if sums.cells
+        )
     keys = within(pieces, None).exclude(phone_key="").values_list("phone_key", flat=True).distinct()
     CallerNumber.objects.bulk_create(
         (CallerNumber(key=key, backwards=key[::-1]) for key in keys), ignore_conflicts=True, batch_size=5000
     )
 
 
-def _hour_sums(hour: Hour, sums: Sums, is_test: bool) -> HourSums:
+def _hour_sums(hour: Hour, sums: Sums, callers: set[int], is_test: bool) -> HourSums:
     total = sums.total
     return HourSums(
         starts_at=hour.starts_at,
@@ -172,7 +183,7 @@ def _hour_sums(hour: Hour, sums: Sums, is_test: bool) -> HourSums:
         seconds=total.seconds,
         cells=[[*cell, *amounts] for cell, amounts in sorted(sums.cells.items())],
         durations=dict(sums.durations),
-        callers=pack(callers_within([(hour.starts_at, hour.ends_before)], is_test=is_test)),
+        callers=pack(callers),
     )
 
 
