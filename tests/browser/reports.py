@@ -33,7 +33,7 @@ class ReportPage:
 
 # Every report page. A new one is listed here, and so held to what all keep to.
 PAGES = [
-    ReportPage("", "Overview"),
+    ReportPage("?period=7d", "Overview"),
     ReportPage("sessions/?period=7d", "Sessions"),
     ReportPage("sessions/{session}/", "Session call-1"),
     ReportPage("live/", "Live"),

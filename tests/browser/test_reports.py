@@ -1,6 +1,7 @@
 """The report page of sessions in a real browser: filtering, drilling down, and staying readable anywhere."""
 
 import json
+import re
 import urllib.request
 from datetime import UTC, datetime, timedelta
 
@@ -42,12 +43,12 @@ def send(server, body):
         assert response.status == 200
 
 
-def open_reports(page: Page, server: LiveServer, query: str = "?period=7d") -> None:
-    page.goto(f"{server.url}/reports/sessions/{query}")
+def open_reports(page: Page, server: LiveServer, query: str = "?period=7d", title: str = "Sessions") -> None:
+    page.goto(f"{server.url}/reports/{'' if title == 'Overview' else 'sessions/'}{query}")
     page.get_by_label("Username").fill(server.username)
     page.get_by_label("Password").fill(server.password)
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="Sessions", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
 
 
 def assert_nothing_is_cut_off(page: Page) -> None:
@@ -92,9 +93,42 @@ def test_staff_page_through_the_list_and_follow_a_figure(page: Page, server: Liv
     page.get_by_role("link", name="Newest").first.click()
     expect(page.locator("table.sessions tbody tr")).to_have_count(50)
 
-    page.get_by_role("region", name="Figures per tier").get_by_role("link", name="60 sessions: show").click()
-    expect(page.get_by_label("Tier", exact=True)).to_have_value("standard")
+    page.get_by_role("navigation", name="Sorted by").get_by_role("link", name="Longest first").click()
+    expect(page.get_by_role("heading", name="59 sessions, longest first")).to_be_visible()
+    page.get_by_role("link", name="Next page").first.click()
+    expect(page.locator("table.sessions tbody tr")).to_have_count(9)
+
+
+@pytest.mark.parametrize("context_options", [LIGHT, WITHOUT_JAVASCRIPT], ids=["with", "without javascript"])
+def test_staff_go_from_the_overview_to_the_sessions_behind_a_figure(page: Page, server: LiveServer):
+    open_reports(page, server, "?period=7d", "Overview")
+    page.locator(".figures > div", has_text="Missing ends").get_by_role("link", name="0").click()
+    expect(page.get_by_text("Nothing in these days matches every filter.")).to_be_visible()
+
+    page.goto(f"{server.url}/reports/?period=7d")
+    page.get_by_role("region", name="Sessions by channel").get_by_role("link", name="60").click()
     expect(page.get_by_role("heading", name="60 sessions, newest first")).to_be_visible()
+    expect(page.get_by_label("Channel", exact=True)).to_have_value("whatsapp")
+
+    page.goto(f"{server.url}/reports/?period=7d")
+    page.get_by_role("region", name="Sessions by duration").get_by_role("link", name="59").click()
+    expect(page.get_by_role("heading", name="59 sessions, newest first")).to_be_visible()
+    page.get_by_role("link", name="Drop: Lasting less than 3 min").click()
+    expect(page.get_by_text("Lasting less than")).to_have_count(0)
+    expect(page.get_by_text("Lasting 1 min or more")).to_be_visible()
+
+
+def test_the_list_is_downloaded_as_it_is_shown(page: Page, server: LiveServer):
+    open_reports(page, server, "?period=7d&state=ended")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    lines = download.value.path().read_text(encoding="utf-8-sig").splitlines()
+
+    assert lines[0] == "Started (UTC),Caller,Number,State,Reason,Duration (s),Tier,Channel,Agent,Session,Odd"
+    assert len(lines) == 60
+    assert [line.split(",")[-2] for line in lines[1:51]] == [
+        text.strip() for text in page.locator("table.sessions td.id").all_inner_texts()
+    ]
 
 
 def test_a_wrong_date_is_named_at_its_field(page: Page, server: LiveServer):
@@ -105,14 +139,23 @@ def test_a_wrong_date_is_named_at_its_field(page: Page, server: LiveServer):
     )
 
 
-def test_figures_explain_themselves_by_keyboard(page: Page, server: LiveServer):
-    open_reports(page, server)
-    expect(page.get_by_text("divided by the number of sessions")).to_be_hidden()
+def test_the_overview_is_used_by_keyboard(page: Page, server: LiveServer):
+    open_reports(page, server, "?period=7d", "Overview")
+    definition = page.get_by_text("Sessions let in, of those let in and those denied.")
+    expect(definition).to_be_hidden()
 
-    page.get_by_text("What these figures mean").focus()
+    page.locator("summary", has_text="What “Allow rate” means").focus()
     page.keyboard.press("Enter")
+    expect(definition).to_be_visible()
 
-    expect(page.get_by_text("divided by the number of sessions")).to_be_visible()
+    page.locator("summary", has_text="The same as a table").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("navigation", name="Trend by").get_by_role("link", name="Hour").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Sessions by hour")).to_be_visible()
+    page.get_by_label("From").focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("by=hour"))
 
 
 @pytest.mark.parametrize("context_options", [LIGHT, DARK, PHONE], ids=["light", "dark", "phone"])
