@@ -1,6 +1,7 @@
 """A figure as a page shows it: its value in words, what it means, how it changed, and the sessions behind it."""
 
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -24,7 +25,12 @@ class Figure:
 def sessions_address(**filters: object) -> str:
     """The list of sessions, narrowed by its own filters; those that are None or blank are left out."""
     query = urlencode({name: str(value) for name, value in filters.items() if value not in (None, "")})
-    return f"{reverse('reports:sessions')}?{query}" if query else reverse("reports:sessions")
+    return f"{_list_address()}?{query}" if query else _list_address()
+
+
+@cache  # a page has hundreds of them
+def _list_address() -> str:
+    return reverse("reports:sessions")
 
 
 def number_words(number: float, decimals: int = 0) -> str:

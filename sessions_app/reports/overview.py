@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -82,7 +83,7 @@ class OverviewFilters(RangeFilters):
         },
     )
 
-    @property
+    @cached_property
     def unit(self) -> str:
         """What the trend is shown by."""
         chosen = str(self.cleaned_data["by"])

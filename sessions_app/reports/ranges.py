@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from sessions_app.periods import ONE_DAY, local_day, starts_at
@@ -42,7 +43,7 @@ class DayRange:
     def ends_before(self) -> datetime:
         return starts_at(self.last_day + ONE_DAY, self.zone)
 
-    @property
+    @cached_property
     def days(self) -> list[date]:
         return [self.first_day + timedelta(days=number) for number in range((self.last_day - self.first_day).days + 1)]
 
