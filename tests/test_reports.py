@@ -26,7 +26,7 @@ from sessions_app.wording import (
 from tests.builders import NUMBER, limit, make_channel, make_customer, make_livetok, make_tier, moment, set_policy
 
 NOW = moment("2024-03-15T12:00:00+00:00")
-LIST_STATEMENTS = 14
+LIST_STATEMENTS = 18
 SESSION_STATEMENTS = 10
 
 numbers = itertools.count(1)

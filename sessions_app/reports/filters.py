@@ -251,7 +251,7 @@ class SessionFilters(RangeFilters):
         if values["customer"]:
             found = found.filter(customer=values["customer"])
         if values["q"]:
-            found = found.filter(named(values["q"]))
+            found = found.filter(named(values["q"], found))
         return found.filter(self._behind_figures(), _SORTED[self.order])
 
     def count_from_sums(self) -> int | None:

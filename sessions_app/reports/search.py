@@ -1,7 +1,8 @@
 """Searching sessions by what staff have at hand: a number's first or last digits, a name's beginning, or an id."""
 
 import re
-from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from django.conf import settings
 from django.db import connection
@@ -9,29 +10,29 @@ from django.db.models import Q
 
 from customers.models import Customer
 from customers.phones import phone_key
-from sessions_app.models import CallerNumber
+from sessions_app.models import CallerNumber, SessionQuerySet
 from sessions_app.sums.reading import Kept, kept
 
 _SEPARATORS = re.compile(r"[\s\-.()\[\]+]")
 # Of more numbers or customers that match, sessions are looked through one by one: every page of them has some.
 MOST_MATCHES = 1000
+MOST_SESSIONS = 2000
 LAST_CHARACTER = "\U0010ffff"
 
 
-def named(text: str) -> Q:
-    """Sessions by their id; by the first or last digits of the number; by LiveTok's or the customer's external id, or
-    the beginning of the customer's name."""
-    found = Q(session_id=text) | Q(external_id=text) | _of_customers(text)
-    digits = _SEPARATORS.sub("", text)
-    is_number = digits.isdecimal() and digits.isascii()
-    try:
-        key = phone_key(text, settings.PHONE_REGION)
-    except ValueError:
-        key = None
-    beginnings = {*(["+" + digits] if is_number else []), *([key] if key else [])}
-    if beginnings:
-        found |= _of_numbers(sorted(beginnings), digits if is_number else "")
-    return found
+def named(text: str, sessions: SessionQuerySet) -> Q:
+    """Those of the sessions that a search finds: by their id, by the first or last digits of the number, by LiveTok's
+    or the customer's external id, or by the beginning of the customer's name.
+
+    Each way has its index, but a database may not see that for all together; so each is gone alone.
+    """
+    ways = [Q(session_id=text), Q(external_id=text) & ~Q(external_id=""), _of_customers(text), *_of_numbers(text)]
+    found: set[int] = set()
+    for way in ways:
+        found.update(sessions.filter(way).order_by().values_list("pk", flat=True)[: MOST_SESSIONS + 1])
+        if len(found) > MOST_SESSIONS:  # then there are some on every page, gone through in order
+            return reduce(or_, ways)
+    return Q(pk__in=found)
 
 
 def _of_customers(text: str) -> Q:
@@ -40,18 +41,27 @@ def _of_customers(text: str) -> Q:
     return Q(customer__in=matches if len(matches) <= MOST_MATCHES else customers)
 
 
-def _of_numbers(beginnings: Sequence[str], ending: str) -> Q:
+def _of_numbers(text: str) -> list[Q]:
     """By the numbers known from summed hours, and where hours are not summed by looking at each session."""
-    plain = Q(phone_key__endswith=ending) if ending else Q()
-    known_numbers = _begins_with("backwards", ending[::-1]) if ending else Q()
-    for beginning in beginnings:
-        plain |= Q(phone_key__startswith=beginning)
-        known_numbers |= _begins_with("key", beginning)
+    digits = _SEPARATORS.sub("", text)
+    ending = digits if digits.isdecimal() and digits.isascii() else ""
+    try:
+        key = phone_key(text, settings.PHONE_REGION)
+    except ValueError:
+        key = None
+    beginnings = {*(["+" + ending] if ending else []), *([key] if key else [])}
+    if not beginnings:
+        return []
+    plain = reduce(or_, [Q(phone_key__startswith=beginning) for beginning in sorted(beginnings)])
+    in_index = reduce(or_, [_begins_with("key", beginning) for beginning in sorted(beginnings)])
+    if ending:
+        plain |= Q(phone_key__endswith=ending)
+        in_index |= _begins_with("backwards", ending[::-1])
     known = kept()
-    keys = list(CallerNumber.objects.filter(known_numbers).values_list("key", flat=True)[: MOST_MATCHES + 1])
+    keys = list(CallerNumber.objects.filter(in_index).values_list("key", flat=True)[: MOST_MATCHES + 1])
     if known.until is None or len(keys) > MOST_MATCHES:
-        return plain
-    return Q(phone_key__in=keys) | (plain & _not_summed(known))
+        return [plain]
+    return [Q(phone_key__in=keys), plain & _not_summed(known)]
 
 
 def _not_summed(known: Kept) -> Q:
