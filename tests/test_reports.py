@@ -356,6 +356,33 @@ def test_paging_has_no_gap_and_no_repeat_in_either_direction(staff):
     assert shown(staff, link(answer(staff, link(response, "prev")), "prev")) == pages[0]
 
 
+@pytest.mark.parametrize("sort", ["duration", "customer"])
+def test_other_orders_are_paged_without_gap_or_repeat(staff, sort):
+    tier = make_tier()
+    people = [make_customer(tier, f"+1555000{number}", name=f"Name {9 - number // 2}") for number in range(6)]
+    for number in range(130):
+        seconds = None if number % 13 == 0 else number % 7
+        customer = None if number % 11 == 0 else people[number % 6]
+        make_session(NOW - timedelta(minutes=number // 5), seconds=seconds, customer=customer)
+    make_session(NOW - timedelta(days=3), customer=people[0], session_id="too old")
+    stored = Session.objects.filter(started_at__gt=NOW - timedelta(days=1)).select_related("customer")
+    if sort == "duration":
+        kept = [session for session in stored if session.duration_seconds is not None]
+        kept.sort(key=lambda session: (session.duration_seconds, session.started_at, session.pk), reverse=True)
+    else:
+        kept = [session for session in stored if session.customer]
+        kept.sort(key=lambda session: (session.started_at, session.pk), reverse=True)
+        kept.sort(key=lambda session: (session.customer.name, session.customer_id))
+
+    found, query = [], f"?period=today&sort={sort}"
+    while query:
+        response = answer(staff, query)
+        found += [line.session.session_id for line in response.context["lines"]]
+        query = link(response, "next")
+
+    assert found == [session.session_id for session in kept]
+
+
 def link(response, rel):
     found = re.search(rf'<a href="([^"#]*)#list" rel="{rel}"', response.content.decode())
     return found.group(1).replace("&amp;", "&") if found else ""
