@@ -114,7 +114,7 @@ def feed_request(line: Line, request: SpooledRequest) -> None:
 
 
 def _receive(request: SpooledRequest) -> None:
-    delivery = Delivery(request.key, request.address, time.perf_counter() - request.took_ms / 1000)
+    delivery = Delivery(request.key, request.address, time.perf_counter() - request.took_ms / 1000, is_again=True)
     if request.body is None:
         refuse_too_large(route=request.route, received_at=request.received_at, delivery=delivery)
         return

@@ -48,11 +48,15 @@ DERIVED_FLAGS = frozenset(
 
 @dataclass(frozen=True)
 class Delivery:
-    """Who sent a request, from where, and by `time.perf_counter()` when."""
+    """Who sent a request, from where, and by `time.perf_counter()` when.
+
+    `is_again`: the database may have taken this very request already, without a word to us.
+    """
 
     key: str = ""
     address: str = ""
     started: float = field(default_factory=time.perf_counter)
+    is_again: bool = False
 
     def took_ms(self) -> float:
         return round((time.perf_counter() - self.started) * 1000, 3)
@@ -526,8 +530,15 @@ def _mark(session: Session, flag: str) -> None:
 
 def _log(event: SessionEvent, delivery: Delivery, session: Session, verdict: WebhookEvent.Verdict) -> Outcome:
     row = _event_row(event, delivery, verdict)
-    row.save(force_insert=True)
+    log_event(row, delivery)
     return Outcome(session, row)
+
+
+def log_event(row: WebhookEvent, delivery: Delivery) -> None:
+    """Log a request, once even where we bring it to the database again."""
+    same = WebhookEvent.objects.filter(received_at=row.received_at, session_id=row.session_id, event=row.event)
+    if not (delivery.is_again and same.filter(key=row.key, body=row.body).exists()):
+        row.save(force_insert=True)
 
 
 def _event_row(event: SessionEvent, delivery: Delivery, verdict: WebhookEvent.Verdict) -> WebhookEvent:

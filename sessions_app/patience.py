@@ -67,24 +67,26 @@ def limited(patience: Patience) -> Iterator[Patience]:
         _local.patience = None
 
 
-def while_patient(work: Callable[[], T]) -> T:
+def while_patient(work: Callable[[bool], T]) -> T:
     """Do the work, which is safe to repeat, again where a connection was dead or SQLite's lock not to be had.
 
+    It is told whether a connection died over it before, so that nobody knows how far it got.
     Raises the database's error where the patience is over, or the database away.
     """
     patience = current_patience()
-    attempts = 0
+    attempts, died = 0, False
     while True:
         if pulse.is_away:
             raise OperationalError("the database is away")
         attempts += 1
         try:
-            done = work()
+            done = work(died)
         except DATABASE_ERRORS as error:
             if not is_busy(error):
                 drop_connection()
                 if attempts > 1:
                     raise
+                died = True
             if patience is None or patience.is_over:
                 raise
         else:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from sessions_app.answer import AnswerGiven
 from sessions_app.events import SessionBegin
-from sessions_app.lifecycle import Delivery, begin_session, begin_session_as_answered, end_session
+from sessions_app.lifecycle import Delivery, begin_session, begin_session_as_answered, end_session, log_event
 from sessions_app.models import WebhookEvent
 from sessions_app.payloads import IgnoredEvent, Refused, read_event
 
@@ -101,7 +101,8 @@ def as_error(refused: Refused) -> bytes:
 
 
 def _log(delivery: Delivery, **fields: Any) -> WebhookEvent:
-    row = WebhookEvent.objects.create(key=delivery.key, address=delivery.address, took_ms=delivery.took_ms(), **fields)
+    row = WebhookEvent(key=delivery.key, address=delivery.address, took_ms=delivery.took_ms(), **fields)
+    log_event(row, delivery)
     _write_line(row)
     return row
 

@@ -1,5 +1,6 @@
 """LiveTok's requests over HTTP: who sends them, how large they are, and which status they get. No rules."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -97,14 +98,16 @@ def take(body: bytes | None, route: str, received_at: datetime, delivery: Delive
     Raises MustTryAgain where it was stored nowhere.
     """
     try:
-        reply = while_patient(lambda: _store(body, route, received_at, delivery))
+        reply = while_patient(lambda is_again: _store(body, route, received_at, delivery, is_again))
     except DATABASE_ERRORS as error:
         note_failure(error)
         return take_without_database(body, route=route, received_at=received_at, delivery=delivery)
     return reply.status, reply.content
 
 
-def _store(body: bytes | None, route: str, received_at: datetime, delivery: Delivery) -> Reply:
+def _store(body: bytes | None, route: str, received_at: datetime, delivery: Delivery, is_again: bool) -> Reply:
+    if is_again:
+        delivery = replace(delivery, is_again=True)
     if body is None:
         return refuse_too_large(route=route, received_at=received_at, delivery=delivery)
     remember_denial_message()

@@ -24,7 +24,7 @@ from sessions_app.models import RefusedRequests, Session, SpoolPlace, WebhookEve
 from sessions_app.payloads import read_event
 from sessions_app.reception import LARGEST_BODY, receive
 from sessions_app.refused import refused_requests
-from sessions_app.spool import Spool, files_set_aside, spool_files
+from sessions_app.spool import Spool, SpooledRequest, files_set_aside, spool_files
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,
@@ -337,6 +337,48 @@ def test_an_answer_that_livetok_had_first_replaces_a_decision_that_it_had_later(
     assert (session.allowed, session.reason, bytes(session.answer)) == (True, "fallback_allow", ALLOWED)
     assert (session.trace, session.flags) == ([], "fallback")
     assert_usage_is_sound()
+
+
+TAKEN = [
+    json.dumps(begin_body(sessionId="again")).encode(),
+    json.dumps(end_body(sessionId="again")).encode(),
+    b'{"event": "agent_updated"}',
+    b"no JSON",
+]
+
+
+@pytest.mark.parametrize(("is_again", "logged"), [(True, 1), (False, 2)])
+def test_a_request_that_the_database_took_without_a_word_is_logged_once(known_livetok, is_again, logged):
+    at = timezone.now()
+
+    for body in TAKEN:
+        for delivery in (Delivery(), Delivery(is_again=is_again)):
+            receive(body, route="", received_at=at, delivery=delivery)
+
+    counts = [WebhookEvent.objects.filter(received_at=at, body=body).count() for body in TAKEN]
+    assert counts == [logged] * len(TAKEN)
+
+
+def test_a_request_of_the_spool_that_the_database_has_already_is_logged_once(known_livetok, settings):
+    body, at = TAKEN[0], timezone.now()
+    receive(body, route="", received_at=at, delivery=Delivery("LiveTok"))
+    request = SpooledRequest(
+        received_at=at,
+        route="",
+        body=body,
+        status=200,
+        key="LiveTok",
+        address="",
+        took_ms=1.0,
+        reason="fallback_allow",
+        answer=ALLOWED,
+    )
+    Spool().append(request)
+
+    feeder.feed()
+
+    assert WebhookEvent.objects.filter(received_at=at).count() == 1
+    assert bytes(Session.objects.get(session_id="again").answer) == ALLOWED
 
 
 def test_a_decision_from_before_the_outage_stands(known_livetok):
