@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import RefusedRequests, WebhookEvent
+from sessions_app.refused import refused_requests
 from sessions_app.reports import webhook as health
 from sessions_app.reports.webhook import latency_of, silence_at
 from tests.builders import begin_body, moment
@@ -48,7 +49,9 @@ def make_event(received_at, **fields):
     return WebhookEvent(received_at=received_at, **{**values, **fields})
 
 
-def test_every_request_shows_by_what_became_of_it(livetok, viewer):
+def test_every_request_shows_by_what_became_of_it(livetok, viewer, monkeypatch):
+    monkeypatch.setattr(refused_requests, "_pending", {})
+    monkeypatch.setattr(refused_requests, "_written_at", None)
     with time_machine.travel(NOW - timedelta(minutes=30), tick=False):
         livetok.begin()
         livetok.begin()
