@@ -29,6 +29,7 @@ from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
 from sessions_app.payloads import read_event
 from sessions_app.situation import Judgement, judge
+from sessions_app.statements import djangos_transaction
 from sessions_app.sums.late import is_late, note_late_write, note_late_writes
 from sessions_app.usage import Amount, UsageKey, change_between, contribution, record_change
 
@@ -156,7 +157,7 @@ def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
 def _in_transaction(event: SessionEvent, work: Callable[[], Outcome]) -> Outcome:
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with transaction.atomic():
+            with djangos_transaction():
                 if attempt > 1:  # else many at once for one session id could turn each other away over and over
                     line_up(event.session_id)
                 return work()
@@ -206,7 +207,7 @@ def _end_ordinarily(event: SessionEnd, delivery: Delivery, session: Session) -> 
 
 def _one_transaction(writes_more: bool) -> AbstractContextManager[object]:
     """A transaction where hooks or we write more; a statement alone is one by itself."""
-    return transaction.atomic() if writes_more or settings.SESSION_EVENT_HOOKS else nullcontext()
+    return djangos_transaction() if writes_more or settings.SESSION_EVENT_HOOKS else nullcontext()
 
 
 def _begin(

@@ -18,10 +18,12 @@ from weakref import WeakKeyDictionary
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import atomic
 from psycopg import generators, pq
 from psycopg.pq.abc import PGconn, PGresult
 
 from sessions_app.patience import current_patience
+from sessions_app.pulse import pulse
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
@@ -64,26 +66,45 @@ def execute(sql: str, parameters: Mapping[str, Any]) -> tuple[int, int | None]:
 
 @contextmanager
 def transaction() -> Iterator[None]:
-    """A short transaction of a thread that writes to SQLite, or a part of Django's where there is one.
-
-    SQLite lets one write at a time, and has the others look again after ever longer naps. Threads of one process take
-    turns by a lock instead, which wakes the next one at once.
-    """
+    """A short transaction on SQLite, or a part of Django's where there is one."""
     database = _connected()
     if database.in_atomic_block:
         yield
         return
+    with turn_to_write(), database.wrap_database_errors:
+        database.connection.execute("BEGIN IMMEDIATE")
+        pulse.beat()
+        try:
+            yield
+            database.connection.execute("COMMIT")
+        except BaseException:
+            if database.connection.in_transaction:  # a full disk, say, has ended it already
+                database.connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def djangos_transaction() -> Iterator[None]:
+    """`transaction.atomic()`, but in this thread's turn where it is SQLite's."""
+    with turn_to_write(), atomic():
+        if IS_SQLITE:
+            pulse.beat()
+        yield
+
+
+@contextmanager
+def turn_to_write() -> Iterator[None]:
+    """SQLite lets one write at a time, and has the others look again after ever longer naps.
+
+    Threads of one process take turns by a lock instead, which wakes the next one at once. Nothing on PostgreSQL, nor
+    within a transaction of Django's, which has the database's own lock.
+    """
+    if not IS_SQLITE or connection.in_atomic_block:
+        yield
+        return
     _wait_for_turn()
     try:
-        with database.wrap_database_errors:
-            database.connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                database.connection.execute("COMMIT")
-            except BaseException:
-                if database.connection.in_transaction:  # a full disk, say, has ended it already
-                    database.connection.execute("ROLLBACK")
-                raise
+        yield
     finally:
         _turn.release()
 
