@@ -24,7 +24,7 @@ pytestmark = pytest.mark.serial
 AT_ONCE = 16
 # A race that is lost only now and then, or rarely, must not slip through.
 ROUNDS = 3
-RARE_ROUNDS = 30
+RARE_ROUNDS = 15
 NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)
 
 Reply = tuple[int, bytes]

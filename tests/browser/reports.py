@@ -13,7 +13,6 @@ from tests.builders import begin_body, end_body
 from tests.live import LiveServer
 
 LIGHT = {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}}
-DARK = {**LIGHT, "color_scheme": "dark"}
 PHONE = {"color_scheme": "light", "viewport": {"width": 360, "height": 740}}
 WITHOUT_JAVASCRIPT = {**LIGHT, "java_script_enabled": False}
 
