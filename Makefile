@@ -24,14 +24,20 @@ demo: runtime
 test: everything
 	$(PYTHON) -m tests.chromium
 	for database in sqlite postgresql; do \
-	    for pass in "not serial" serial; do \
-	        if [ "$$pass" = serial ]; then parallel=0; else parallel=auto; fi; \
-	        echo; echo "== $$database, $$pass tests"; \
-	        $(PYTHON) -m pytest --database $$database -n $$parallel -m "$$pass" \
-	            || { echo "make test: the pass on $$database, $$pass tests, failed"; exit 1; }; \
-	    done; \
-	done; \
-	echo; echo "make test: every pass on SQLite and on PostgreSQL is good"
+	    echo; echo "== $$database, plain tests"; \
+	    $(PYTHON) -m pytest --database $$database -n auto -m "not serial" \
+	        || { echo "make test: the plain tests on $$database failed"; exit 1; }; \
+	done
+	echo; echo "== serial tests, one after another on each database, both at once; shown when they are done"
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	DATA_DIR="$$folder/data" DATABASE_URL= $(PYTHON) manage.py setup >"$$folder/setup" && \
+	{ $(PYTHON) -m pytest --database sqlite -n 0 -m serial >"$$folder/sqlite" 2>&1 & first=$$!; \
+	$(PYTHON) -m pytest --database postgresql -n 0 -m serial >"$$folder/postgresql" 2>&1 & second=$$!; \
+	failed=; \
+	wait $$first || failed="$$failed sqlite"; cat "$$folder/sqlite"; \
+	wait $$second || failed="$$failed postgresql"; cat "$$folder/postgresql"; \
+	[ -z "$$failed" ] || { echo "make test: the serial tests failed on:$$failed"; exit 1; }; }
+	echo; echo "make test: every test on SQLite and on PostgreSQL is good"
 
 # A data folder of its own, so that a developer's .env and database play no part in what is judged.
 check: everything
