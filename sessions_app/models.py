@@ -17,6 +17,10 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Those whose `Session.state_at(our_now)` is `state`."""
         return self.filter(STATE_CONDITIONS[state](our_now))
 
+    def holding_at(self, now: datetime) -> "SessionQuerySet":
+        """Those that may hold a part of their customer's limits for a decision at `now`, by LiveTok's clock."""
+        return self.filter(NO_END, declared_missing_at__isnull=True, is_test=False, open_until__gt=now)
+
 
 class Session(models.Model):
     """One conversation of a caller with an agent, from begin to end.

@@ -28,8 +28,8 @@ from sessions_app.pulse import pulse
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
 IS_SQLITE = connection.vendor == "sqlite"
-# After that long a statement is given up that nobody else's patience ends: its locks are held elsewhere, or the
-# database is away without saying so.
+# Where no request's patience ends it first, a statement is given up after that long: somebody else holds its locks, or
+# the database is away without saying so.
 PATIENCE_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.1
 

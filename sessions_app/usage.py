@@ -165,14 +165,7 @@ def within(amounts: Mapping[UsageKey, Amount], customer_id: int) -> dict[UsageKe
 
 def _open_sessions(customer_id: int, now: datetime, without: Session | None) -> list[OpenSession]:
     """Those that may be open for a decision at `now` (LiveTok's clock)."""
-    candidates = Session.objects.filter(
-        customer_id=customer_id,
-        allowed=True,
-        end_received_at__isnull=True,
-        declared_missing_at__isnull=True,
-        is_test=False,
-        open_until__gt=now,
-    )
+    candidates = Session.objects.holding_at(now).filter(customer_id=customer_id)
     if without is not None:
         candidates = candidates.exclude(pk=without.pk)
     columns = ("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")

@@ -186,15 +186,7 @@ def _days(zone: str, period: str, first: date, after: date) -> dict[str, str]:
 
 def _held(now: datetime, only: Iterable[int] | None) -> Iterator[dict[str, Any]]:
     """What open sessions hold of the day and the month, as `usage.usage_from` counts it."""
-    rows = Session.objects.filter(
-        customer__isnull=False,
-        allowed=True,
-        end_received_at__isnull=True,
-        declared_missing_at__isnull=True,
-        is_test=False,
-        open_until__gt=now,
-        counts_toward_call_minutes=True,
-    )
+    rows = Session.objects.holding_at(now).filter(customer__isnull=False, counts_toward_call_minutes=True)
     if only is not None:
         rows = rows.filter(customer_id__in=only)
     columns = ("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")

@@ -148,14 +148,10 @@ def _empty_row(channel: str, agent: str) -> dict[str, Any]:
 
 
 def _open_sessions(customer_ids: Iterable[int], now: datetime) -> dict[int, list[OpenSession]]:
-    rows = Session.objects.filter(
-        customer_id__in=list(customer_ids),
-        allowed=True,
-        end_received_at__isnull=True,
-        declared_missing_at__isnull=True,
-        is_test=False,
-        open_until__gt=now,
-    ).values_list("customer_id", "channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
+    held = Session.objects.holding_at(now).filter(customer_id__in=list(customer_ids))
+    rows = held.values_list(
+        "customer_id", "channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until"
+    )
     found: dict[int, list[OpenSession]] = defaultdict(list)
     for customer_id, channel, agent, counts, started_at, open_until in rows:
         assert open_until is not None
