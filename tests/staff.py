@@ -1,9 +1,11 @@
 """Staff who sign in, and the admin's forms filled in as a browser would send them."""
 
 import re
+from datetime import datetime
 from html import unescape
 from typing import Any
 
+import time_machine
 from django.contrib.auth.models import Group, User
 from django.forms import BoundField, ModelMultipleChoiceField, MultiWidget
 from django.http import HttpResponse
@@ -25,6 +27,14 @@ def staff(group: str | None, username: str = "ana") -> Client:
     client.force_login(user)
     client.user = user
     return client
+
+
+def report_page(client: Client, path: str, now: datetime) -> HttpResponse:
+    """A report page as it is then; `path` is below /reports/."""
+    with time_machine.travel(now, tick=False):
+        response = client.get(f"/reports/{path}")
+    assert response.status_code == 200
+    return response
 
 
 def form_of(client: Client, path: str) -> dict[str, Any]:

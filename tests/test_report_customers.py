@@ -20,7 +20,7 @@ from sessions_app.reports.shares import GROUPS, full_days, group_sizes, members,
 from sessions_app.reports.standing import standings, with_limits
 from sessions_app.usage import contribution
 from tests.builders import limit, make_customer, make_override, make_tier, moment
-from tests.staff import staff, text_of
+from tests.staff import report_page, text_of
 
 # Half an hour before April in UTC: it is April in Madrid and Auckland, and March in Los Angeles.
 NOW = moment("2024-03-31T23:30:00+00:00")
@@ -29,16 +29,8 @@ CUSTOMERS_STATEMENTS = 24
 CUSTOMER_STATEMENTS = 24
 
 
-@pytest.fixture
-def viewer(db):
-    return staff("viewers")
-
-
 def show(client, path, now=NOW):
-    with time_machine.travel(now, tick=False):
-        response = client.get(f"/reports/{path}")
-    assert response.status_code == 200
-    return response
+    return report_page(client, path, now)
 
 
 def rows_of(response):

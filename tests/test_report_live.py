@@ -4,7 +4,6 @@ import csv
 import io
 from datetime import timedelta
 
-import pytest
 import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -13,22 +12,14 @@ from customers.models import Customer
 from sessions_app.reports.standing import standings, with_limits
 from sessions_app.usage import usage_at
 from tests.builders import NUMBER, limit, make_channel, make_customer, make_override, make_tier, moment
-from tests.staff import staff, text_of
+from tests.staff import report_page, text_of
 
 NOW = moment("2024-03-15T10:40:00+00:00")
 LIVE_STATEMENTS = 14
 
 
-@pytest.fixture
-def viewer(db):
-    return staff("viewers")
-
-
 def show(client, query="", now=NOW):
-    with time_machine.travel(now, tick=False):
-        response = client.get(f"/reports/live/{query}")
-    assert response.status_code == 200
-    return response
+    return report_page(client, f"live/{query}", now)
 
 
 def lines(response):

@@ -28,7 +28,7 @@ from sessions_app.billing import (
 from sessions_app.models import Session, StatementLine, StatementMonth
 from sessions_app.periods import local_day
 from tests.builders import limit, make_customer, make_livetok, make_override, make_tier, moment
-from tests.staff import staff, text_of
+from tests.staff import report_page, staff, text_of
 
 MARCH = Month(date(2024, 3, 1))
 BEFORE = moment("2024-01-01T00:00:00+00:00")
@@ -38,20 +38,12 @@ STATEMENTS_STATEMENTS = 26
 
 
 @pytest.fixture
-def viewer(db):
-    return staff("viewers")
-
-
-@pytest.fixture
 def closer(db):
     return User.objects.create_superuser("closer")
 
 
 def show(client, query="?month=2024-03", now=AFTER):
-    with time_machine.travel(now, tick=False):
-        response = client.get(f"/reports/statements/{query}")
-    assert response.status_code == 200
-    return response
+    return report_page(client, f"statements/{query}", now)
 
 
 def shown(client, query="?month=2024-03"):

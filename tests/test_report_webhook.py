@@ -16,22 +16,14 @@ from sessions_app.refused import refused_requests
 from sessions_app.reports import webhook as health
 from sessions_app.reports.webhook import latency_of, silence_at
 from tests.builders import begin_body, moment
-from tests.staff import staff, text_of
+from tests.staff import report_page, text_of
 
 NOW = moment("2024-03-15T10:40:00+00:00")
 WEBHOOK_STATEMENTS = 28
 
 
-@pytest.fixture
-def viewer(db):
-    return staff("viewers")
-
-
 def show(client, query="", now=NOW):
-    with time_machine.travel(now, tick=False):
-        response = client.get(f"/reports/webhook/{query}")
-    assert response.status_code == 200
-    return response
+    return report_page(client, f"webhook/{query}", now)
 
 
 def figures(response):
