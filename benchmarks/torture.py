@@ -129,7 +129,7 @@ class Supervised:
 
     def __init__(self, server: LiveServer, postgres: PostgresServer | None, chosen: Random) -> None:
         self.server, self.postgres, self.chosen, self.starts = server, postgres, chosen, 0
-        self.web_processes = int(server.env["WEB_PROCESSES"]) if postgres else 1
+        self.web_processes = int(server.env["WEB_PROCESSES"])
 
     def kill(self, victim: str) -> float:
         """Kill one of them, and wait until everything is back. How many seconds that took."""

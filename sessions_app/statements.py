@@ -6,8 +6,6 @@ come as text. Inside a transaction of Django's, what runs here is part of it.
 """
 
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -16,14 +14,14 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic
 from psycopg import generators, pq
 from psycopg.pq.abc import PGconn, PGresult
 
-from sessions_app.patience import current_patience
 from sessions_app.pulse import pulse
+from sessions_app.sqlite_turns import turn_to_write
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
@@ -31,7 +29,6 @@ IS_SQLITE = connection.vendor == "sqlite"
 # Where no request's patience ends it first, a statement is given up after that long: somebody else holds its locks, or
 # the database is away without saying so.
 PATIENCE_SECONDS = 5.0
-LOOK_EVERY_SECONDS = 0.1
 
 
 def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
@@ -90,33 +87,6 @@ def djangos_transaction() -> Iterator[None]:
         if IS_SQLITE:
             pulse.beat()
         yield
-
-
-@contextmanager
-def turn_to_write() -> Iterator[None]:
-    """SQLite lets one write at a time, and has the others look again after ever longer naps.
-
-    Threads of one process take turns by a lock instead, which wakes the next one at once. Nothing on PostgreSQL, nor
-    within a transaction of Django's, which has the database's own lock.
-    """
-    if not IS_SQLITE or connection.in_atomic_block:
-        yield
-        return
-    _wait_for_turn()
-    try:
-        yield
-    finally:
-        _turn.release()
-
-
-_turn = threading.Lock()
-
-
-def _wait_for_turn() -> None:
-    patience, give_up_at = current_patience(), time.monotonic() + PATIENCE_SECONDS
-    while not _turn.acquire(timeout=LOOK_EVERY_SECONDS):
-        if patience.is_over if patience else time.monotonic() > give_up_at:
-            raise OperationalError("database is locked")
 
 
 def _connected() -> BaseDatabaseWrapper:

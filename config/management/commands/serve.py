@@ -72,13 +72,12 @@ class Command(BaseCommand):
 
 def web_command() -> list[str]:
     """granian's command line. Django's requests run in threads; those of one process share Python's lock."""
-    processes = 1 if settings.IS_SQLITE else settings.WEB_PROCESSES
     options: dict[str, Any] = {
         "--interface": "wsgi",
         "--http": "1",
         "--host": settings.HOST,
         "--port": settings.PORT,
-        "--workers": processes,
+        "--workers": settings.WEB_PROCESSES,
         # Each thread keeps a database connection; idle ones stay as long as granian lets them, for the same reason.
         "--blocking-threads": THREADS,
         "--blocking-threads-idle-timeout": 600,

@@ -1,0 +1,84 @@
+"""Processes take turns to write on SQLite, by a lock on a file."""
+
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+from django.db import OperationalError, connection
+
+from sessions_app import sqlite_turns
+from sessions_app.patience import Patience, limited
+from sessions_app.sqlite_turns import turn_to_write
+
+pytestmark = pytest.mark.only("sqlite")
+
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1], "wb")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def turn_file(tmp_path, monkeypatch):
+    database = tmp_path / "database.sqlite3"
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(database))
+    return tmp_path / "database.sqlite3-turn"
+
+
+@contextmanager
+def another_process_in_its_turn(turn_file):
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(turn_file)], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b"held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_turn_waits_for_that_of_another_process_until_the_patience_is_over(turn_file):
+    began = time.monotonic()
+    with another_process_in_its_turn(turn_file), limited(Patience(slow_seconds=0.2)):
+        take_no_turn()
+    assert 0.2 < time.monotonic() - began < 2
+
+
+def test_where_nobody_is_in_a_hurry_a_turn_is_waited_for_a_while(turn_file, monkeypatch):
+    monkeypatch.setattr(sqlite_turns, "PATIENCE_SECONDS", 0.1)
+    with another_process_in_its_turn(turn_file):
+        take_no_turn()
+
+
+def test_a_process_that_is_killed_in_its_turn_leaves_it_to_the_next(turn_file):
+    with another_process_in_its_turn(turn_file) as other:
+        other.kill()
+        other.wait()
+        take_turn()
+
+
+def test_whoever_gave_up_keeps_no_turn(turn_file, monkeypatch):
+    monkeypatch.setattr(sqlite_turns, "PATIENCE_SECONDS", 0.1)
+    with another_process_in_its_turn(turn_file):
+        take_no_turn()
+    take_turn()
+
+
+def test_a_file_that_cannot_be_made_is_the_databases_error_and_names_itself(turn_file):
+    turn_file.parent.rmdir()
+    with pytest.raises(OperationalError, match=r"No such file or directory: .*-turn"):
+        take_turn()
+
+
+def take_turn():
+    with turn_to_write():
+        pass
+
+
+def take_no_turn():
+    with pytest.raises(OperationalError, match="database is locked"):
+        take_turn()
