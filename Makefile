@@ -1,7 +1,7 @@
 # make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
 # make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-reports)
-# make torture  kill every process under load: what was acknowledged is there
+# make torture  kill every process, and take the database away, under load: what was acknowledged is there
 # make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
 .PHONY: run test check demo lock bench bench-short bench-flat bench-reports torture soak runtime everything
 .SILENT:
@@ -72,9 +72,9 @@ bench-flat: everything
 bench-reports: everything
 	$(PYTHON) -m benchmarks.reports --sessions $(SESSIONS)
 
-# Every kind of process twenty times on each database, about a quarter of an hour.
+# Every kind of process twenty times on each database, then a minute without it: about three quarters of an hour.
 torture: everything
-	$(PYTHON) -m benchmarks.torture
+	$(PYTHON) -m benchmarks.torture; killed=$$?; $(PYTHON) -m benchmarks.outage && exit $$killed
 
 # Ten minutes on each database: `make soak SECONDS=60` is a short one.
 SECONDS := 600

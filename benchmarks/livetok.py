@@ -91,7 +91,7 @@ class Sender:
                 if self.ledger.events and self.chosen.randrange(100) < REDELIVERIES:
                     self.deliver(self.chosen.choice(self.ledger.events))
                 else:
-                    for event in self._new_session():
+                    for event in self.new_session():
                         self.ledger.events.append(event)
                         self.deliver(event)
         finally:
@@ -120,7 +120,8 @@ class Sender:
             self.ledger.unexpected.append(f"{response.status} {content[:200]!r} to {event.body!r}")
         return response.status == 200
 
-    def _new_session(self) -> list[Event]:
+    def new_session(self) -> list[Event]:
+        """A begin and its end."""
         self.sessions += 1
         session_id = f"{self.prefix}-{self.sessions}"
         # Some are not customers yet.

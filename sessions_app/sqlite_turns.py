@@ -17,7 +17,7 @@ from django.db import OperationalError, connection
 from sessions_app.patience import current_patience
 
 # Where no request's patience ends it first, a turn is waited for that long.
-PATIENCE_SECONDS = 5.0
+TURN_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.1
 # A turn takes about a millisecond. The system could wake us when it is over, but would then wait without an end.
 LOOK_AT_FILE_EVERY_SECONDS = 0.0003
@@ -34,7 +34,7 @@ def turn_to_write() -> Iterator[None]:
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         yield
         return
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    give_up_at = time.monotonic() + TURN_SECONDS
     while not _turn.acquire(timeout=LOOK_EVERY_SECONDS):
         _require_patience(give_up_at)
     try:

@@ -28,13 +28,13 @@ Rows: TypeAlias = Sequence[Sequence[Any]]
 IS_SQLITE = connection.vendor == "sqlite"
 # Where no request's patience ends it first, a statement is given up after that long: somebody else holds its locks, or
 # the database is away without saying so.
-PATIENCE_SECONDS = 5.0
+STATEMENT_SECONDS = 5.0
 
 
 def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
     """The rows of one statement with `%(name)s` for each parameter. It selects texts and whole numbers.
 
-    PostgreSQL gives both as text. Raises OperationalError where no answer comes within PATIENCE_SECONDS; whether the
+    PostgreSQL gives both as text. Raises OperationalError where no answer comes within STATEMENT_SECONDS; whether the
     statement was carried out is then unknown, and the connection is closed.
     """
     database = _connected()
@@ -163,7 +163,7 @@ def _fetch_prepared(database: BaseDatabaseWrapper, sql: str, parameters: Mapping
 def _awaited(database: BaseDatabaseWrapper) -> PGresult:
     """The result of what was sent."""
     try:
-        result = database.connection.wait(generators.execute(database.connection.pgconn), timeout=PATIENCE_SECONDS)[-1]
+        result = database.connection.wait(generators.execute(database.connection.pgconn), timeout=STATEMENT_SECONDS)[-1]
     except psycopg.OperationalError:
         database.close()  # an answer that comes late would be taken for the next statement's
         raise

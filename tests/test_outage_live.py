@@ -3,21 +3,20 @@
 import http.client
 import json
 import os
-import signal
 import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 
 from tests.builders import begin_body, end_body
 from tests.databases import SERVER_SETTINGS, SERVER_URL, PostgresServer, start_postgres
 from tests.live import LiveServer, running_server
+from tests.outages import frozen, killed, locked
 
 pytestmark = pytest.mark.serial
 
@@ -59,6 +58,12 @@ class Frontdesk:
     def spool(self) -> list[Path]:
         return list((self.server.folder / "spool").glob("*.spool"))
 
+    def away(self, way: str) -> AbstractContextManager[None]:
+        """Its database, killed, frozen or locked."""
+        if self.postgres is None:
+            return locked(self.server.database_url)
+        return {"killed": killed, "frozen": frozen}[way](self.postgres)
+
     def wait_until_fed(self) -> None:
         give_up_at = time.monotonic() + PATIENCE_SECONDS
         while self.spool:
@@ -83,69 +88,31 @@ def frontdesk(database_name) -> Iterator[Frontdesk]:
         own.stop()
 
 
-@contextmanager
-def killed(frontdesk: Frontdesk) -> Iterator[None]:
-    assert frontdesk.postgres
-    frontdesk.postgres.process.send_signal(signal.SIGQUIT)  # PostgreSQL's "immediate shutdown"
-    frontdesk.postgres.process.wait(PATIENCE_SECONDS)
-    try:
-        yield
-    finally:
-        frontdesk.postgres.start_again()
-
-
-@contextmanager
-def frozen(frontdesk: Frontdesk) -> Iterator[None]:
-    """As it looks from here when a machine is gone: connections stand, and nobody answers."""
-    assert frontdesk.postgres
-    server = psutil.Process(frontdesk.postgres.process.pid)
-    processes = [server, *server.children(recursive=True)]
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.resume()
-
-
-@contextmanager
-def locked(frontdesk: Frontdesk) -> Iterator[None]:
-    connection = sqlite3.connect(frontdesk.server.database_url.removeprefix("sqlite:///"), isolation_level=None)
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        yield
-    finally:
-        connection.rollback()
-        connection.close()
-
-
 WAYS = [
-    pytest.param(killed, marks=pytest.mark.only("postgresql")),
-    pytest.param(frozen, marks=pytest.mark.only("postgresql")),
-    pytest.param(locked, marks=pytest.mark.only("sqlite")),
+    pytest.param("killed", marks=pytest.mark.only("postgresql")),
+    pytest.param("frozen", marks=pytest.mark.only("postgresql")),
+    pytest.param("locked", marks=pytest.mark.only("sqlite")),
 ]
 
 
-@pytest.mark.parametrize("away", WAYS)
-def test_livetok_hardly_waits_and_nothing_is_missing(frontdesk, away):
-    name = away.__name__
-    before = begin_body(sessionId=f"{name}-before")
+@pytest.mark.parametrize("way", WAYS)
+def test_livetok_hardly_waits_and_nothing_is_missing(frontdesk, way):
+    before = begin_body(sessionId=f"{way}-before")
     warm = frontdesk.send_at_once([before] * 16)
     assert {status for status, _, _ in warm} == {200}
-    first = [begin_body(sessionId=f"{name}-first-{number}") for number in range(8)]
-    later = [begin_body(sessionId=f"{name}-later-{number}") for number in range(20)]
+    first = [begin_body(sessionId=f"{way}-first-{number}") for number in range(8)]
+    later = [begin_body(sessionId=f"{way}-later-{number}") for number in range(20)]
     ends = [end_body(sessionId=body["sessionId"]) for body in first + later]
 
-    with away(frontdesk):
+    with frontdesk.away(way):
         first_replies = frontdesk.send_at_once(first)
         later_replies = [frontdesk.send(body) for body in later + ends + [later[0], before]]
-    at_once_after = frontdesk.send(begin_body(sessionId=f"{name}-after"))
+    at_once_after = frontdesk.send(begin_body(sessionId=f"{way}-after"))
     frontdesk.wait_until_fed()
 
     times = sorted(seconds for _, _, seconds in later_replies)
     slowest_first = max(seconds for _, _, seconds in first_replies)
-    print(f"{name}: first {slowest_first:.3f} s, later {times[len(times) // 2]:.4f} to {times[-1]:.3f} s")
+    print(f"{way}: first {slowest_first:.3f} s, later {times[len(times) // 2]:.4f} to {times[-1]:.3f} s")
     assert {reply[:2] for reply in first_replies} == {(200, ALLOWED)}
     assert [reply[1] for reply in later_replies] == [ALLOWED] * 20 + [b"{}"] * 28 + [ALLOWED] * 2
     assert slowest_first < FIRST_SECONDS + SLACK_SECONDS
@@ -153,7 +120,7 @@ def test_livetok_hardly_waits_and_nothing_is_missing(frontdesk, away):
     assert times[-1] < LATER_SECONDS + SLACK_SECONDS
     assert at_once_after[0] == 200
     stored = frontdesk.rows(
-        f"SELECT session_id, reason, duration_seconds FROM sessions_app_session WHERE session_id LIKE '{name}-%'"
+        f"SELECT session_id, reason, duration_seconds FROM sessions_app_session WHERE session_id LIKE '{way}-%'"
     )
     fallbacks = {row[0] for row in stored if row[1:] == ("fallback_allow", 300)}
     assert fallbacks == {body["sessionId"] for body in first + later}
@@ -168,7 +135,7 @@ def test_the_next_request_after_a_quick_restart_is_decided(frontdesk):
     """On PostgreSQL each thread finds its connection dead; nobody looked after the database meanwhile."""
     frontdesk.send_at_once([begin_body(sessionId="restart-before")] * 16)
     if frontdesk.postgres:
-        with killed(frontdesk):
+        with killed(frontdesk.postgres):
             pass
     replies = frontdesk.send_at_once([begin_body(sessionId=f"restart-{number}") for number in range(16)])
 
@@ -231,7 +198,7 @@ def test_where_others_hold_every_connection_livetok_is_answered_and_all_is_well_
 @pytest.mark.only("sqlite")
 def test_web_server_and_worker_writing_at_once_are_never_locked_out(frontdesk):
     """The worker feeds what came during an outage, while LiveTok goes on."""
-    with locked(frontdesk):
+    with locked(frontdesk.server.database_url):
         for number in range(100):
             frontdesk.send(begin_body(sessionId=f"busy-{number}"))
     time.sleep(0.5)  # until it is seen that the lock is gone

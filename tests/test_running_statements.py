@@ -13,7 +13,7 @@ from django.utils import timezone as clock
 from sessions_app import statements
 from sessions_app.models import RefusedRequests, WebhookEvent
 from sessions_app.patience import Patience, limited
-from sessions_app.statements import IS_SQLITE, PATIENCE_SECONDS, execute, fetch, transaction
+from sessions_app.statements import IS_SQLITE, STATEMENT_SECONDS, execute, fetch, transaction
 
 TABLE = WebhookEvent._meta.db_table
 WEST = timezone(timedelta(hours=-8))
@@ -119,7 +119,7 @@ VALUES (%(hour)s, 1, '', %(hour)s)"""
 
 @pytest.mark.django_db(transaction=True)
 def test_a_statement_that_somebody_elses_lock_holds_up_is_given_up_in_time(monkeypatch):
-    monkeypatch.setattr(statements, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(statements, "STATEMENT_SECONDS", 0.2)
     row = write()
     if IS_SQLITE:
         execute("PRAGMA busy_timeout = 200", {})
@@ -191,4 +191,4 @@ def test_waiting_for_the_turn_ends_with_the_requests_patience():
         waiting.join()
 
     assert waited
-    assert waited[0] < PATIENCE_SECONDS / 2
+    assert waited[0] < STATEMENT_SECONDS / 2

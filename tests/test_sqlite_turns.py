@@ -49,7 +49,7 @@ def test_a_turn_waits_for_that_of_another_process_until_the_patience_is_over(tur
 
 
 def test_where_nobody_is_in_a_hurry_a_turn_is_waited_for_a_while(turn_file, monkeypatch):
-    monkeypatch.setattr(sqlite_turns, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_turns, "TURN_SECONDS", 0.1)
     with another_process_in_its_turn(turn_file):
         take_no_turn()
 
@@ -62,7 +62,7 @@ def test_a_process_that_is_killed_in_its_turn_leaves_it_to_the_next(turn_file):
 
 
 def test_whoever_gave_up_keeps_no_turn(turn_file, monkeypatch):
-    monkeypatch.setattr(sqlite_turns, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_turns, "TURN_SECONDS", 0.1)
     with another_process_in_its_turn(turn_file):
         take_no_turn()
     take_turn()
