@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
 
 from sessions_app.answer import AnswerGiven
 from sessions_app.decision import Reason
@@ -26,13 +25,14 @@ from sessions_app.spool import (
     set_aside,
     spool_files,
 )
+from sessions_app.statements import djangos_transaction
 
 logger = logging.getLogger("frontdesk.spool")
 
 # A request that fails, though the database is there, gets as many rounds before it is set aside.
 ROUNDS = 3
-# Between two requests, so that SQLite's lock can be had by those who wait for it.
-PAUSE_SECONDS = 0.01
+# Between two requests, so that those who wait for their turn on SQLite get it.
+PAUSE_SECONDS = 0.001
 
 
 class Feeder:
@@ -104,7 +104,7 @@ class Feeder:
 
 def feed_request(line: Line, request: SpooledRequest) -> None:
     """Take one request, and how far its file is fed with it, all or nothing; nothing where it was fed already."""
-    with transaction.atomic():
+    with djangos_transaction():
         place, _ = SpoolPlace.objects.select_for_update().get_or_create(name=line.path.name)
         if place.fed_bytes >= line.end:
             return
