@@ -7,25 +7,24 @@ at midnight. Its duration is rounded by its tier, and only then added up.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, QuerySet, Sum, Value, When
 from django.utils import timezone
 
 from customers.access import zone_of
 from customers.models import Customer, Tier
 from customers.past import monthly_call_minutes
 from sessions_app.events import LONGEST_DURATION_SECONDS
-from sessions_app.models import STATE_CONDITIONS, DailyUsage, Session, StatementLine, StatementMonth
+from sessions_app.models import DENIED, DailyUsage, Session, StatementLine, StatementMonth
+from sessions_app.own_days import on_own_days
 from sessions_app.periods import starts_at
 
-# No zone is further from UTC.
-FURTHEST_ZONE = timedelta(hours=16)
 CUSTOMERS_AT_ONCE = 200
 
 Roundings = Mapping[int | None, int]
@@ -172,7 +171,6 @@ def count(customer_ids: Sequence[int], month: Month, roundings: Roundings) -> di
     return {pk: Counted(dict(sorted(of_customer.items())), calls[pk]) for pk, of_customer in channels.items()}
 
 
-_DENIED = STATE_CONDITIONS[Session.State.DENIED.value](datetime.min.replace(tzinfo=UTC))
 _SECONDS = Case(
     When(
         end_received_at__isnull=False,
@@ -191,23 +189,8 @@ def _rounded(step: int) -> Any:
 
 def _sessions_of(customer_ids: Sequence[int], month: Month) -> QuerySet[Session]:
     """Those that count, and start in the month where they are counted: what `usage.contribution` counts as sessions."""
-    first, after = (datetime.combine(day, time.min, tzinfo=UTC) for day in (month.first_day, month.after))
-    near = Session.objects.filter(
-        customer_id__in=list(customer_ids),
-        is_test=False,
-        started_at__gte=first - FURTHEST_ZONE,
-        started_at__lt=after + FURTHEST_ZONE,
-    ).exclude(_DENIED)
-    # In the middle it is the month in every zone; near its ends the zone tells.
-    within = Q(started_at__gte=first + FURTHEST_ZONE, started_at__lt=after - FURTHEST_ZONE)
-    for name in near.exclude(within).order_by().values_list("time_zone", flat=True).distinct():
-        zone = ZoneInfo(name)
-        within |= Q(
-            time_zone=name,
-            started_at__gte=starts_at(month.first_day, zone),
-            started_at__lt=starts_at(month.after, zone),
-        )
-    return near.filter(within)
+    counting = Session.objects.filter(customer_id__in=list(customer_ids), is_test=False).exclude(DENIED)
+    return on_own_days(counting, [(month.first_day, month.after)])
 
 
 def statements(customers: Sequence[Customer], month: Month, roundings: Roundings) -> list[Statement]:

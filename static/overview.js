@@ -8,7 +8,8 @@ for (const figure of document.querySelectorAll("[data-callers]")) {
     fetch(figure.dataset.callers)
         .then(response => response.ok ? response.json() : Promise.reject(new Error(response.statusText)))
         .then(found => {
-            value.textContent = found.value;
+            link.textContent = found.value;
+            link.href = found.address;
             figure.querySelector(".change").textContent = found.change;
         })
         .catch(() => { link.textContent = "Count"; });

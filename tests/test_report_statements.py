@@ -48,7 +48,13 @@ def show(client, query="?month=2024-03", now=AFTER):
 
 def shown(client, query="?month=2024-03"):
     return [
-        (line["row"].name, line["row"].kind, line["row"].sessions_words, *line["minutes"], *line["row"].cells)
+        (
+            line["row"].name,
+            line["row"].kind,
+            line["row"].sessions_words,
+            *(words for words, _ in line["minutes"]),
+            *line["row"].cells,
+        )
         for line in show(client, query).context["rows"]
     ]
 

@@ -61,7 +61,7 @@ def test_every_request_shows_by_what_became_of_it(livetok, viewer, monkeypatch):
     assert figures(response)["Redelivered"][0] == "25.0 %"
     assert figures(response)["Wrong keys"] == ("1", "last from 127.0.0.1")
     assert counts(show(viewer, "?test=on"))["Accepted"] == 3
-    assert [sum(line.cells) for line in response.context["lines"]] == [6]
+    assert [sum(row["line"].cells) for row in response.context["lines"]] == [6]
     file = list(csv.DictReader(io.StringIO(show(viewer, "?format=csv").getvalue().decode("utf-8-sig"))))
     assert [(row["From"], row["Requests"], row["Rejected"]) for row in file] == [
         ("2024-03-15 10:00:00+00:00", "6", "1")

@@ -404,7 +404,7 @@ def test_beyond_the_last_page_is_a_way_back(staff):
 
     page = text_of(answer(staff, "?older=2024-03-15T00:00:00.000000Z_1"))
 
-    assert "There are no older sessions." in page
+    assert "There are no sessions beyond." in page
 
 
 # Statements

@@ -12,14 +12,22 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from customers.history import Part, history_of
-from customers.limits import Period
+from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, PhoneNumber
 from customers.origins import limits_in_force, remains
 from sessions_app.models import DailyUsage, Session
-from sessions_app.periods import local_day, starts_at
-from sessions_app.reports.customers import CANDIDATE_SHARE, DAYS_AT_LIMIT, DAYS_DEFINITION
+from sessions_app.own_days import on_own_days
+from sessions_app.periods import ONE_DAY, local_day
+from sessions_app.reports.customers import CANDIDATE_SHARE, DAYS_AT_LIMIT, DAYS_DEFINITION, use_address
 from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address
+from sessions_app.reports.figures import (
+    NOTHING,
+    Figure,
+    full_days_address,
+    number_words,
+    sessions_address,
+    used_address,
+)
 from sessions_app.reports.lines import lines_of
 from sessions_app.reports.pages import page, report
 from sessions_app.reports.queries import LISTED
@@ -41,6 +49,8 @@ class LimitLine:
     use: LimitUse
     resets_at: datetime | None
     override: LimitOverride | None
+    address: str
+    held_minutes: float
     instead_of: str
     remaining: tuple[str, ...]
 
@@ -60,6 +70,10 @@ class LimitLine:
     @property
     def used(self) -> str:
         return NOTHING if self.use.used is None else amount_words(round(self.use.used, 1))
+
+    @property
+    def held(self) -> str:
+        return amount_words(round(self.held_minutes, 1))
 
     @property
     def left(self) -> str:
@@ -86,6 +100,16 @@ class DayLine:
     seconds: int
     call_seconds: int
     longest: int
+    customer_id: int
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        day, customer = self.day, self.customer_id
+        return {
+            "sessions": used_address(day, day, customer=customer),
+            "minutes": used_address(day, day, customer=customer, minutes=True),
+            "call_minutes": used_address(day, day, customer=customer, minutes=True, calls="on"),
+        }
 
     @property
     def minutes(self) -> str:
@@ -117,12 +141,21 @@ def limit_lines(standing: Standing) -> list[LimitLine]:
             LimitLine(
                 use,
                 resets_at=span.resets_at.astimezone(standing.zone) if span else None,
+                address=use_address(standing, use),
+                held_minutes=_held_minutes(standing, use),
                 override=by_key.get(use.limit.key) if use.limit.origin == "override" else None,
                 instead_of=str(origin.replaces.amount) if origin.replaces else "",
                 remaining=tuple(remains(other, use.limit, customer.tier.name) for other in origin.remaining),
             )
         )
     return lines
+
+
+def _held_minutes(standing: Standing, use: LimitUse) -> float:
+    limit = use.limit
+    if limit.metric is not Metric.CALL_MINUTES:
+        return 0.0
+    return standing.usage.held_seconds(limit.period, limit.channel, limit.agent) / 60
 
 
 def day_lines(customer: Customer, today: date) -> list[DayLine]:
@@ -137,7 +170,7 @@ def day_lines(customer: Customer, today: date) -> list[DayLine]:
     found = {row["day"]: (row["of_sessions"], row["of_seconds"], row["of_calls"]) for row in rows}
     longest = max((seconds for _, seconds, _ in found.values()), default=0)
     days = (today - timedelta(days=number) for number in range(DAYS_SHOWN))
-    return [DayLine(day, *found.get(day, (0, 0, 0)), longest) for day in days]
+    return [DayLine(day, *found.get(day, (0, 0, 0)), longest, customer.pk) for day in days]
 
 
 @report
@@ -181,39 +214,46 @@ def _ready(now: datetime) -> Any:
 def _figures(standing: Standing, days: Iterable[DayLine], now: datetime) -> list[Figure]:
     found, month = standing.customer, standing.spans[Period.MONTH]
     this_month = [line for line in days if month.holds(line.day)]
-    first_shown = starts_at(local_day(now, standing.zone) - timedelta(days=DAYS_SHOWN - 1), standing.zone)
-    denied = Session.objects.filter(customer=found, started_at__gte=first_shown, is_test=False, allowed=False).in_state(
-        Session.State.DENIED, now
-    )
+    today = local_day(now, standing.zone)
+    first_shown = today - timedelta(days=DAYS_SHOWN - 1)
+    live = Session.objects.filter(customer=found, is_test=False)
+    open_now = live.in_state(Session.State.OPEN, now).count()
+    denied = on_own_days(live.in_state(Session.State.DENIED, now), [(first_shown, today + ONE_DAY)]).count()
     at_limit = full_days(now, days=DAYS_AT_LIMIT, share=1, customer_ids=[found.pk]).get(found.pk, 0)
-    usage = standing.usage
+    recorded = sum(line.call_seconds for line in days if line.day == today)
+    held = standing.usage.held_seconds(Period.DAY)
     return [
         Figure(
             "Open now",
-            number_words(usage.open_sessions()),
-            "Sessions that have begun and not ended, as the next decision would see them.",
-            sessions_address(customer=found.pk, state="open", period="30d"),
+            number_words(open_now),
+            "Sessions that were let in, whose end has not come, and that are within their channel's longest session.",
+            sessions_address(customer=found.pk, open_now="on"),
         ),
         Figure(
             "Call minutes today",
-            number_words(usage.call_seconds(Period.DAY) / 60, 1),
-            "Recorded and, for open sessions, held: what the next decision would count. On channels that count toward "
-            "call minutes.",
-            sessions_address(customer=found.pk, period="today"),
+            number_words(recorded / 60, 1),
+            "Minutes of ended sessions on the customer's day, on channels that count toward call minutes. The next "
+            "decision adds what open sessions hold.",
+            used_address(today, today, customer=found.pk, minutes=True, calls="on"),
+            note=f"and {number_words(held / 60, 1)} held by open sessions" if held else "",
         ),
         Figure(
             "Sessions this month",
             number_words(sum(line.sessions for line in this_month)),
-            "Sessions that started in the customer's month and were not denied. The list behind the number has the "
-            "denied ones too, and takes the company's month.",
-            sessions_address(customer=found.pk, period="month"),
+            "Sessions that started in the customer's month and were not denied.",
+            used_address(month.first_day, today, customer=found.pk),
             note=f"{duration_words(sum(line.seconds for line in this_month))} in all",
         ),
         Figure(
             f"Denied in {DAYS_SHOWN} days",
-            number_words(denied.count()),
+            number_words(denied),
             f"Sessions of the last {DAYS_SHOWN} days, today among them, that were not let in.",
-            sessions_address(customer=found.pk, state="denied", period="30d"),
+            sessions_address(customer=found.pk, state="denied", first_day=first_shown, last_day=today, own_days="on"),
         ),
-        Figure(f"Days at the limit of {DAYS_AT_LIMIT}", number_words(at_limit), DAYS_DEFINITION),
+        Figure(
+            f"Days at the limit of {DAYS_AT_LIMIT}",
+            number_words(at_limit),
+            DAYS_DEFINITION,
+            full_days_address(found.pk, "reached"),
+        ),
     ]

@@ -16,20 +16,28 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
-from customers.limits import Period
+from customers.limits import Metric, Period
 from customers.models import Customer, Tier
 from customers.phones import phone_key
+from sessions_app.periods import ONE_DAY
 from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import NOTHING, Figure, number_words
+from sessions_app.reports.figures import (
+    NOTHING,
+    Figure,
+    full_days_address,
+    number_words,
+    sessions_address,
+    used_address,
+)
 from sessions_app.reports.pages import page, report
-from sessions_app.reports.shares import GROUPS, Group, full_days, group_sizes, members
+from sessions_app.reports.shares import FULL_DAYS, GROUPS, Group, full_days, group_sizes, members
 from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.wording import amount_words
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 500
-DAYS_AT_LIMIT = 30
-CANDIDATE_DAYS, CANDIDATE_SHARE, CANDIDATE_AT_LEAST = 14, 0.8, 5
+DAYS_AT_LIMIT = FULL_DAYS["reached"].days
+CANDIDATE_DAYS, CANDIDATE_SHARE, CANDIDATE_AT_LEAST = FULL_DAYS["close"].days, FULL_DAYS["close"].share, 5
 MOST_RANKED = 100
 # With more customers the groups come after the page.
 MOST_SUMMED_AT_ONCE = 5_000
@@ -176,11 +184,19 @@ class CustomerLine:
 
     @property
     def day(self) -> "Fullest":
-        return Fullest(self.standing.fullest(Period.DAY))
+        return self._fullest(Period.DAY)
 
     @property
     def month(self) -> "Fullest":
-        return Fullest(self.standing.fullest(Period.MONTH))
+        return self._fullest(Period.MONTH)
+
+    def _fullest(self, period: Period) -> "Fullest":
+        use = self.standing.fullest(period)
+        return Fullest(use, use_address(self.standing, use) if use else "")
+
+    @property
+    def days_address(self) -> str:
+        return full_days_address(self.customer.pk, "reached")
 
     def as_row(self) -> Row:
         return (
@@ -202,6 +218,7 @@ class Fullest:
     """The fullest limit of a period, in words; `use` is None where nothing limits it."""
 
     use: LimitUse | None
+    address: str = ""
 
     @property
     def percent(self) -> float | None:
@@ -224,6 +241,19 @@ class Fullest:
         """How alarming it is: the colour of the bar."""
         share = self.use.share or 0.0 if self.use is not None else 0.0
         return "bad" if share >= 1 else "odd" if share >= CANDIDATE_SHARE else ""
+
+
+def use_address(standing: Standing, use: LimitUse) -> str:
+    """The sessions that use a limit; none for messages, which are never reported to us."""
+    limit, span = use.limit, standing.spans.get(use.limit.period)
+    scope = {"customer": standing.customer.pk, "channel": limit.channel, "agent": limit.agent}
+    if limit.metric is Metric.CONCURRENT_SESSIONS:
+        return sessions_address(**scope, open_now="on")
+    if span is None or limit.metric is Metric.MESSAGES:
+        return ""
+    is_minutes = limit.metric is Metric.CALL_MINUTES
+    last_day = span.after_last_day - ONE_DAY
+    return used_address(span.first_day, last_day, **scope, minutes=is_minutes, calls="on" if is_minutes else None)
 
 
 def customer_lines(customers: Sequence[Customer], now: datetime) -> list[CustomerLine]:
@@ -296,12 +326,17 @@ def customers(request: HttpRequest) -> HttpResponseBase:
     context |= {
         "comes_late": comes_late,
         "page": shown,
+        "count": _how_many(found, wanted),
         "lines": customer_lines(shown.customers, now),
         "used_definition": USED_DEFINITION,
         "days_definition": DAYS_DEFINITION,
         "days_at_limit": DAYS_AT_LIMIT,
     }
     return page(request, "reports/customers.html", context)
+
+
+def _how_many(found: QuerySet[Customer], wanted: set[int] | None) -> int:
+    return found.count() if wanted is None else len(wanted.intersection(found.values_list("pk", flat=True)))
 
 
 def _summary(now: datetime) -> dict[str, Any]:

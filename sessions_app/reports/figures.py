@@ -1,6 +1,7 @@
 """A figure as a page shows it: its value in words, what it means, how it changed, and the sessions behind it."""
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from urllib.parse import urlencode
 
@@ -26,6 +27,18 @@ def sessions_address(**filters: object) -> str:
     """The list of sessions, narrowed by its own filters; those that are None or blank are left out."""
     query = urlencode({name: str(value) for name, value in filters.items() if value not in (None, "")})
     return f"{_list_address()}?{query}" if query else _list_address()
+
+
+def used_address(first_day: date, last_day: date, *, minutes: bool = False, **filters: object) -> str:
+    """The sessions that count as used on customers' own days; for `minutes`, also those that went on into them."""
+    return sessions_address(
+        **filters, first_day=first_day, last_day=last_day, own_days="on", used="on", reaching="on" if minutes else None
+    )
+
+
+def full_days_address(customer_id: int, which: str) -> str:
+    """The sessions of the days that `shares.FULL_DAYS` counts as full."""
+    return sessions_address(customer=customer_id, used="on", at_limit=which)
 
 
 @cache  # a page has hundreds of them

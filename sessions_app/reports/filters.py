@@ -1,27 +1,33 @@
 """What a page of sessions is asked for: the filters in its address, checked, and the sessions that they leave."""
 
+from collections import defaultdict
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Func, Q
+from django.db.models import DateTimeField, F, Func, Q
 from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan
 from django.http import QueryDict
 from django.utils import timezone
 
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.decision import Reason
-from sessions_app.models import NO_END, Session, SessionQuerySet
-from sessions_app.periods import hours_of, local_day
+from sessions_app.events import LONGEST_DURATION_SECONDS
+from sessions_app.models import DENIED, NO_END, Session, SessionQuerySet, SupersededEnd
+from sessions_app.own_days import ENDS, on_own_days
+from sessions_app.periods import ONE_DAY, hours_of, local_day
 from sessions_app.reports.cursors import CursorField
 from sessions_app.reports.ranges import PRESETS, DayRange, preset_range
 from sessions_app.reports.search import named
+from sessions_app.reports.shares import FULL_DAYS, which_full_days
 from sessions_app.snapshots import one_snapshot
-from sessions_app.sums.counting import TIMED, joined
+from sessions_app.sums.counting import TIMED, Amounts, Sums, joined
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END
 from sessions_app.sums.reading import cells_between, kept
 from sessions_app.wording import REASONS, STATES, duration_words, reason_words
@@ -132,7 +138,28 @@ def _number_field(label: str, least: int, most: int) -> forms.IntegerField:
 
 
 SORTS = {"started": "newest first", "duration": "longest first", "customer": "by customer"}
+ADMITTING = {reason.value for reason in Reason if reason.admits}
+DENYING = {reason.value for reason in Reason} - ADMITTING
 DECISIONS = {"allowed": "Let in", "denied": "Denied at first"}
+# Filters that figures alone set, on or off: what they say, and what they leave.
+BEHIND_FIGURES = {
+    "counted": ("Ended with a duration that counts", TIMED),
+    "used": ("Counts as used by its customer", Q(customer__isnull=False, is_test=False) & ~DENIED),
+    "calls": ("Counts toward call minutes", Q(counts_toward_call_minutes=True)),
+    "unknown": ("Caller was no customer", Q(customer__isnull=True)),
+    "named": ("Caller is known or gave a number or id", Q(customer__isnull=False) | ~Q(phone_key="", external_id="")),
+    "both_came": (
+        "Begin and end both came",
+        Q(begin_received_at__isnull=False, end_received_at__isnull=False)
+        & Q(duration_seconds__gte=0, duration_seconds__lte=LONGEST_DURATION_SECONDS),
+    ),
+    "begin_stated": (
+        "LiveTok stated when it began",
+        Q(begin_received_at__isnull=False, begin_stated_at__isnull=False),
+    ),
+}
+# What figures alone set, that says which days.
+TIMES = ("weekday", "hour", "at", "open_now", "own_days", "reaching", "at_limit", "changed_after")
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
@@ -160,22 +187,28 @@ class SessionFilters(RangeFilters):
     sort = _choice_field("Sorted by", list(SORTS.items()))
     # What figures lead to.
     decision = _choice_field("Decision", list(DECISIONS.items()))
-    counted = forms.BooleanField(label="Duration counts", required=False)
+    phone = forms.CharField(label="Number", required=False, max_length=255)
+    external = forms.CharField(label="LiveTok's customer id", required=False, max_length=255)
     seconds_from = _number_field("Lasting from", 0, 86_400)
     seconds_below = _number_field("Lasting less than", 1, 86_401)
     weekday = _number_field("Weekday", 0, 6)
     hour = _number_field("Hour", 0, 23)
     at = forms.DateTimeField(label="Going on at", required=False)
+    open_now = forms.BooleanField(required=False)
+    own_days = forms.BooleanField(required=False)
+    reaching = forms.BooleanField(required=False)
+    at_limit = _choice_field("Days at a limit", [(name, which.words) for name, which in FULL_DAYS.items()])
+    changed_after = forms.DateTimeField(label="Changed after", required=False)
     older = CursorField(required=False)
     newer = CursorField(required=False)
 
-    set_by_links = (
-        "period", "customer", "sort", "decision", "counted", "seconds_from", "seconds_below", "weekday", "hour", "at",
-        "older", "newer",
-    )  # fmt: skip
+    not_in_form = ("decision", "phone", "external", "seconds_from", "seconds_below", *BEHIND_FIGURES, *TIMES)
+    set_by_links = ("period", "customer", "sort", *not_in_form, "older", "newer")
 
     def __init__(self, data: QueryDict, now: datetime) -> None:
         super().__init__(data, now)
+        for name in BEHIND_FIGURES:
+            self.fields[name] = forms.BooleanField(required=False)
         self.fields["sort"].choices = list(SORTS.items())  # type: ignore[attr-defined]
         self.tiers = list(Tier.objects.all())
         self._offer("tier", [(tier.slug, tier.name) for tier in self.tiers], "No tier")
@@ -186,6 +219,12 @@ class SessionFilters(RangeFilters):
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [("", "All"), *choices, (WITHOUT, without)]
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        if values.get("at_limit") and not values.get("customer"):
+            self.add_error("at_limit", "Days at a limit are one customer's: give a customer too.")
+        return values
 
     def usual_period(self) -> str:
         is_search = self.cleaned_data.get("q") or self.cleaned_data.get("customer")
@@ -200,8 +239,13 @@ class SessionFilters(RangeFilters):
     @property
     def kept(self) -> list[tuple[str, Any]]:
         """What the form has no field for, and sends again."""
-        names = ("sort", "decision", "counted", "seconds_from", "seconds_below", "weekday", "hour", "at")
-        return [(name, self.data[name]) for name in names if self.data.get(name)]
+        return [(name, self.data[name]) for name in ("sort", *self.not_in_form) if self.data.get(name)]
+
+    @property
+    def days_alone(self) -> str:
+        """The address of the same days without any other filter."""
+        names = ("period", "first_day", "last_day", "test")
+        return urlencode({name: self.data[name] for name in names if self.data.get(name)})
 
     @property
     def orders(self) -> dict[str, str]:
@@ -216,30 +260,61 @@ class SessionFilters(RangeFilters):
         return SORTS[self.order]
 
     @property
-    def chips(self) -> list[tuple[str, str]]:
-        """What links have narrowed the list to, in words, each with the filters that it stands for."""
+    def has_days(self) -> bool:
+        """Whether the days asked for say which sessions are shown."""
+        return not any(self.cleaned_data[name] for name in ("at", "open_now", "at_limit"))
+
+    @cached_property
+    def days_at_limit(self) -> list[date]:
         values = self.cleaned_data
-        chips = []
+        return which_full_days(self.now, FULL_DAYS[values["at_limit"]], values["customer"].pk)
+
+    @cached_property
+    def chips(self) -> list[tuple[str, str]]:
+        """What links have narrowed the list to, in words, each with the filter that it stands for."""
+        values = self.cleaned_data
+        chips = [(name, words) for name, (words, _) in BEHIND_FIGURES.items() if values[name]]
         if values["decision"]:
             chips.append(("decision", DECISIONS[values["decision"]]))
-        if values["counted"]:
-            chips.append(("counted", "Ended with a duration that counts"))
+        for name, label in (("phone", "number"), ("external", "id")):
+            if values[name]:
+                chips.append(
+                    (name, f"No {label}" if values[name] == WITHOUT else f"{label.capitalize()}: {values[name]}")
+                )
         if values["seconds_from"] is not None:
             chips.append(("seconds_from", f"Lasting {duration_words(values['seconds_from'])} or more"))
         if values["seconds_below"] is not None:
             chips.append(("seconds_below", f"Lasting less than {duration_words(values['seconds_below'])}"))
+        return chips + self._chips_of_time()
+
+    def _chips_of_time(self) -> list[tuple[str, str]]:
+        values = self.cleaned_data
+        chips = []
         if values["weekday"] is not None:
             chips.append(("weekday", f"On {WEEKDAYS[values['weekday']]}"))
         if values["hour"] is not None:
             chips.append(("hour", f"From {values['hour']:02}:00 to {values['hour']:02}:59"))
         if values["at"]:
             chips.append(("at", f"Going on at {values['at'].astimezone(self.zone):%a %-d %b %Y %H:%M:%S}"))
+        if values["open_now"]:
+            chips.append(("open_now", "Open now"))
+        if values["own_days"]:
+            chips.append(("own_days", "On the customers' own days"))
+        if values["reaching"]:
+            chips.append(("reaching", "Or going on into them"))
+        if values["at_limit"]:
+            which, found = FULL_DAYS[values["at_limit"]], len(self.days_at_limit)
+            days = f"{found} day{'' if found == 1 else 's'}"
+            chips.append(("at_limit", f"On the {days} of the last {which.days} {which.words}"))
+        if values["changed_after"]:
+            moment = values["changed_after"].astimezone(self.zone)
+            chips.append(("changed_after", f"Begin, end or correction came after {moment:%a %-d %b %Y %H:%M:%S}"))
         return chips
 
     def sessions(self) -> SessionQuerySet:
         """The sessions that started within the range and match every filter, in no order."""
         values = self.cleaned_data
-        found = Session.objects.filter(_going_on_at(values["at"]) if values["at"] else self._started())
+        found = Session.objects.all()
         if not values["test"]:
             found = found.filter(is_test=False)
         for name, path in (("tier", "tier__slug"), ("channel", "channel"), ("agent", "agent"), ("reason", "reason")):
@@ -251,14 +326,16 @@ class SessionFilters(RangeFilters):
             found = found.in_state(values["state"], self.now)
         if values["customer"]:
             found = found.filter(customer=values["customer"])
+        found = self._of_time(found.filter(self._behind_figures(), _SORTED[self.order]))
         if values["q"]:
             found = found.filter(named(values["q"], found))
-        return found.filter(self._behind_figures(), _SORTED[self.order])
+        return found
 
-    def count_from_sums(self) -> int | None:
-        """How many sessions match, where the sums know it: they know neither customers nor what is open."""
+    def amounts_from_sums(self) -> Amounts | None:
+        """What the sessions come to, where the sums know it: they know neither customers nor what is open."""
         values = self.cleaned_data
-        is_summed = not (values["customer"] or values["q"] or self.chips) and self.order == "started"
+        known = all(name in ("counted", "decision") for name, _ in self.chips)
+        is_summed = known and not (values["customer"] or values["q"]) and self.order == "started"
         if not is_summed or values["state"] in (Session.State.OPEN, Session.State.MISSING_END):
             return None
         tier = next((tier.pk for tier in self.tiers if tier.slug == values["tier"]), 0)
@@ -272,7 +349,35 @@ class SessionFilters(RangeFilters):
                 self.range.starts_at, self.range.ends_before, kept(), is_test=None if values["test"] else False
             )
         asked = {name: value for name, value in wanted.items() if value is not None}
-        return cells.of(lambda cell: all(getattr(cell, name) == value for name, value in asked.items())).sessions
+        if values["decision"]:
+            reasons = ADMITTING if values["decision"] == "allowed" else DENYING
+            cells = Sums(
+                defaultdict(Amounts, {cell: amounts for cell, amounts in cells.cells.items() if cell.reason in reasons})
+            )
+        found = cells.of(lambda cell: all(getattr(cell, name) == value for name, value in asked.items()))
+        return found._replace(sessions=found.timed) if values["counted"] else found
+
+    def _of_time(self, sessions: SessionQuerySet) -> SessionQuerySet:
+        values = self.cleaned_data
+        if values["changed_after"]:
+            sessions = sessions.filter(_changed_after(values["changed_after"]))
+        if values["open_now"]:
+            sessions = sessions.in_state(Session.State.OPEN, self.now)
+        if values["at"]:
+            sessions = sessions.filter(_going_on_at(values["at"]))
+        if values["at_limit"]:
+            days = [(day, day + ONE_DAY) for day in self.days_at_limit]
+            return on_own_days(sessions, days, reaching=True)
+        if not self.has_days:
+            return sessions
+        if values["own_days"]:
+            return on_own_days(sessions, [self.own_stretch], reaching=values["reaching"])
+        return sessions.filter(self._started())
+
+    @property
+    def own_stretch(self) -> tuple[date, date]:
+        """The days, without the last, that are read in each session's own time zone."""
+        return self.range.first_day, self.range.last_day + ONE_DAY
 
     def _started(self) -> Q:
         condition = Q(started_at__gte=self.range.starts_at, started_at__lt=self.range.ends_before)
@@ -297,9 +402,15 @@ class SessionFilters(RangeFilters):
     def _behind_figures(self) -> Q:
         values = self.cleaned_data
         condition = Q()
+        for name, (_, left) in BEHIND_FIGURES.items():
+            if values[name]:
+                condition &= left
+        for name, field in (("phone", "phone_key"), ("external", "external_id")):
+            if values[name]:
+                condition &= Q(**{field: _blank(values[name])})
         if values["decision"]:
             condition &= Q(allowed=values["decision"] == "allowed")
-        if values["counted"] or values["seconds_from"] is not None or values["seconds_below"] is not None:
+        if values["seconds_from"] is not None or values["seconds_below"] is not None:
             condition &= TIMED
         if values["seconds_from"] is not None:
             condition &= Q(duration_seconds__gte=values["seconds_from"])
@@ -319,11 +430,14 @@ def _blank(value: str) -> str:
 def _going_on_at(moment: datetime) -> Q:
     """Sessions that took place then, as `sums.peaks` has it: one without an end until it counts as open no more."""
     undeclared = Q(declared_missing_at__isnull=True) | Q(declared_missing_at__gt=moment)
-    going_on = (TIMED & Q(GreaterThan(_ENDS, moment))) | (NO_END & Q(open_until__gt=moment) & undeclared)
+    going_on = (TIMED & Q(GreaterThan(ENDS, moment))) | (NO_END & Q(open_until__gt=moment) & undeclared)
     return Q(started_at__lte=moment, started_at__gte=moment - LONGEST_WITHOUT_END) & going_on
+
+
+def _changed_after(moment: datetime) -> Q:
+    corrected = SupersededEnd.objects.filter(recorded_at__gt=moment).values("session")
+    return Q(begin_received_at__gt=moment) | Q(end_received_at__gt=moment) | Q(pk__in=corrected)
 
 
 # SQLite would take the index of starts and sort what it finds; so it goes through that of durations, in order.
 _PLAIN_START = Func(F("started_at"), template="+%(expressions)s", output_field=DateTimeField())
-_DURATION = ExpressionWrapper(F("duration_seconds") * timedelta(seconds=1), output_field=DurationField())
-_ENDS = ExpressionWrapper(F("started_at") + _DURATION, output_field=DateTimeField())

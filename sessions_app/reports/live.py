@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.http import HttpRequest, QueryDict
@@ -20,12 +21,12 @@ from sessions_app.reports.filters import WITHOUT
 from sessions_app.reports.lines import caller_words
 from sessions_app.reports.pages import page, report
 from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
+from sessions_app.sums.callers import caller_number
 from sessions_app.wording import amount_words, duration_words
 
 MOST_SHOWN = 200
 REFRESH_SECONDS = 10
-# A session that is open began within its channel's longest session, which is at most a week.
-PERIOD_OF_THE_OPEN = "30d"
+SOON_MINUTES = 5
 COLUMNS = (
     "Caller",
     "Number",
@@ -38,7 +39,7 @@ COLUMNS = (
     "Limit",
     "Session",
 )
-SOON_MINUTES = 5
+TOLD_APART = ("started_at", "customer_id", "phone_key", "external_id")
 NARROWING = ("channel", "agent", "tier")
 
 
@@ -46,6 +47,7 @@ class LiveFilters(forms.Form):
     channel = forms.ChoiceField(label="Channel", required=False)
     agent = forms.ChoiceField(label="Agent", required=False)
     tier = forms.ChoiceField(label="Tier", required=False)
+    short = forms.BooleanField(label=f"Less than {SOON_MINUTES} min left", required=False)
     test = forms.BooleanField(label="Include test traffic", required=False)
 
     def __init__(self, data: QueryDict) -> None:
@@ -62,7 +64,7 @@ class LiveFilters(forms.Form):
 
     @property
     def is_narrowed(self) -> bool:
-        return any(self.cleaned_data[name] for name in NARROWING)
+        return any(self.cleaned_data[name] for name in (*NARROWING, "short"))
 
     def open_sessions(self, now: datetime) -> SessionQuerySet:
         found = Session.objects.in_state(Session.State.OPEN, now)
@@ -76,11 +78,19 @@ class LiveFilters(forms.Form):
                 found = found.filter(**{path: values[name]})
         return found
 
+    @property
+    def _kept(self) -> dict[str, Any]:
+        test = "on" if self.cleaned_data["test"] else ""
+        return {**{name: self.cleaned_data[name] for name in NARROWING}, "test": test}
+
     def list_address(self) -> str:
         """The list of just these sessions."""
-        values: dict[str, Any] = {name: self.cleaned_data[name] for name in NARROWING}
-        test = "on" if self.cleaned_data["test"] else None
-        return sessions_address(period=PERIOD_OF_THE_OPEN, state=Session.State.OPEN.value, **values, test=test)
+        return sessions_address(open_now="on", **self._kept)
+
+    def short_address(self) -> str:
+        """This page with just those that have little left."""
+        query = {name: value for name, value in {**self._kept, "short": "on"}.items() if value}
+        return f"{reverse('reports:live')}?{urlencode(query)}"
 
 
 @dataclass(frozen=True)
@@ -145,10 +155,16 @@ def _line(session: Session, standing: Standing | None, now: datetime) -> OpenLin
     return OpenLine(session, caller_words(session), now - session.started_at, use)
 
 
-def live_figures(filters: LiveFilters, lines: Sequence[OpenLine], total: int) -> list[Figure]:
+def live_figures(
+    filters: LiveFilters, found: SessionQuerySet, lines: Sequence[OpenLine], total: int, now: datetime
+) -> list[Figure]:
+    """Of all open sessions, but for the minutes left: those are worked out for the newest alone."""
     short = sum(line.is_short for line in lines)
-    oldest = max(lines, key=lambda line: line.elapsed, default=None)
-    callers = {line.session.customer_id or line.session.phone_key or line.session.pk for line in lines}
+    everybody = [line.session for line in lines] if total == len(lines) else list(found.only(*TOLD_APART))
+    oldest = min(everybody, key=lambda session: session.started_at, default=None)
+    callers = {
+        caller_number(one.customer_id, one.phone_key, one.external_id) or f"unnamed {one.pk}" for one in everybody
+    }
     return [
         Figure(
             "Open now",
@@ -159,21 +175,23 @@ def live_figures(filters: LiveFilters, lines: Sequence[OpenLine], total: int) ->
         Figure(
             "Callers",
             number_words(len(callers)),
-            "How many different customers they are, or numbers where the caller is no customer. Callers without a "
-            "number count one by one.",
+            "How many different customers they are, or numbers or ids where the caller is no customer. Callers without "
+            "either count one by one.",
             filters.list_address(),
         ),
         Figure(
             "Longest",
-            oldest.elapsed_words if oldest else NOTHING,
+            duration_words(max(0.0, (now - oldest.started_at).total_seconds())) if oldest else NOTHING,
             "How long the oldest of them has been open, from LiveTok's time of its begin to our clock.",
-            reverse("reports:session", args=[oldest.session.pk]) if oldest else "",
+            reverse("reports:session", args=[oldest.pk]) if oldest else "",
         ),
         Figure(
             f"Less than {SOON_MINUTES} min left",
             number_words(short),
             "Those whose tightest limit of call minutes has less than that left. LiveTok takes no stop during a "
             "session: the call goes on, and the next one is denied.",
+            filters.short_address(),
+            note=f"of the newest {MOST_SHOWN}" if total > len(lines) else "",
         ),
     ]
 
@@ -187,16 +205,18 @@ def live(request: HttpRequest) -> HttpResponseBase:
     if not filters.is_valid():
         return page(request, "reports/live.html", context)
     found = filters.open_sessions(now)
-    lines = open_lines(found, now)
+    every_line = open_lines(found, now)
+    lines = [line for line in every_line if line.is_short] if filters.cleaned_data["short"] else every_line
     file_format = request.GET.get("format")
     if file_format in FORMATS:
         return export("live", file_format, COLUMNS, (line.as_row() for line in lines))
-    total = len(lines) if len(lines) < MOST_SHOWN else found.count()
+    total = len(every_line) if len(every_line) < MOST_SHOWN else found.count()
     context |= {
         "now": now,
         "lines": lines,
         "total": total,
-        "figures": live_figures(filters, lines, total),
+        "figures": live_figures(filters, found, every_line, total, now),
+        "is_cut": total > len(every_line),
         "list_address": filters.list_address(),
         "refresh_seconds": REFRESH_SECONDS,
     }

@@ -13,9 +13,8 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from customers.models import Agent, Channel, Tier
-from sessions_app.decision import Reason
 from sessions_app.models import STATE_CONDITIONS, DayCell, DayPeak, Session, SumsMark
-from sessions_app.periods import hours_of, local_day
+from sessions_app.periods import hours_of
 from sessions_app.reports.charts import Bar, draw_bars
 from sessions_app.reports.export import FORMATS, export
 from sessions_app.reports.figures import (
@@ -28,13 +27,13 @@ from sessions_app.reports.figures import (
     sessions_address,
     share_words,
 )
-from sessions_app.reports.filters import WITHOUT, RangeFilters
+from sessions_app.reports.filters import ADMITTING, WITHOUT, RangeFilters
 from sessions_app.reports.pages import page, report
 from sessions_app.reports.ranges import PRESETS, DayRange, Stretch
 from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.counting import Amounts, Cell, Sums
 from sessions_app.sums.histogram import by_step, percentile
-from sessions_app.sums.peaks import EVERY_CHANNEL, LONGEST_WITHOUT_END
+from sessions_app.sums.peaks import EVERY_CHANNEL
 from sessions_app.sums.reading import Kept, callers_between, kept, report_between, sums_between
 from sessions_app.wording import duration_words, reason_words
 
@@ -68,8 +67,6 @@ DEFINITIONS = {
     "peak": "The most sessions that took place at one moment. Each takes up its counted duration; one without an end "
     "the time until now, at most its channel's longest session. Live traffic alone; found anew every few minutes.",
 }
-
-ADMITTING = {reason.value for reason in Reason if reason.admits}
 
 
 class OverviewFilters(RangeFilters):
@@ -127,7 +124,7 @@ def callers(request: HttpRequest) -> HttpResponseBase:
         return JsonResponse({"error": "These days cannot be used."}, status=400)
     with one_snapshot():
         figure = _callers_figure(filters, kept())
-    return JsonResponse({"value": figure.value, "change": figure.change})
+    return JsonResponse({"value": figure.value, "change": figure.change, "address": figure.address})
 
 
 @dataclass(frozen=True)
@@ -143,6 +140,7 @@ class Line:
     minutes: str
     address: str
     denied_address: str
+    allowed_address: str
     minutes_address: str
 
 
@@ -231,12 +229,11 @@ class Overview:
             "Minutes", "minutes", total.seconds / 60, before.seconds / 60, self.address(counted="on"), more_is_good=None
         )
         yield self.callers or Figure("Unique callers", "", DEFINITIONS["callers"], self.address())
-        today = local_day(self.now, self.range.zone)
         yield Figure(
             "Open now",
             number_words(self.open_now),
             DEFINITIONS["open"],
-            self.address(state="open", first_day=today - timedelta(days=LONGEST_WITHOUT_END.days + 1), last_day=today),
+            sessions_address(open_now="on", test="on" if self.filters.cleaned_data["test"] else ""),
         )
         denied, denied_before = self.sums.denied, self.before.denied
         yield _amount("Denied", "denied", denied, denied_before, self.address(state="denied"), more_is_good=False)
@@ -350,6 +347,7 @@ class Overview:
                     _minutes(total.seconds),
                     self.address(**narrowed),
                     self.address(**narrowed, state="denied"),
+                    self.address(**narrowed, decision="allowed"),
                     self.address(**narrowed, counted="on"),
                 )
             )
@@ -501,7 +499,18 @@ def _callers_figure(filters: OverviewFilters, known: Kept) -> Figure:
     current, before = (
         callers_between(stretch.starts_at, stretch.ends_before, known, is_test=filters.is_test) for stretch in stretches
     )
-    return Figure("Unique callers", number_words(current), DEFINITIONS["callers"], change=change_words(current, before))
+    return Figure(
+        "Unique callers",
+        number_words(current),
+        DEFINITIONS["callers"],
+        sessions_address(
+            first_day=filters.range.first_day,
+            last_day=filters.range.last_day,
+            named="on",
+            test="on" if filters.cleaned_data["test"] else "",
+        ),
+        change=change_words(current, before),
+    )
 
 
 def _started_in(stretch: Stretch) -> Q:

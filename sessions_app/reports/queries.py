@@ -12,8 +12,6 @@ from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.cursors import Cursor
 
 PAGE_SIZE = 50
-# Beyond this many, a list says that there are more.
-MOST_COUNTED = 1000
 # Sorted by customer, the customers are gone through in steps that grow.
 ROWS_AT_ONCE = 2000
 FIRST_CUSTOMERS, MOST_CUSTOMERS = 50, 5000
@@ -51,11 +49,6 @@ class Page:
     sessions: list[Session]
     newer: Cursor | None
     older: Cursor | None
-
-
-def counted(sessions: SessionQuerySet) -> int:
-    """How many there are, or one more than `MOST_COUNTED` where there are more."""
-    return sessions.order_by()[: MOST_COUNTED + 1].count()
 
 
 def page_of(sessions: SessionQuerySet, order: str, older: Cursor | None, newer: Cursor | None) -> Page:

@@ -20,6 +20,21 @@ MEASURED = (Period.DAY, Period.MONTH)
 
 
 @dataclass(frozen=True)
+class FullDays:
+    """Which days count as full: those of the last `days` on which `share` of a daily limit was used."""
+
+    days: int
+    share: float
+    words: str
+
+
+FULL_DAYS = {
+    "reached": FullDays(30, 1, "at a daily limit"),
+    "close": FullDays(14, 0.8, "at 80 % of a daily limit or more"),
+}
+
+
+@dataclass(frozen=True)
 class Group:
     """Customers whose fullest limit of a period is used from `low` up to but not including `high`."""
 
@@ -142,6 +157,13 @@ def full_days(
         GROUP BY customer_id HAVING COUNT(DISTINCT day) >= %(at_least)s"""
     values = {"share": share, "at_least": at_least}
     return dict(_run(_DAYS, sql, now, values, only=customer_ids, past_days=days))
+
+
+def which_full_days(now: datetime, which: FullDays, customer_id: int) -> list[date]:
+    """The days that `full_days` counts of one customer, the first one first."""
+    sql = "SELECT DISTINCT day FROM days WHERE share >= %(share)s ORDER BY day"
+    rows = _run(_DAYS, sql, now, {"share": which.share}, only=[customer_id], past_days=which.days)
+    return [day if isinstance(day, date) else date.fromisoformat(day) for (day,) in rows]
 
 
 def _run(

@@ -40,7 +40,8 @@ from sessions_app.models import Session, StatementLine, StatementMonth
 from sessions_app.periods import local_day
 from sessions_app.reports.customers import named
 from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address
+from sessions_app.reports.figures import NOTHING, Figure, number_words, used_address
+from sessions_app.reports.filters import WITHOUT
 from sessions_app.reports.pages import action, page, report
 
 PAGE_SIZE = 50
@@ -105,12 +106,31 @@ class StatementRow:
     billed_call_seconds: int
     included_minutes: int | None
     over_seconds: int | None
-    address: str
+    month: Month
 
     @property
     def cells(self) -> list[str]:
         """Minutes on each of the page's channels come from `minutes_on`."""
-        return [minutes_words(self.billed_call_seconds), self.included_words, self.over_words]
+        return [self.call_minutes, self.included_words, self.over_words]
+
+    @property
+    def call_minutes(self) -> str:
+        return minutes_words(self.billed_call_seconds)
+
+    @property
+    def address(self) -> str:
+        return self._address()
+
+    @property
+    def calls_address(self) -> str:
+        return self._address(calls="on")
+
+    def channel_address(self, channel: str) -> str:
+        return self._address(channel=channel or WITHOUT)
+
+    def _address(self, **narrowed: str) -> str:
+        """The sessions as they are now."""
+        return used_address(self.month.first_day, self.month.last_day, minutes=False, customer=self.number, **narrowed)
 
     @property
     def included_words(self) -> str:
@@ -140,7 +160,6 @@ def signed(words: str) -> str:
 
 
 def rows_of(statement: Statement, correction: Correction | None, month: Month) -> list[StatementRow]:
-    address = sessions_address(customer=statement.customer_number, first_day=month.first_day, last_day=month.last_day)
     common = (statement.customer_number, statement.customer_name, statement.external_id, statement.tier)
     rows = []
     if statement.is_stored or correction is None:
@@ -154,7 +173,7 @@ def rows_of(statement: Statement, correction: Correction | None, month: Month) -
                 counted.billed_call_seconds,
                 statement.included_minutes,
                 statement.over_seconds,
-                address,
+                month,
             )
         )
     if correction is not None:
@@ -168,7 +187,7 @@ def rows_of(statement: Statement, correction: Correction | None, month: Month) -
                 counted.billed_call_seconds,
                 statement.included_minutes,
                 correction.over_seconds,
-                address,
+                month,
             )
         )
     return rows
@@ -272,7 +291,10 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
         "closable_from": closable,
         "may_close": request.user.has_perm("sessions_app.close_month"),
         "channels": [labels.get(channel, "No channel") for channel in channels],
-        "rows": [{"row": row, "minutes": [row.minutes_on(channel) for channel in channels]} for row in rows],
+        "rows": [
+            {"row": row, "minutes": [(row.minutes_on(channel), row.channel_address(channel)) for channel in channels]}
+            for row in rows
+        ],
         "figures": _totals(monthly) if monthly.is_closed else [],
         "definition": DEFINITION,
         "closed_definition": CLOSED_DEFINITION,
@@ -310,16 +332,30 @@ def _totals(monthly: MonthlyStatements) -> list[Figure]:
     )
     month = monthly.month
     return [
-        Figure("Customers", number_words(total["customers"]), "Customers with a session in the month, as closed."),
+        Figure(
+            "Customers",
+            number_words(total["customers"]),
+            "Customers with a session in the month, as closed.",
+            f"{reverse('reports:statements')}?month={month}#list",
+        ),
         Figure(
             "Sessions",
             number_words(total["sessions"]),
-            "Of all statements, as closed. The list behind the number takes the company's month, and has denied "
-            "sessions too.",
-            sessions_address(first_day=month.first_day, last_day=month.last_day),
+            "Of all statements, as closed. The list behind the number has the month's sessions as they are now.",
+            used_address(month.first_day, month.last_day),
         ),
-        Figure("Billed minutes", number_words(total["billed"] / 60, 1), f"Of all statements, as closed. {DEFINITION}"),
-        Figure("Over", number_words(total["over"] / 60, 1), "Billed call minutes beyond what is included, as closed."),
+        Figure(
+            "Billed minutes",
+            number_words(total["billed"] / 60, 1),
+            f"Of all statements, as closed. {DEFINITION}",
+            used_address(month.first_day, month.last_day),
+        ),
+        Figure(
+            "Over",
+            number_words(total["over"] / 60, 1),
+            "Billed call minutes beyond what is included, as closed.",
+            used_address(month.first_day, month.last_day, calls="on"),
+        ),
     ]
 
 

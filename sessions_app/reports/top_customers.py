@@ -12,7 +12,7 @@ from customers.models import Customer
 from sessions_app.models import DailyUsage
 from sessions_app.reports.customers import MOST_RANKED
 from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import number_words, sessions_address, share_words
+from sessions_app.reports.figures import number_words, share_words, used_address
 from sessions_app.reports.filters import RangeFilters
 from sessions_app.reports.pages import page, report
 from sessions_app.reports.ranges import PRESETS
@@ -35,6 +35,7 @@ class TopLine:
     above_seconds: int
     most_seconds: int
     address: str
+    minutes_address: str
 
     @property
     def share(self) -> str:
@@ -89,6 +90,7 @@ def top_customers(request: HttpRequest) -> HttpResponseBase:
     context |= {
         "range": filters.range,
         "lines": lines,
+        "total_address": used_address(filters.range.first_day, filters.range.last_day, minutes=True),
         "total_minutes": number_words(total["seconds"] / 60),
         "definition": TOP_DEFINITION,
     }
@@ -106,13 +108,14 @@ def _top_lines(filters: RangeFilters, days: QuerySet[DailyUsage], total_seconds:
     by_pk = Customer.objects.select_related("tier").in_bulk([row["customer"] for row in ranked])
     lines, above = [], 0
     for rank, row in enumerate(ranked, start=1):
-        address = sessions_address(
-            customer=row["customer"], first_day=filters.range.first_day, last_day=filters.range.last_day
-        )
+        addresses = [
+            used_address(filters.range.first_day, filters.range.last_day, customer=row["customer"], minutes=minutes)
+            for minutes in (False, True)
+        ]
         customer = by_pk[row["customer"]]
         most = ranked[0]["sum_seconds"]
         lines.append(
-            TopLine(rank, customer, row["sum_sessions"], row["sum_seconds"], total_seconds, above, most, address)
+            TopLine(rank, customer, row["sum_sessions"], row["sum_seconds"], total_seconds, above, most, *addresses)
         )
         above += row["sum_seconds"]
     return lines

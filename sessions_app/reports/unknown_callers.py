@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Count, Max, Q
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 
 from customers.models import Customer
-from sessions_app.models import Session
+from sessions_app.models import DENIED, Session
 from sessions_app.reports.customers import MOST_RANKED
 from sessions_app.reports.export import FORMATS, Row, export
 from sessions_app.reports.figures import Figure, number_words, sessions_address
-from sessions_app.reports.filters import RangeFilters
+from sessions_app.reports.filters import WITHOUT, RangeFilters
 from sessions_app.reports.pages import page, report
 from sessions_app.reports.ranges import PRESETS
 
@@ -39,7 +41,7 @@ def unknown_callers(request: HttpRequest) -> HttpResponseBase:
     rows = (
         found.order_by()
         .values("phone_key", "external_id")
-        .annotate(sessions=Count("pk"), denied=Count("pk", filter=Q(allowed=False)), last=Max("started_at"))
+        .annotate(sessions=Count("pk"), denied=Count("pk", filter=DENIED), last=Max("started_at"))
         .order_by("-sessions", "-last", "phone_key", "external_id")
     )
     file_format = request.GET.get("format")
@@ -53,19 +55,23 @@ def unknown_callers(request: HttpRequest) -> HttpResponseBase:
     ).count()
     context |= {
         "range": filters.range,
-        "lines": [{**row, "address": _caller_address(row, filters)} for row in rows[:MOST_RANKED]],
+        "lines": [_line(row, filters) for row in rows[:MOST_RANKED]],
         "most": MOST_RANKED,
         "figures": [
-            Figure("Sessions of unknown callers", number_words(totals["sessions"]), UNKNOWN_DEFINITION),
+            Figure(
+                "Sessions of unknown callers", number_words(totals["sessions"]), UNKNOWN_DEFINITION, _address(filters)
+            ),
             Figure(
                 "Without number or id",
                 number_words(totals["unnamed"]),
                 "Those whose caller withheld the number and gave no id. Limits per caller cannot apply to them.",
+                _address(filters, phone=WITHOUT, external=WITHOUT),
             ),
             Figure(
                 "New customers by first contact",
                 number_words(new),
                 "Customers who were made within the range because an unknown caller was served.",
+                _new_customers_address(filters) if request.user.has_perm("customers.view_customer") else "",
             ),
         ],
     }
@@ -77,10 +83,23 @@ def _unknown_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
         yield row["phone_key"], row["external_id"], row["sessions"], row["denied"], timezone.localtime(row["last"])
 
 
-def _caller_address(row: Mapping[str, Any], filters: RangeFilters) -> str:
-    """The sessions of a number or id; none for callers without either, whom no search finds."""
-    name = row["phone_key"] or row["external_id"]
-    if not name:
-        return ""
+def _line(row: Mapping[str, Any], filters: RangeFilters) -> dict[str, Any]:
+    caller = {"phone": row["phone_key"] or WITHOUT, "external": row["external_id"] or WITHOUT}
+    address = _address(filters, **caller)
+    return {**row, "address": address, "denied_address": _address(filters, **caller, state="denied")}
+
+
+def _address(filters: RangeFilters, **caller: str) -> str:
     test = "on" if filters.cleaned_data["test"] else None
-    return sessions_address(q=name, first_day=filters.range.first_day, last_day=filters.range.last_day, test=test)
+    days = {"first_day": filters.range.first_day, "last_day": filters.range.last_day}
+    return sessions_address(**days, unknown="on", **caller, test=test)
+
+
+def _new_customers_address(filters: RangeFilters) -> str:
+    """The admin's list of just these customers."""
+    query = {
+        "source__exact": Customer.Source.FIRST_CONTACT.value,
+        "created_at__gte": filters.range.starts_at.isoformat(),
+        "created_at__lt": filters.range.ends_before.isoformat(),
+    }
+    return f"{reverse('admin:customers_customer_changelist')}?{urlencode(query)}"

@@ -19,6 +19,7 @@ from sessions_app.reports.customers import (
     customer_lines,
 )
 from sessions_app.reports.export import FORMATS, Row, export
+from sessions_app.reports.figures import full_days_address
 from sessions_app.reports.pages import page, report
 from sessions_app.reports.shares import full_days
 
@@ -38,7 +39,10 @@ def upgrade_candidates(request: HttpRequest) -> HttpResponseBase:
     context = {
         "title": "Upgrade candidates",
         "tab": "candidates",
-        "lines": [{"line": line, "days": days[line.customer.pk]} for line in lines],
+        "lines": [
+            {"line": line, "days": days[line.customer.pk], "address": full_days_address(line.customer.pk, "close")}
+            for line in lines
+        ],
         "total": len(ranked),
         "of_days": CANDIDATE_DAYS,
         "definition": CANDIDATE_DEFINITION,

@@ -22,9 +22,10 @@ from sessions_app.reports.lines import (
 )
 from sessions_app.reports.pages import page as render_page
 from sessions_app.reports.pages import report
-from sessions_app.reports.queries import MOST_COUNTED, counted, page_of
+from sessions_app.reports.queries import page_of
 from sessions_app.reports.ranges import PRESETS
 from sessions_app.reports.rows import columns, rows_of
+from sessions_app.reports.totals import total_of
 from sessions_app.wording import STATE_SENTENCES, reason_sentence, reason_words, trace_words
 
 MOST_REQUESTS = 100
@@ -48,7 +49,7 @@ def sessions(request: HttpRequest) -> HttpResponseBase:
     listed = page_of(found, filters.order, filters.cleaned_data["older"], filters.cleaned_data["newer"])
     context |= {
         "range": filters.range,
-        "count": _count(filters, found),
+        "total": total_of(filters, found),
         "page": listed,
         "lines": lines_of(listed.sessions, now),
         "is_too_long": file_format == "xlsx",
@@ -59,16 +60,6 @@ def sessions(request: HttpRequest) -> HttpResponseBase:
 
 def _is_too_long(found: SessionQuerySet) -> bool:
     return found.order_by()[: MOST_XLSX_ROWS + 1].count() > MOST_XLSX_ROWS
-
-
-def _count(filters: SessionFilters, found: SessionQuerySet) -> str:
-    """How many sessions there are in all: exactly where sums or a short count tell, else that there are many."""
-    exact = filters.count_from_sums()
-    if exact is None:
-        exact = counted(found)
-        if exact > MOST_COUNTED:
-            return f"More than {MOST_COUNTED:,} sessions"
-    return f"{exact:,} session{'' if exact == 1 else 's'}"
 
 
 @report

@@ -24,6 +24,7 @@ from django.utils import timezone
 from customers.models import Agent
 from sessions_app.events import duration_is_usable
 from sessions_app.models import RefusedRequests, Session, WebhookEvent
+from sessions_app.periods import ONE_DAY, starts_at
 from sessions_app.reports.export import FORMATS, Row, export
 from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address, share_words
 from sessions_app.reports.filters import RangeFilters
@@ -250,6 +251,7 @@ class TimeLine:
     """The requests of an hour or a day, by verdict."""
 
     at: datetime
+    until: datetime
     counts: Mapping[str, int]
     most: int
 
@@ -268,6 +270,12 @@ class TimeLine:
     def as_row(self) -> Row:
         return (self.at, self.total, *self.cells)
 
+    def linked(self, events: "Events | None") -> list[tuple[int, str]]:
+        """The total and each verdict's count, and where the requests stand."""
+        verdicts = ["", *(verdict.value for verdict in Verdict)]
+        addresses = [events.between(self.at, self.until, verdict) if events else "" for verdict in verdicts]
+        return list(zip([self.total, *self.cells], addresses, strict=True))
+
 
 def time_lines(found: QuerySet[WebhookEvent], *, by_hour: bool) -> list[TimeLine]:
     """Hours or days of the company's, the newest first; those without a request are left out."""
@@ -277,7 +285,14 @@ def time_lines(found: QuerySet[WebhookEvent], *, by_hour: bool) -> list[TimeLine
     for at, verdict, count in rows:
         counts.setdefault(at, {})[verdict] = count
     most = max((sum(of_time.values()) for of_time in counts.values()), default=0)
-    return [TimeLine(at, counts[at], most) for at in sorted(counts, reverse=True)]
+    return [TimeLine(at, _end_of(at, by_hour=by_hour), counts[at], most) for at in sorted(counts, reverse=True)]
+
+
+def _end_of(at: datetime, *, by_hour: bool) -> datetime:
+    if by_hour:
+        return at + timedelta(hours=1)
+    zone = ZoneInfo(timezone.get_default_timezone_name())
+    return starts_at(at.astimezone(zone).date() + ONE_DAY, zone)
 
 
 @dataclass(frozen=True)
@@ -291,7 +306,7 @@ class VerdictLine:
     kind: str
 
 
-def verdict_lines(counts: Mapping[str, int], within: Requests, days: DayRange, *, may_see: bool) -> list[VerdictLine]:
+def verdict_lines(counts: Mapping[str, int], events: "Events | None") -> list[VerdictLine]:
     total = sum(counts.values())
     kinds = {Verdict.REJECTED: "bad", Verdict.REDELIVERED: "odd", Verdict.CORRECTED: "odd"}
     return [
@@ -301,21 +316,33 @@ def verdict_lines(counts: Mapping[str, int], within: Requests, days: DayRange, *
             counts[verdict.value],
             share_words(counts[verdict.value], total),
             round(100 * counts[verdict.value] / total, 1) if total else 0.0,
-            _events_address(verdict.value, within, days) if may_see else "",
+            events.address(verdict.value) if events else "",
             kinds.get(verdict, ""),
         )
         for verdict in Verdict
     ]
 
 
-def _events_address(verdict: str, within: Requests, days: DayRange) -> str:
-    """The admin's log of just these requests."""
-    query = {
-        "verdict__exact": verdict,
-        "received_at__gte": within.since.isoformat(),
-        "received_at__lt": days.ends_before.isoformat(),
-    }
-    return f"{reverse('admin:sessions_app_webhookevent_changelist')}?{urlencode(query)}"
+@dataclass(frozen=True)
+class Events:
+    """The admin's log of the requests that the page looks at."""
+
+    within: Requests
+    days: DayRange
+    with_test: bool
+
+    def address(self, verdict: str = "") -> str:
+        return self.between(self.within.since, self.days.ends_before, verdict)
+
+    def between(self, start: datetime, end: datetime, verdict: str = "") -> str:
+        # Where the page had to cut, `since` itself is left out.
+        after = "received_at__gt" if self.within.is_cut and start <= self.within.since else "received_at__gte"
+        query = {after: max(start, self.within.since).isoformat(), "received_at__lt": end.isoformat()}
+        if verdict:
+            query["verdict__exact"] = verdict
+        if not self.with_test:
+            query["is_test__exact"] = "0"
+        return f"{reverse('admin:sessions_app_webhookevent_changelist')}?{urlencode(query)}"
 
 
 COLUMNS = ("From", "Requests", *(verdict.label.capitalize() for verdict in Verdict))
@@ -337,6 +364,8 @@ def webhook(request: HttpRequest) -> HttpResponseBase:
     if file_format in FORMATS:
         return export("webhook", file_format, COLUMNS, (line.as_row() for line in lines))
     counts = verdict_counts(within.found)
+    may_see = request.user.has_perm("sessions_app.view_webhookevent")
+    events = Events(within, days, with_test) if may_see else None
     silence = silence_at(now)
     context |= {
         "range": days,
@@ -344,21 +373,17 @@ def webhook(request: HttpRequest) -> HttpResponseBase:
         "most_requests": MOST_REQUESTS,
         "silence": silence,
         "silence_definition": SILENCE_DEFINITION,
-        "figures": [*_request_figures(within.found, counts), *_other_figures(days)],
-        "timing": _timing_figures(timing_of(days, with_test=with_test)),
-        "verdicts": verdict_lines(counts, within, days, may_see=_may_see_events(request.user)),
+        "figures": [*_request_figures(within.found, counts, events), *_other_figures(days, request.user)],
+        "timing": _timing_figures(timing_of(days, with_test=with_test), days, with_test=with_test),
+        "verdicts": verdict_lines(counts, events),
         "agents": agent_lines(),
         "agents_most": MOST_SESSIONS_FOR_AGENTS,
-        "lines": lines,
+        "lines": [{"line": line, "linked": line.linked(events)} for line in lines],
         "by_hour": by_hour,
         "verdict_labels": [verdict.label.capitalize() for verdict in Verdict],
         "retention_days": settings.EVENT_RETENTION_DAYS,
     }
     return page(request, "reports/webhook.html", context)
-
-
-def _may_see_events(user: User | AnonymousUser) -> bool:
-    return user.has_perm("sessions_app.view_webhookevent")
 
 
 def _presets() -> dict[str, str]:
@@ -367,29 +392,42 @@ def _presets() -> dict[str, str]:
     return {name: label for name, label in PRESETS.items() if days.get(name, 1) <= settings.EVENT_RETENTION_DAYS}
 
 
-def _request_figures(found: QuerySet[WebhookEvent], counts: Mapping[str, int]) -> Iterator[Figure]:
+def _request_figures(
+    found: QuerySet[WebhookEvent], counts: Mapping[str, int], events: Events | None
+) -> Iterator[Figure]:
     latency = latency_of(found)
     understood = sum(counts[verdict.value] for verdict in (Verdict.ACCEPTED, Verdict.REDELIVERED, Verdict.CORRECTED))
     yield Figure(
-        "Requests", number_words(sum(counts.values())), "Authenticated requests, whatever became of them; see verdicts."
+        "Requests",
+        number_words(sum(counts.values())),
+        "Authenticated requests, whatever became of them; see verdicts.",
+        events.address() if events else "",
     )
-    yield Figure("Redelivered", share_words(counts[Verdict.REDELIVERED.value], understood), REDELIVERY_DEFINITION)
+    yield Figure(
+        "Redelivered",
+        share_words(counts[Verdict.REDELIVERED.value], understood),
+        REDELIVERY_DEFINITION,
+        events.address(Verdict.REDELIVERED.value) if events else "",
+    )
     yield Figure(
         "Answered in (p95)",
         f"{latency.words(95)} ms" if latency.count else NOTHING,
         LATENCY_DEFINITION,
+        events.address() if events else "",
         note=f"p50 {latency.words(50)} ms, p99 {latency.words(99)} ms" if latency.count else "",
     )
 
 
-def _other_figures(days: DayRange) -> Iterator[Figure]:
-    refused = RefusedRequests.objects.filter(hour__gt=days.starts_at - timedelta(hours=1), hour__lt=days.ends_before)
+def _other_figures(days: DayRange, user: User | AnonymousUser) -> Iterator[Figure]:
+    hours = {"hour__gt": days.starts_at - timedelta(hours=1), "hour__lt": days.ends_before}
+    refused = RefusedRequests.objects.filter(**hours)
     count = refused.aggregate(total=Sum("count", default=0))["total"]
     last = refused.order_by("-last_at").first()
     yield Figure(
         "Wrong keys",
         number_words(count),
         WRONG_KEYS_DEFINITION,
+        _refused_address(hours) if user.has_perm("sessions_app.view_refusedrequests") else "",
         note=f"last from {last.last_address or 'an unknown address'}" if last else "",
     )
     waiting, aside = len(spool_files()), len(files_set_aside())
@@ -401,18 +439,26 @@ def _other_figures(days: DayRange) -> Iterator[Figure]:
     )
 
 
-def _timing_figures(timing: Timing) -> list[Figure]:
+def _refused_address(hours: Mapping[str, datetime]) -> str:
+    """The admin's list of the hours with wrong keys."""
+    query = urlencode({name: moment.isoformat() for name, moment in hours.items()})
+    return f"{reverse('admin:sessions_app_refusedrequests_changelist')}?{query}"
+
+
+def _timing_figures(timing: Timing, days: DayRange, *, with_test: bool) -> list[Figure]:
+    shown = {"first_day": days.first_day, "last_day": days.last_day, "test": "on" if with_test else ""}
     return [
         Figure(
             label,
             spread.duration(50),
             definition,
+            sessions_address(**{which: "on"}, **shown),
             note=f"p95 {spread.duration(95)}, p99 {spread.duration(99)}, of {number_words(spread.count)}"
             if spread.count
             else "",
         )
-        for label, spread, definition in (
-            ("End lag (median)", timing.end_lag, END_LAG_DEFINITION),
-            ("Clock skew (median)", timing.skew, SKEW_DEFINITION),
+        for label, spread, definition, which in (
+            ("End lag (median)", timing.end_lag, END_LAG_DEFINITION, "both_came"),
+            ("Clock skew (median)", timing.skew, SKEW_DEFINITION, "begin_stated"),
         )
     ]

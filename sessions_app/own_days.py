@@ -1,0 +1,47 @@
+"""Sessions by the days of the time zones that they are counted in, which need not be the company's."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q
+from django.db.models.lookups import GreaterThan
+
+from sessions_app.models import SessionQuerySet
+from sessions_app.periods import starts_at
+from sessions_app.sums.counting import TIMED
+from sessions_app.sums.peaks import LONGEST
+
+# No zone is further from UTC.
+FURTHEST_ZONE = timedelta(hours=16)
+
+_DURATION = ExpressionWrapper(F("duration_seconds") * timedelta(seconds=1), output_field=DurationField())
+# When a session with a duration that counts ended, by it.
+ENDS = ExpressionWrapper(F("started_at") + _DURATION, output_field=DateTimeField())
+
+
+def on_own_days(
+    sessions: SessionQuerySet, stretches: Sequence[tuple[date, date]], *, reaching: bool = False
+) -> SessionQuerySet:
+    """Those of the sessions that start on the days [first, after) of each stretch, in their own time zones.
+
+    With `reaching`, those too whose counted time goes on into one of the stretches.
+    """
+    near, certain = Q(pk__in=[]), Q(pk__in=[])
+    for first, after in stretches:
+        start, end = (datetime.combine(day, time.min, tzinfo=UTC) for day in (first, after))
+        earliest = start - FURTHEST_ZONE - (LONGEST if reaching else timedelta())
+        near |= Q(started_at__gte=earliest, started_at__lt=end + FURTHEST_ZONE)
+        # Away from its edges, a stretch is the same in every zone.
+        certain |= Q(started_at__gte=start + FURTHEST_ZONE, started_at__lt=end - FURTHEST_ZONE)
+    found = sessions.filter(near)
+    within = certain
+    for name in found.exclude(certain).order_by().values_list("time_zone", flat=True).distinct():
+        zone = ZoneInfo(name)
+        for first, after in stretches:
+            start = starts_at(first, zone)
+            begun = Q(started_at__gte=start)
+            if reaching:
+                begun |= TIMED & Q(GreaterThan(ENDS, start))
+            within |= Q(begun, time_zone=name, started_at__lt=starts_at(after, zone))
+    return found.filter(within)
