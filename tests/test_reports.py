@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from customers.models import Agent, Tier
 from sessions_app.decision import Reason
 from sessions_app.models import Session
+from sessions_app.reports.cursors import Cursor
 from sessions_app.wording import (
     REASON_SENTENCES,
     REASONS,
@@ -374,13 +375,19 @@ def test_other_orders_are_paged_without_gap_or_repeat(staff, sort):
         kept.sort(key=lambda session: (session.started_at, session.pk), reverse=True)
         kept.sort(key=lambda session: (session.customer.name, session.customer_id))
 
-    found, query = [], f"?period=today&sort={sort}"
+    pages, query = [], f"?period=today&sort={sort}"
     while query:
         response = answer(staff, query)
-        found += [line.session.session_id for line in response.context["lines"]]
+        pages.append([line.session.session_id for line in response.context["lines"]])
         query = link(response, "next")
+    assert list(itertools.chain(*pages)) == [session.session_id for session in kept]
 
-    assert found == [session.session_id for session in kept]
+    for page in reversed(pages[:-1]):
+        response = answer(staff, link(response, "prev"))
+        assert [line.session.session_id for line in response.context["lines"]] == page
+    assert not link(response, "prev")
+    of_another_order = Cursor.of(kept[60])
+    assert shown(staff, f"?period=today&sort={sort}&newer={of_another_order}") == pages[0]
 
 
 def link(response, rel):

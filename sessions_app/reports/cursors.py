@@ -28,6 +28,10 @@ class Cursor:
         first = {"duration": session.duration_seconds, "customer": session.customer_id}.get(order)
         return cls(session.started_at, session.pk, first)
 
+    def is_of(self, order: str) -> bool:
+        """Whether it tells a place in a list of that order."""
+        return order == "started" or self.first is not None
+
     def __str__(self) -> str:
         place = f"{self.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}_{self.pk}"
         return place if self.first is None else f"{place}_{self.first}"

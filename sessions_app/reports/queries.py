@@ -52,12 +52,13 @@ class Page:
 
 
 def page_of(sessions: SessionQuerySet, order: str, older: Cursor | None, newer: Cursor | None) -> Page:
-    """The page that follows `older`; else the first. By start, also the one before `newer`."""
-    if order == "started" and newer is not None:
-        found = list(_lines(_after(sessions, newer))[: PAGE_SIZE + 1])
+    """The page that follows `older`, or the one before `newer`; else the first."""
+    older, newer = (None if place and not place.is_of(order) else place for place in (older, newer))
+    if newer is not None:
+        found = list(islice(_backwards(_lines(sessions), order, newer, PAGE_SIZE + 1), PAGE_SIZE + 1))
         if len(found) > PAGE_SIZE:
             return _page(found[:PAGE_SIZE][::-1], order, has_newer=True, has_older=True)
-        older = None  # less than a page is newer: the first page shows it, filled up
+        older = None  # less than a page comes before: the first page shows it, filled up
     found = list(islice(in_order(_lines(sessions), order, older, at_most=PAGE_SIZE + 1), PAGE_SIZE + 1))
     return _page(found[:PAGE_SIZE], order, has_newer=older is not None, has_older=len(found) > PAGE_SIZE)
 
@@ -73,6 +74,18 @@ def in_order(
         return _by_customer(sessions, after, at_most)
     ordered = _by_duration(sessions, after) if order == "duration" else _by_start(sessions, after)
     return iter(ordered[:at_most]) if at_most else ordered.iterator(chunk_size=ROWS_AT_ONCE)
+
+
+def _backwards(sessions: SessionQuerySet, order: str, before: Cursor, at_most: int) -> Iterator[Session]:
+    """The sessions before a place, the nearest first."""
+    if order == "customer":
+        return _by_customer_backwards(sessions, before, at_most)
+    if order == "started":
+        return iter(_after(sessions, before)[:at_most])
+    place = Q(duration_seconds__gt=before.first) | Q(started_at__gt=before.started_at)
+    place |= Q(started_at=before.started_at, pk__gt=before.pk)
+    longer = sessions.filter(place, duration_seconds__gte=before.first)
+    return iter(longer.order_by("duration_seconds", "started_at", "pk")[:at_most])
 
 
 def _lines(sessions: SessionQuerySet) -> SessionQuerySet:
@@ -100,18 +113,35 @@ def _by_customer(sessions: SessionQuerySet, after: Cursor | None, at_most: int |
         if last is None:
             return
         yield from _by_start(sessions.filter(customer=last), after)[:at_most]
-        customers = customers.filter(Q(name__gt=last.name) | Q(pk__gt=last.pk), name__gte=last.name)
+        customers = _customers_after(customers, last.name, last.pk)
     for some in _steps(customers):
         ordered = sessions.filter(customer__in=some)
         yield from ordered.order_by("customer__name", "customer_id", "-started_at", "-pk")[:at_most]
 
 
-def _steps(customers: QuerySet[Customer]) -> Iterator[list[int]]:
+def _by_customer_backwards(sessions: SessionQuerySet, before: Cursor, at_most: int) -> Iterator[Session]:
+    first = Customer.objects.filter(pk=before.first or 0).first()
+    if first is None:
+        return
+    yield from _after(sessions.filter(customer=first), before)[:at_most]
+    for some in _steps(_customers_before(Customer.objects.all(), first.name, first.pk), backwards=True):
+        ordered = sessions.filter(customer__in=some)
+        yield from ordered.order_by("-customer__name", "-customer_id", "started_at", "pk")[:at_most]
+
+
+def _customers_after(customers: QuerySet[Customer], name: str, pk: int) -> QuerySet[Customer]:
+    return customers.filter(Q(name__gt=name) | Q(pk__gt=pk), name__gte=name).order_by("name", "pk")
+
+
+def _customers_before(customers: QuerySet[Customer], name: str, pk: int) -> QuerySet[Customer]:
+    return customers.filter(Q(name__lt=name) | Q(pk__lt=pk), name__lte=name).order_by("-name", "-pk")
+
+
+def _steps(customers: QuerySet[Customer], *, backwards: bool = False) -> Iterator[list[int]]:
+    beyond = _customers_before if backwards else _customers_after
     size, last = FIRST_CUSTOMERS, None
     while True:
-        rest = customers
-        if last is not None:
-            rest = customers.filter(Q(name__gt=last[1]) | Q(pk__gt=last[0]), name__gte=last[1])
+        rest = customers if last is None else beyond(customers, last[1], last[0])
         some = list(rest.values_list("pk", "name")[:size])
         if not some:
             return
