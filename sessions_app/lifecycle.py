@@ -41,6 +41,8 @@ ATTEMPTS = 5
 # Deadlock and serialisation failure (PostgreSQL, appendix A): the transaction is sound and may be tried again.
 TRANSIENT_SQLSTATES = frozenset({"40P01", "40001"})
 LONGEST_WITHOUT_CHANNEL = timedelta(hours=24)
+# LiveTok sends an event again that was not answered 200, three times within that time at most (its "Retry Logic").
+RETRIED_WITHIN = timedelta(minutes=10)
 
 DERIVED_FLAGS = frozenset(
     {"no_begin", "duration_derived", "duration_invalid", "duration_differs", "denied_but_took_place"}
@@ -103,7 +105,8 @@ def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
 def begin_session_as_answered(event: SessionBegin, delivery: Delivery, given: AnswerGiven) -> Outcome:
     """Store a begin that was answered while the database was away. The answer stands; no limit is judged.
 
-    Idempotent. It also stands where the session was decided when, or after, it was given: LiveTok had it first.
+    Idempotent. It also stands where the session was decided after it was given, or shortly before: LiveTok had it
+    first, or alone.
     """
     return _in_transaction(event, lambda: _begin(event, delivery, {}, given))
 
@@ -219,7 +222,7 @@ def _begin(
     if decided is not None:
         if bytes(decided.begin_body or b"") != event.body:
             _mark(decided, "begins_differ")
-        if given is not None and _was_answered_before(decided, event, given):
+        if given is not None and _is_what_livetok_goes_by(decided, event, given):
             _let_stand(decided, given)
         return _log(event, delivery, decided, Verdict.REDELIVERED)
 
@@ -246,10 +249,11 @@ def _begin(
     return _log(event, delivery, session, Verdict.ACCEPTED)
 
 
-def _was_answered_before(decided: Session, event: SessionBegin, given: AnswerGiven) -> bool:
-    """Whether LiveTok got the answer before the decision, or instead of it: the database took it and fell silent."""
+def _is_what_livetok_goes_by(decided: Session, event: SessionBegin, given: AnswerGiven) -> bool:
+    """Whether LiveTok got this answer and not the decision's: it asks again soon where it got none."""
     assert decided.begin_received_at is not None
-    return event.received_at <= decided.begin_received_at and bytes(decided.answer or b"") != given.content
+    in_time = event.received_at <= decided.begin_received_at + RETRIED_WITHIN
+    return in_time and bytes(decided.answer or b"") != given.content
 
 
 def _let_stand(decided: Session, given: AnswerGiven) -> None:
