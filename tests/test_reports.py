@@ -362,7 +362,7 @@ def test_other_orders_are_paged_without_gap_or_repeat(staff, sort):
     tier = make_tier()
     people = [make_customer(tier, f"+1555000{number}", name=f"Name {9 - number // 2}") for number in range(6)]
     for number in range(130):
-        seconds = None if number % 13 == 0 else number % 7
+        seconds = None if number % 13 == 0 else number // 5 % 3
         customer = None if number % 11 == 0 else people[number % 6]
         make_session(NOW - timedelta(minutes=number // 5), seconds=seconds, customer=customer)
     make_session(NOW - timedelta(days=3), customer=people[0], session_id="too old")
