@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, QuerySet, Sum, Value, When
 from django.utils import timezone
 
@@ -99,13 +100,16 @@ class Counted:
     def total(self) -> Use:
         return sum(self.channels.values(), Use())
 
-    def __sub__(self, other: "Counted") -> "Counted":
+    def __add__(self, other: "Counted") -> "Counted":
         names = sorted({*self.channels, *other.channels})
-        differences = {name: self.channels.get(name, Use()) - other.channels.get(name, Use()) for name in names}
+        sums = {name: self.channels.get(name, Use()) + other.channels.get(name, Use()) for name in names}
         return Counted(
-            {name: use for name, use in differences.items() if use != Use()},
-            self.billed_call_seconds - other.billed_call_seconds,
+            {name: use for name, use in sums.items() if use != Use()},
+            self.billed_call_seconds + other.billed_call_seconds,
         )
+
+    def __neg__(self) -> "Counted":
+        return Counted({name: Use() - use for name, use in self.channels.items()}, -self.billed_call_seconds)
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,12 @@ class Statement:
 
 @dataclass(frozen=True)
 class Correction:
-    """What a closed statement would say otherwise now: a late or corrected end, a late begin, customers merged."""
+    """What is to be billed of a closed month beyond its lines: late or corrected ends, late begins, customers merged.
 
+    `statement` names the customer as it was closed, and what was included.
+    """
+
+    statement: Statement
     counted: Counted
     over_seconds: int | None
 
@@ -226,16 +234,43 @@ def stored_statement(line: StatementLine) -> Statement:
     )
 
 
-def correction_of(stored: Statement, counted: Counted) -> Correction | None:
-    """The difference to a recount; None where there is none. What is included stays as it was closed."""
-    difference = counted - stored.counted
-    if not difference.channels and not difference.billed_call_seconds:
-        return None
+def corrections_of(closed: StatementMonth, numbers: Sequence[int]) -> dict[int, Correction]:
+    """By customer, the difference of a recount to the lines of a closed month, corrections billed since among them.
+
+    Customers without a difference are left out. What is included stays as it was first billed.
+    """
+    month, roundings = Month(closed.first_day), roundings_of(closed)
+    counted = count(numbers, month, roundings)
+    lines: dict[int, list[StatementLine]] = defaultdict(list)
+    for line in StatementLine.objects.filter(of_month=month.first_day, customer_number__in=numbers).order_by("pk"):
+        lines[line.customer_number].append(line)
+    newcomers = Customer.objects.filter(pk__in=[number for number in counted if number not in lines])
+    told = {statement.customer_number: statement for statement in statements(list(newcomers), month, roundings)}
+    told |= {number: stored_statement(of_customer[0]) for number, of_customer in lines.items()}
+    found = {}
+    for number, statement in sorted(told.items()):
+        correction = _correction(statement, counted.get(number, Counted()), lines[number])
+        if correction.counted != Counted():
+            found[number] = correction
+    return found
+
+
+def _correction(statement: Statement, counted: Counted, lines: Sequence[StatementLine]) -> Correction:
+    billed = sum((stored_statement(line).counted for line in lines), Counted())
     over = None
-    if stored.included_minutes is not None:
-        over_now = max(0, counted.billed_call_seconds - stored.included_minutes * 60)
-        over = over_now - (stored.over_seconds or 0)
-    return Correction(difference, over)
+    if statement.included_minutes is not None:
+        over_now = max(0, counted.billed_call_seconds - statement.included_minutes * 60)
+        over = over_now - sum(line.over_seconds or 0 for line in lines)
+    return Correction(statement, counted + -billed, over)
+
+
+def customers_after(closed: StatementMonth, after: int, most: int) -> list[int]:
+    """Of a closed month, the next customers with a line or a session, by their ids; those who are gone included."""
+    month = Month(closed.first_day)
+    lines = StatementLine.objects.filter(of_month=month.first_day, customer_number__gt=after)
+    billed = lines.order_by("customer_number").values_list("customer_number", flat=True).distinct()
+    now = customers_of(month).filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)
+    return sorted({*billed[:most], *now[:most]})[:most]
 
 
 def closable_from(month: Month) -> datetime:
@@ -245,10 +280,11 @@ def closable_from(month: Month) -> datetime:
 
 
 def close_month(month: Month, user: User) -> StatementMonth:
-    """Write a line for every customer with a session in the month, and keep them for good.
+    """Write a line for every customer with a session in the month, and keep them for good; and beside them, as lines of
+    their own, what has changed in the months that were closed before.
 
     In short transactions, so that LiveTok never waits; each line is of one moment, and whatever comes after it is a
-    correction. A closing that was cut short goes on where it stopped.
+    correction, billed with the month that is closed next. A closing that was cut short goes on where it stopped.
     """
     if timezone.now() < closable_from(month):
         raise MonthNotOver
@@ -263,12 +299,28 @@ def close_month(month: Month, user: User) -> StatementMonth:
     if closed.finished_at is not None:
         raise MonthIsClosed
     for some in _chunks(month):
-        lines = [_line(closed, statement) for statement in statements(some, month, roundings_of(closed))]
+        told = statements(some, month, roundings_of(closed))
+        lines = [_line(closed, statement, statement, of_month=month.first_day) for statement in told]
         # Of two closings at once the first one's line stays.
         StatementLine.objects.bulk_create([line for line in lines if line.sessions], ignore_conflicts=True)
+    for before in StatementMonth.objects.filter(finished_at__isnull=False).exclude(pk=closed.pk).order_by("pk"):
+        _bill_corrections(before, closed)
     StatementMonth.objects.filter(pk=closed.pk, finished_at__isnull=True).update(finished_at=timezone.now())
     closed.refresh_from_db()
     return closed
+
+
+def _bill_corrections(before: StatementMonth, closed: StatementMonth) -> None:
+    last = 0
+    while numbers := customers_after(before, last, CUSTOMERS_AT_ONCE):
+        last = numbers[-1]
+        if wrong := list(corrections_of(before, numbers)):
+            with transaction.atomic():
+                # Of two months closed at once, only one bills a correction: the other waits, and looks again.
+                StatementMonth.objects.select_for_update().get(pk=before.pk)
+                corrections = corrections_of(before, wrong).values()
+                lines = [_line(closed, one.statement, one, of_month=before.first_day) for one in corrections]
+                StatementLine.objects.bulk_create(lines, ignore_conflicts=True)
 
 
 def roundings_of(closed: StatementMonth) -> dict[int | None, int]:
@@ -282,21 +334,25 @@ def _chunks(month: Month) -> Iterator[list[Customer]]:
         last = some[-1].pk
 
 
-def _line(closed: StatementMonth, statement: Statement) -> StatementLine:
-    total = statement.counted.total
+def _line(
+    closed: StatementMonth, statement: Statement, billed: Statement | Correction, *, of_month: date
+) -> StatementLine:
+    """What is billed of a customer that the statement names, with the month that is being closed."""
+    total = billed.counted.total
     return StatementLine(
         month=closed,
+        of_month=of_month,
         customer_number=statement.customer_number,
         customer_name=statement.customer_name,
         external_id=statement.external_id,
         tier=statement.tier,
         channels={
-            name: [use.sessions, use.seconds, use.billed_seconds] for name, use in statement.counted.channels.items()
+            name: [use.sessions, use.seconds, use.billed_seconds] for name, use in billed.counted.channels.items()
         },
         sessions=total.sessions,
         seconds=total.seconds,
         billed_seconds=total.billed_seconds,
-        billed_call_seconds=statement.counted.billed_call_seconds,
+        billed_call_seconds=billed.counted.billed_call_seconds,
         included_minutes=statement.included_minutes,
-        over_seconds=statement.over_seconds,
+        over_seconds=billed.over_seconds,
     )

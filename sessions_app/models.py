@@ -476,10 +476,12 @@ class StatementMonth(models.Model):
 class StatementLine(models.Model):
     """What a customer had used in a month when it was closed. Names are copied: customers change, merge and go.
 
+    A line `of_month` other than its own is a correction of a month closed before: a difference, billed with this one.
     `channels` has sessions, exact and billed seconds by channel; a blank channel is a session without one.
     """
 
     month = models.ForeignKey(StatementMonth, on_delete=models.PROTECT, related_name="lines")
+    of_month = models.DateField(help_text="The first day of the month whose sessions it is of.")
     customer_number = models.BigIntegerField(help_text="The customer's id then; it may be gone since.")
     customer_name = models.CharField(max_length=255)
     external_id = models.CharField(max_length=255, blank=True)
@@ -494,8 +496,11 @@ class StatementLine(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["month", "customer_number"], name="statementline_unique_by_customer"),
+            models.UniqueConstraint(
+                fields=["month", "of_month", "customer_number"], name="statementline_unique_by_customer_and_month"
+            ),
         ]
+        indexes = [models.Index(fields=["of_month", "customer_number"], name="statementline_by_its_month")]
 
     def __str__(self) -> str:
         return f"{self.customer_name}, {self.month_id:%Y-%m}"

@@ -4,14 +4,19 @@ import csv
 import io
 import random
 import threading
+from collections import Counter
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
+import hypothesis
 import pytest
 import time_machine
 from django.contrib.auth.models import Permission, User
 from django.db import connection, transaction
+from django.forms.models import model_to_dict
 from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
 
 from customers.editing import claim_number, lock_customer
 from customers.models import Customer, Tier, TierLimit
@@ -26,13 +31,14 @@ from sessions_app.billing import (
     roundings_now,
 )
 from sessions_app.models import Session, StatementLine, StatementMonth
-from sessions_app.periods import local_day
+from sessions_app.periods import local_day, starts_at
 from tests.builders import limit, make_customer, make_livetok, make_override, make_tier, moment
 from tests.staff import report_page, staff, text_of
 
 MARCH = Month(date(2024, 3, 1))
 BEFORE = moment("2024-01-01T00:00:00+00:00")
 AFTER = moment("2024-04-02T12:00:00+00:00")
+JUNE = moment("2024-06-02T12:00:00+00:00")
 ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
 STATEMENTS_STATEMENTS = 26
 
@@ -238,6 +244,139 @@ def test_a_closed_statement_stays_and_corrections_stand_below_it(livetok, viewer
     assert file[0]["Customer id"] == str(customer.pk)
 
 
+def billed(client, month):
+    """The lines of a month's file: whose sessions, billed with which month, and what."""
+    columns = ("Month", "Billed with", "Line", "Sessions", "Minutes", "Call minutes", "Over")
+    return [tuple(row[name] for name in columns) for row in rows_of(show(client, f"?month={month}&format=csv", JUNE))]
+
+
+def test_a_correction_is_billed_with_the_month_that_is_closed_next_and_stays(livetok, viewer, closer):
+    customer_of(limit("call_minutes", 2, "month", hard=False))
+    start = moment("2024-03-05T10:00:00+00:00")
+    call(livetok, "a", start, 61, kind="telephony")
+    call(livetok, "b", moment("2024-04-05T10:00:00+00:00"), 60, kind="telephony")
+    close(closer)
+    end(livetok, "a", start, 181)
+    march = ("2024-03", "2024-03", "statement", "1", "2.0", "2.0", "0.0")
+    assert billed(viewer, "2024-03") == [march, ("2024-03", "", "correction", "0", "2.0", "2.0", "2.0")]
+
+    close(closer, MARCH.next, JUNE)
+    in_april = ("2024-03", "2024-04", "correction", "0", "2.0", "2.0", "2.0")
+    assert billed(viewer, "2024-03") == [march, in_april]
+    assert billed(viewer, "2024-04") == [("2024-04", "2024-04", "statement", "1", "1.0", "1.0", "0.0"), in_april]
+    page = text_of(show(viewer, "?month=2024-04", JUNE))
+    assert "Correction of Mar 2024 Ada, billed with this month" in page
+    assert "Correction Ada, billed with April 2024" in text_of(show(viewer, "?month=2024-03", JUNE))
+
+    call(livetok, "late", start, 30, kind="chat")
+    Tier.objects.update(rounding_seconds=1)
+    assert billed(viewer, "2024-03") == [march, in_april, ("2024-03", "", "correction", "1", "1.0", "0.0", "0.0")]
+    assert billed(viewer, "2024-04")[1:] == [in_april]
+    close(closer, MARCH.next.next, JUNE)
+    assert billed(viewer, "2024-05") == [("2024-03", "2024-05", "correction", "1", "1.0", "0.0", "0.0")]
+    assert [row[1] for row in billed(viewer, "2024-03")] == ["2024-03", "2024-04", "2024-05"]
+
+
+def test_a_correction_leads_to_the_sessions_of_which_something_came_since(livetok, viewer, closer):
+    customer_of()
+    start = moment("2024-03-05T10:00:00+00:00")
+    call(livetok, "a", start, 60)
+    call(livetok, "b", start, 60)
+    close(closer)
+    with time_machine.travel(JUNE, tick=False):
+        livetok.end(sessionId="b", phoneNumber="+15550000001", timestamp=JUNE.isoformat(), duration=90)
+
+        row = show(viewer, now=JUNE).context["rows"][1]["row"]
+        lines = viewer.get(row.changes_address).context["lines"]
+
+    assert [line.session.session_id for line in lines] == ["b"]
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("call"), st.sampled_from([0, 0, 1]), st.integers(0, 2), st.sampled_from([None, 59, 61, 200])),
+    st.tuples(st.just("end"), st.integers(0, 3), st.sampled_from([1, 60, 121, 300])),
+    st.tuples(st.just("close"), st.integers(0, 2)),
+    st.tuples(st.just("merge")),
+)
+
+
+@given(steps=st.lists(STEPS, min_size=6, max_size=16))
+@hypothesis.settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_what_was_billed_stays_and_adds_up_to_a_recount_at_each_closing(livetok, closer, steps):
+    with transaction.atomic():
+        customer_of(limit("call_minutes", 2, "month", hard=False))
+        customer_of(slug="exact", rounding=6, name="Bob", number="+15550000002")
+        Billing(livetok, closer).play(steps)
+        transaction.set_rollback(True)
+
+
+class Billing:
+    """Sessions that come, end, end otherwise and change hands while months are closed."""
+
+    months = (MARCH, MARCH.next, MARCH.next.next)
+
+    def __init__(self, livetok, closer):
+        self.livetok, self.closer, self.sessions = livetok, closer, []
+
+    def play(self, steps):
+        for name, *values in [*steps, ("close", 1), ("close", 0), ("close", 2)]:
+            getattr(self, name)(*values)
+
+    def call(self, month, caller, seconds):
+        number, started_at = f"+1555000000{caller + 1}", starts_at(self.months[month].first_day, ZoneInfo("UTC"))
+        started_at += timedelta(minutes=len(self.sessions))
+        self.sessions.append((f"s{len(self.sessions)}", started_at, number))
+        call(self.livetok, *self.sessions[-1][:2], seconds, number, kind="chat" if seconds == 59 else "telephony")
+
+    def end(self, which, seconds):
+        if which < len(self.sessions):
+            name, started_at, number = self.sessions[which]
+            end(self.livetok, name, started_at, seconds, number)
+
+    def merge(self):
+        """Ada turns out to be whom the policy has served under another number."""
+        ada = Customer.objects.get(name="Ada")
+        if Customer.objects.filter(numbers__key="+15550000003").exclude(pk=ada.pk).exists():
+            lock_customer(ada.pk)
+            claim_number(ada, "+15550000003")
+
+    def close(self, month):
+        before = {line.pk: model_to_dict(line) for line in StatementLine.objects.all()}
+        if not StatementMonth.objects.filter(pk=self.months[month].first_day).exists():
+            close(self.closer, self.months[month], JUNE)
+        else:
+            return
+        after = {line.pk: model_to_dict(line) for line in StatementLine.objects.all()}
+        assert before.items() <= after.items()
+        for closed in StatementMonth.objects.all():
+            assert self.billed(closed) == self.recounted(closed)
+
+    def billed(self, closed):
+        found = {}
+        for line in StatementLine.objects.filter(of_month=closed.pk):
+            sums = found.setdefault(line.customer_number, Counter())
+            sums.update(seconds=line.seconds, billed=line.billed_seconds, calls=line.billed_call_seconds)
+            sums.update({"sessions": line.sessions, "over": line.over_seconds or 0})
+            for channel, amounts in line.channels.items():
+                sums.update({(channel, place): amount for place, amount in enumerate(amounts)})
+        return {number: +sums for number, sums in found.items() if +sums}
+
+    def recounted(self, closed):
+        roundings = {int(pk): step for pk, step in closed.roundings.items()}
+        everybody = Customer.objects.values_list("pk", flat=True)
+        found = {}
+        for number, counted in count(list(everybody), Month(closed.pk), roundings).items():
+            total, is_ada = counted.total, Customer.objects.get(pk=number).name == "Ada"
+            sums = Counter(seconds=total.seconds, billed=total.billed_seconds, calls=counted.billed_call_seconds)
+            sums["sessions"] = total.sessions
+            sums["over"] = max(0, counted.billed_call_seconds - 120) if is_ada else 0
+            for channel, use in counted.channels.items():
+                amounts = (use.sessions, use.seconds, use.billed_seconds)
+                sums.update({(channel, place): amount for place, amount in enumerate(amounts)})
+            found[number] = +sums
+        return found
+
+
 def test_a_customer_who_first_shows_up_after_the_closing_is_all_correction(livetok, viewer, closer):
     customer_of(limit("call_minutes", 1, "month", hard=False))
     close(closer)
@@ -262,6 +401,12 @@ def test_merged_customers_move_their_minutes_by_two_corrections(livetok, viewer,
         (first.customer_name, "correction", "−1"),
         ("Known", "correction", "1"),
     ]
+    close(closer, MARCH.next, JUNE)
+    assert [row[:4] for row in billed(viewer, "2024-04")] == [
+        ("2024-03", "2024-04", "correction", "-1"),
+        ("2024-03", "2024-04", "correction", "1"),
+    ]
+    assert not [row for row in billed(viewer, "2024-03") if not row[1]]
 
 
 def test_closing_needs_its_own_permission_and_is_asked_for(livetok, viewer):
@@ -275,7 +420,7 @@ def test_closing_needs_its_own_permission_and_is_asked_for(livetok, viewer):
     with time_machine.travel(AFTER, tick=False):
         assert "1 customer for March 2024" in text_of(viewer.get("/reports/statements/close/?month=2024-03"))
         answer = viewer.post("/reports/statements/close/", {"month": "2024-03"}, follow=True)
-    assert "March 2024 is closed: 1 statements." in text_of(answer)
+    assert "March 2024 is closed: 1 statement." in text_of(answer)
     assert "by ana" in text_of(show(viewer))
 
 
@@ -340,3 +485,34 @@ def test_two_closings_and_late_ends_at_once_lose_nothing():
     assert sum(int(row["Exact seconds"]) for row in rows) == 12 * 90
     assert sum(float(row["Minutes"]) for row in rows) == 12 * 2
     assert sum(int(row["Sessions"]) for row in rows) == 12
+
+
+@pytest.mark.serial
+@pytest.mark.django_db(transaction=True)
+def test_of_two_months_closed_at_once_one_bills_a_correction():
+    livetok = make_livetok()
+    for index in range(12):
+        customer_of(name=f"N{index:02}", number=f"+1555{index:07}")
+        call(livetok, f"s{index}", moment("2024-03-05T10:00:00+00:00"), 60, f"+1555{index:07}")
+    user = User.objects.create_superuser("closer")
+    close(user)
+    for index in range(12):
+        end(livetok, f"s{index}", moment("2024-03-05T10:00:00+00:00"), 300, f"+1555{index:07}")
+    start = threading.Barrier(2)
+
+    def closing(month):
+        try:
+            start.wait()
+            close_month(month, user)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=closing, args=[month]) for month in (MARCH.next, MARCH.next.next)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert StatementMonth.objects.filter(finished_at__isnull=False).count() == 3
+    lines = StatementLine.objects.filter(of_month=MARCH.first_day).exclude(month_id=MARCH.first_day)
+    assert sorted(lines.values_list("seconds", flat=True)) == [240] * 12

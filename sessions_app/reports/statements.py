@@ -1,7 +1,7 @@
 """Statements month by month: as they stand, as they were closed, and what has changed since."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -20,7 +20,6 @@ from django.utils import timezone
 from customers.models import Channel, Customer
 from sessions_app.billing import (
     Correction,
-    Counted,
     Month,
     MonthIsClosed,
     MonthNotOver,
@@ -28,15 +27,13 @@ from sessions_app.billing import (
     Use,
     closable_from,
     close_month,
-    correction_of,
-    count,
+    corrections_of,
     customers_of,
     roundings_now,
-    roundings_of,
     statements,
     stored_statement,
 )
-from sessions_app.models import Session, StatementLine, StatementMonth
+from sessions_app.models import DailyUsage, Session, StatementLine, StatementMonth
 from sessions_app.periods import local_day
 from sessions_app.reports.customers import named
 from sessions_app.reports.export import FORMATS, Row, export
@@ -59,8 +56,10 @@ DEFINITION = (
 )
 CLOSED_DEFINITION = (
     "A closed month stays as it was closed, with its roundings and what was included. What changes afterwards, by late "
-    "or corrected ends, late begins or merged customers, stands below the statement as a correction: the difference "
-    "to a recount of the sessions."
+    "or corrected ends, late begins or merged customers, is a correction: a line of its own, the difference to a "
+    "recount of the sessions. It is billed with the month that is closed next, and stays as it is from then on; so "
+    "whatever was billed never changes, and all lines of a month add up to its sessions as they were at the last "
+    "closing."
 )
 
 
@@ -94,19 +93,51 @@ class StatementFilters(forms.Form):
 
 @dataclass(frozen=True)
 class StatementRow:
-    """A line of the page: a customer's statement, or the correction that follows it."""
+    """A line of the page: a customer's statement, or a correction.
 
-    number: int
-    name: str
-    external_id: str
-    tier: str
+    `billed` is what it comes to, `of_month` the month of its sessions; `billed_with` is None until it is billed.
+    """
+
+    statement: Statement
     kind: str
-    use: Use
-    channels: dict[str, Use]
-    billed_call_seconds: int
-    included_minutes: int | None
-    over_seconds: int | None
-    month: Month
+    billed: Statement | Correction
+    of_month: Month
+    billed_with: Month | None
+    of_month_closed_at: datetime | None = None
+
+    @property
+    def number(self) -> int:
+        return self.statement.customer_number
+
+    @property
+    def name(self) -> str:
+        return self.statement.customer_name
+
+    @property
+    def use(self) -> Use:
+        return self.billed.counted.total
+
+    @property
+    def channels(self) -> Mapping[str, Use]:
+        return self.billed.counted.channels
+
+    @property
+    def billed_call_seconds(self) -> int:
+        return self.billed.counted.billed_call_seconds
+
+    @property
+    def over_seconds(self) -> int | None:
+        return self.billed.over_seconds
+
+    @property
+    def included_minutes(self) -> int | None:
+        return self.statement.included_minutes
+
+    @property
+    def changes_address(self) -> str:
+        """The sessions of which something came after the closing."""
+        closed_at = self.of_month_closed_at
+        return self._address(changed_after=closed_at.isoformat() if closed_at else "")
 
     @property
     def cells(self) -> list[str]:
@@ -130,7 +161,8 @@ class StatementRow:
 
     def _address(self, **narrowed: str) -> str:
         """The sessions as they are now."""
-        return used_address(self.month.first_day, self.month.last_day, minutes=False, customer=self.number, **narrowed)
+        month = self.of_month
+        return used_address(month.first_day, month.last_day, minutes=False, customer=self.number, **narrowed)
 
     @property
     def included_words(self) -> str:
@@ -159,40 +191,6 @@ def signed(words: str) -> str:
     return words.replace("-", "−")
 
 
-def rows_of(statement: Statement, correction: Correction | None, month: Month) -> list[StatementRow]:
-    common = (statement.customer_number, statement.customer_name, statement.external_id, statement.tier)
-    rows = []
-    if statement.is_stored or correction is None:
-        counted = statement.counted
-        rows.append(
-            StatementRow(
-                *common,
-                "statement",
-                counted.total,
-                dict(counted.channels),
-                counted.billed_call_seconds,
-                statement.included_minutes,
-                statement.over_seconds,
-                month,
-            )
-        )
-    if correction is not None:
-        counted = correction.counted
-        rows.append(
-            StatementRow(
-                *common,
-                "correction",
-                counted.total,
-                dict(counted.channels),
-                counted.billed_call_seconds,
-                statement.included_minutes,
-                correction.over_seconds,
-                month,
-            )
-        )
-    return rows
-
-
 class MonthlyStatements:
     """The statements of a month, customer by customer in the order of their ids."""
 
@@ -206,7 +204,7 @@ class MonthlyStatements:
             self.customers = self.customers.filter(named(q))
         if self.is_closed:
             assert self.closed is not None
-            self.lines = self.closed.lines.all()
+            self.lines = _lines_about(self.closed)
             if q:
                 today = Customer.objects.filter(named(q)).values("pk")
                 told = Q(customer_name__istartswith=q) | Q(external_id=q) | Q(customer_number__in=today)
@@ -214,52 +212,57 @@ class MonthlyStatements:
 
     def numbers(self, after: int, most: int) -> list[int]:
         """Of the next customers after an id, those who are gone since included."""
-        stored = self.lines.filter(customer_number__gt=after).order_by("customer_number")
+        stored = self.lines.filter(customer_number__gt=after).order_by("customer_number").distinct()
         now = self.customers.filter(pk__gt=after).order_by("pk")
         found = {*stored.values_list("customer_number", flat=True)[:most], *now.values_list("pk", flat=True)[:most]}
         return sorted(found)[:most]
 
     def numbers_before(self, before: int, most: int) -> list[int]:
-        stored = self.lines.filter(customer_number__lt=before).order_by("-customer_number")
+        stored = self.lines.filter(customer_number__lt=before).order_by("-customer_number").distinct()
         now = self.customers.filter(pk__lt=before).order_by("-pk")
         found = {*stored.values_list("customer_number", flat=True)[:most], *now.values_list("pk", flat=True)[:most]}
         return sorted(found)[-most:]
 
     def rows(self, numbers: Sequence[int]) -> list[StatementRow]:
-        customers = {customer.pk: customer for customer in Customer.objects.filter(pk__in=numbers)}
         if not self.is_closed:
+            customers = Customer.objects.in_bulk(numbers)
             found = statements([customers[pk] for pk in numbers if pk in customers], self.month, roundings_now())
-            return [row for statement in found for row in rows_of(statement, None, self.month)]
+            return [StatementRow(statement, "statement", statement, self.month, None) for statement in found]
         assert self.closed is not None
-        lines = StatementLine.objects.filter(month=self.closed, customer_number__in=numbers)
-        stored = {line.customer_number: stored_statement(line) for line in lines}
-        counted = count(numbers, self.month, roundings_of(self.closed))
-        late = [customers[pk] for pk in numbers if pk in customers and pk not in stored]
-        unstored = {
-            statement.customer_number: Statement(
-                statement.customer_number,
-                statement.customer_name,
-                statement.external_id,
-                statement.tier,
-                Counted(),
-                statement.included_minutes,
+        rows: dict[int, list[StatementRow]] = {number: [] for number in numbers}
+        lines = _lines_about(self.closed).filter(customer_number__in=numbers)
+        closed_at = dict(StatementMonth.objects.values_list("pk", "closed_at"))
+        for line in lines.order_by("month", "of_month"):
+            rows[line.customer_number].append(_stored_row(line, closed_at[line.of_month]))
+        for number, correction in corrections_of(self.closed, numbers).items():
+            told = correction.statement
+            rows[number].append(
+                StatementRow(told, "correction", correction, self.month, None, closed_at[self.month.first_day])
             )
-            for statement in statements(late, self.month, roundings_of(self.closed))
-        }
-        rows = []
-        for number in numbers:
-            statement = stored.get(number) or unstored.get(number)
-            if statement is not None:
-                correction = correction_of(statement, counted.get(number, Counted()))
-                if statement.is_stored or correction is not None:
-                    rows += rows_of(statement, correction, self.month)
-        return rows
+        # The statement first, then what is billed with it, then what was billed later.
+        return [row for number in numbers for row in sorted(rows[number], key=self._place)]
+
+    def _place(self, row: StatementRow) -> tuple[bool, bool]:
+        return row.kind == "correction", row.billed_with != self.month
 
     def every_row(self) -> Iterator[StatementRow]:
         last = 0
         while numbers := self.numbers(last, EXPORTED_AT_ONCE):
             yield from self.rows(numbers)
             last = numbers[-1]
+
+
+def _lines_about(closed: StatementMonth) -> QuerySet[StatementLine]:
+    """What was billed with a month, and what was billed later of its sessions."""
+    return StatementLine.objects.filter(Q(month=closed) | Q(of_month=closed.first_day))
+
+
+def _stored_row(line: StatementLine, closed_at: datetime) -> StatementRow:
+    told, of_month, billed_with = stored_statement(line), Month(line.of_month), Month(line.month_id)
+    if of_month == billed_with:
+        return StatementRow(told, "statement", told, of_month, billed_with)
+    correction = Correction(told, told.counted, line.over_seconds)
+    return StatementRow(told, "correction", correction, of_month, billed_with, closed_at)
 
 
 @report
@@ -276,7 +279,7 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
     file_format = request.GET.get("format")
     if file_format in FORMATS:
         slugs = [*Channel.objects.values_list("pk", flat=True), ""]
-        cells = (_as_row(row, month, slugs) for row in monthly.every_row())
+        cells = (_as_row(row, slugs) for row in monthly.every_row())
         return export(f"statements-{month}", file_format, _columns(slugs), cells)
     numbers, context["before"], context["after"] = _page_of(monthly, filters)
     rows = monthly.rows(numbers)
@@ -289,6 +292,7 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
         "is_closed": monthly.is_closed,
         "is_over": now >= closable,
         "closable_from": closable,
+        "corrects": not monthly.is_closed and StatementMonth.objects.filter(finished_at__isnull=False).exists(),
         "may_close": request.user.has_perm("sessions_app.close_month"),
         "channels": [labels.get(channel, "No channel") for channel in channels],
         "rows": [
@@ -324,14 +328,17 @@ def _page_of(monthly: MonthlyStatements, filters: StatementFilters) -> tuple[lis
 
 def _totals(monthly: MonthlyStatements) -> list[Figure]:
     assert monthly.closed is not None
-    total = monthly.closed.lines.aggregate(
+    month, lines = monthly.month, monthly.closed.lines
+    total = lines.filter(of_month=month.first_day).aggregate(
         customers=Count("pk"),
         sessions=Sum("sessions", default=0),
         billed=Sum("billed_seconds", default=0),
         over=Sum("over_seconds", default=0),
     )
-    month = monthly.month
-    return [
+    now = DailyUsage.objects.filter(day__gte=month.first_day, day__lt=month.after).aggregate(
+        sessions=Sum("sessions", default=0)
+    )["sessions"]
+    figures = [
         Figure(
             "Customers",
             number_words(total["customers"]),
@@ -343,6 +350,7 @@ def _totals(monthly: MonthlyStatements) -> list[Figure]:
             number_words(total["sessions"]),
             "Of all statements, as closed. The list behind the number has the month's sessions as they are now.",
             used_address(month.first_day, month.last_day),
+            note=f"{number_words(now)} now" if now != total["sessions"] else "",
         ),
         Figure(
             "Billed minutes",
@@ -357,22 +365,34 @@ def _totals(monthly: MonthlyStatements) -> list[Figure]:
             used_address(month.first_day, month.last_day, calls="on"),
         ),
     ]
+    return [*figures, *_corrections_billed(lines.exclude(of_month=month.first_day))]
+
+
+def _corrections_billed(corrections: QuerySet[StatementLine]) -> list[Figure]:
+    """Of months closed before; none where nothing was corrected."""
+    total = corrections.aggregate(lines=Count("pk"), billed=Sum("billed_seconds", default=0))
+    if not total["lines"]:
+        return []
+    lines = f"{total['lines']} line{'' if total['lines'] == 1 else 's'}"
+    definition = f"Minutes of corrections of months closed before, billed with this one. {CLOSED_DEFINITION}"
+    return [Figure("Corrections", minutes_words(total["billed"]), definition, "#list", note=lines)]
 
 
 def _columns(slugs: Sequence[str]) -> list[str]:
     return [
-        "Month", "Customer id", "Customer", "External id", "Tier", "Line", "Sessions", "Exact seconds",
+        "Month", "Billed with", "Line", "Customer id", "Customer", "External id", "Tier", "Sessions", "Exact seconds",
         *(f"Minutes {slug or 'without channel'}" for slug in slugs),
         "Minutes", "Call minutes", "Included", "Over",
     ]  # fmt: skip
 
 
-def _as_row(row: StatementRow, month: Month, slugs: Sequence[str]) -> Row:
+def _as_row(row: StatementRow, slugs: Sequence[str]) -> Row:
     def minutes(seconds: int | None) -> float | None:
         return None if seconds is None else round(seconds / 60, 4)
 
     return (
-        str(month), row.number, row.name, row.external_id, row.tier, row.kind, row.use.sessions, row.use.seconds,
+        str(row.of_month), str(row.billed_with or ""), row.kind, row.number, row.name, row.statement.external_id,
+        row.statement.tier, row.use.sessions, row.use.seconds,
         *(minutes(row.channels.get(slug, Use()).billed_seconds) for slug in slugs),
         minutes(row.use.billed_seconds),
         minutes(row.billed_call_seconds),
@@ -415,7 +435,12 @@ def _close(request: HttpRequest, month: Month) -> None:
     except MonthIsClosed:
         messages.info(request, f"{month.first_day:%B %Y} was closed already; its statements stay as they are.")
     else:
-        messages.success(request, f"{month.first_day:%B %Y} is closed: {closed.lines.count()} statements.")
+        lines = closed.lines.filter(of_month=month.first_day).count()
+        corrections = closed.lines.count() - lines
+        words = f"{lines} statement{'' if lines == 1 else 's'}"
+        if corrections:
+            words += f", and {corrections} correction{'' if corrections == 1 else 's'} of months closed before"
+        messages.success(request, f"{month.first_day:%B %Y} is closed: {words}.")
 
 
 def _still_open(month: Month, now: datetime) -> int:
