@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,7 +130,8 @@ def settings_of_zone(settings):
         ("Asia/Kathmandu", date(2024, 2, 29)),
     ],
 )
-def test_pages_are_right_around_every_change_of_the_clock(db, settings_of_zone, zone_name, day):
+def test_pages_are_right_around_every_change_of_the_clock(db, settings_of_zone, monkeypatch, zone_name, day):
+    monkeypatch.setattr("sessions_app.sums.keeping.SESSIONS_AT_ONCE", 10)
     zone = settings_of_zone(zone_name)
     chance = random.Random(zone_name)
     tiers = [make_tier("premium"), make_tier("basic"), None]
@@ -257,6 +259,26 @@ def test_another_time_zone_of_the_companys_sums_everything_anew(livetok, setting
     assert_pages_are_right(zone, date(2024, 3, 14), date(2024, 3, 18))
 
 
+@pytest.mark.only("sqlite")
+def test_summing_reads_no_more_sessions_however_many_are_stored(db):
+    """Each hour's and day's sessions by an index that leads to them alone: never all durations, nor the whole table."""
+    make_session(moment("2024-03-15T09:30:00+00:00"), seconds=60)
+    make_session(moment("2024-03-15T09:40:00+00:00"), seconds=None)
+    with CaptureQueriesContext(connection) as captured, time_machine.travel("2024-03-16T11:00:00Z", tick=False):
+        keep_sums()
+
+    plans = set()
+    with connection.cursor() as cursor:
+        for query in captured.captured_queries:
+            if 'FROM "sessions_app_session"' in query["sql"]:
+                cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+                plans |= {row[3] for row in cursor.fetchall() if "sessions_app_session" in row[3]}
+    assert plans
+    for plan in plans:
+        by_start_or_end = "started_at>" in plan or "started_at<" in plan or "session_without_end" in plan
+        assert by_start_or_end or plan.endswith("COVERING INDEX session_by_start"), plan
+
+
 @pytest.mark.serial
 @pytest.mark.only("postgresql")
 @pytest.mark.django_db(transaction=True)
@@ -317,17 +339,18 @@ def test_the_most_at_once_equals_a_count_at_every_begin(db, settings_of_zone):
     for _ in range(150):
         at = start + timedelta(minutes=chance.randrange(-900, 1500))
         kind = chance.choice(["ended"] * 6 + ["none", "denied"])
+        fields = {"channel": chance.choice(channels), "is_test": chance.random() < 0.3}
         if kind == "denied":
-            denied(at, channel=chance.choice(channels))
+            denied(at, **fields)
         else:
             seconds = None if kind == "none" else chance.choice([0, 60, 600, 7200, 50_000])
-            make_session(at, channel=chance.choice(channels), seconds=seconds)
+            make_session(at, seconds=seconds, **fields)
     now = start + timedelta(days=2)
 
     with time_machine.travel(now, tick=False):
         keep_sums()
 
-    found = {peak.channel: peak.most for peak in DayPeak.objects.filter(day=day)}
+    found = {(peak.is_test, peak.channel): peak.most for peak in DayPeak.objects.filter(day=day)}
     until = starts_at(day + timedelta(days=1), zone)
     expected = defaultdict(int)
     sessions = [session for session in Session.objects.all() if session.allowed]
@@ -339,7 +362,7 @@ def test_the_most_at_once_equals_a_count_at_every_begin(db, settings_of_zone):
                 if session.has_end:
                     end = session.started_at + timedelta(seconds=session.duration_seconds)
                 if session.started_at <= instant < end:
-                    at_once.update(["", session.channel_id])
-            for name, count in at_once.items():
-                expected[name] = max(expected[name], count)
+                    at_once.update([(session.is_test, ""), (session.is_test, session.channel_id)])
+            for place, count in at_once.items():
+                expected[place] = max(expected[place], count)
     assert found == expected

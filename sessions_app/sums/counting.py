@@ -1,12 +1,12 @@
 """Counting sessions: what those that started within some hours add up to, straight from the sessions themselves."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from django.db.models import Case, CharField, Count, IntegerField, Q, Sum, Value, When
+from django.db.models import Case, CharField, Count, F, IntegerField, Q, QuerySet, Sum, Value, When
 
 from sessions_app.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, ENDED, DayCell, Session, SessionQuerySet
@@ -88,6 +88,8 @@ class Sums:
 Piece: TypeAlias = tuple[datetime, datetime]  # the instants [start, end)
 
 TIMED = ENDED & Q(duration_seconds__gte=0, duration_seconds__lte=LONGEST_DURATION_SECONDS)
+# The duration, where it counts. Asked for as a condition, SQLite would go through its index of all durations.
+LENGTH = Case(When(TIMED, then=F("duration_seconds")), output_field=IntegerField())
 OUTCOME = Case(
     When(DENIED, then=Value(DayCell.Outcome.DENIED.value)),
     When(end_received_at__isnull=False, then=Value(DayCell.Outcome.ENDED.value)),
@@ -102,50 +104,76 @@ def count_pieces(pieces: Sequence[Piece], *, is_test: bool | None) -> list[Sums]
     `is_test` None counts live and test traffic together.
     """
     found: list[Sums] = []
-    for first in range(0, len(pieces), HOURS_AT_ONCE):
-        found += _count(pieces[first : first + HOURS_AT_ONCE], is_test)
+    for some in _some_at_once(pieces):
+        sums = [Sums() for _ in some]
+        _count(_placed(some, is_test), {False: sums, True: sums})
+        found += sums
     return found
 
 
-def _count(pieces: Sequence[Piece], is_test: bool | None) -> list[Sums]:
-    sums = [Sums() for _ in pieces]
-    sessions = within(pieces, is_test).annotate(piece=place_among([start for start, _ in pieces]))
-    shared = sessions.annotate(outcome=OUTCOME).values(
-        "piece", "tier_id", "channel_id", "agent_id", "outcome", "reason"
-    )
-    for row in shared.annotate(
-        count=Count("pk"), timed=Count("pk", filter=TIMED), seconds=Sum("duration_seconds", filter=TIMED, default=0)
-    ):
-        cell = Cell(
-            row["tier_id"] or 0, row["channel_id"] or "", row["agent_id"] or "", row["outcome"], row["reason"] or ""
-        )
-        sums[row["piece"]].add(cell, Amounts(row["count"], row["timed"], row["seconds"]))
-    durations = sessions.filter(TIMED).values_list("piece", "duration_seconds").annotate(count=Count("pk"))
-    for piece, seconds, count in durations:
-        sums[piece].durations[bucket_of(seconds)] += count
-    return sums
-
-
-def callers_of_pieces(pieces: Sequence[Piece], *, is_test: bool | None) -> list[set[int]]:
-    """The callers of the sessions that started within each piece, by `caller_number`."""
-    found: list[set[int]] = []
-    for first in range(0, len(pieces), HOURS_AT_ONCE):
-        some = pieces[first : first + HOURS_AT_ONCE]
-        callers: list[set[int]] = [set() for _ in some]
-        sessions = within(some, is_test).annotate(piece=place_among([start for start, _ in some]))
-        for piece, customer in sessions.exclude(customer=None).values_list("piece", "customer_id").distinct():
-            callers[piece].add(customer or 0)
-        strangers = sessions.filter(customer=None).values_list("piece", "phone_key", "external_id").distinct()
-        for piece, phone_key, external_id in strangers:
-            number = caller_number(None, phone_key, external_id)
-            callers[piece] |= {number} if number is not None else set()
-        found += callers
+def count_apart(pieces: Sequence[Piece]) -> dict[bool, list[Sums]]:
+    """The same of live (False) and of test traffic, in one go."""
+    found: dict[bool, list[Sums]] = {False: [], True: []}
+    for some in _some_at_once(pieces):
+        sums = {is_test: [Sums() for _ in some] for is_test in found}
+        _count(_placed(some, None), sums)
+        for is_test in found:
+            found[is_test] += sums[is_test]
     return found
+
+
+def _count(sessions: QuerySet[Any, Any], sums: Mapping[bool, Sequence[Sums]]) -> None:
+    """Add the sessions to the sums of their traffic (is it a test?) and piece."""
+    scope = ("piece", "is_test", "tier_id", "channel_id", "agent_id", "outcome", "reason")
+    cells = sessions.annotate(outcome=OUTCOME).values_list(*scope)
+    amounts = cells.annotate(Count("pk"), Count("length"), Sum("length", default=0))
+    for piece, is_test, tier, channel, agent, outcome, reason, count, timed, seconds in amounts:
+        cell = Cell(tier or 0, channel or "", agent or "", outcome, reason or "")
+        sums[is_test][piece].add(cell, Amounts(count, timed, seconds))
+    for piece, is_test, length, count in sessions.values_list("piece", "is_test", "length").annotate(Count("pk")):
+        if length is not None:
+            sums[is_test][piece].durations[bucket_of(length)] += count
+
+
+def callers_apart(pieces: Sequence[Piece]) -> dict[bool, list[set[int]]]:
+    """The callers, by `caller_number`, of the sessions that started within each piece: of live (False) and of test
+    traffic."""
+    found: dict[bool, list[set[int]]] = {False: [], True: []}
+    for some in _some_at_once(pieces):
+        callers: dict[bool, list[set[int]]] = {is_test: [set() for _ in some] for is_test in found}
+        _find_callers(_placed(some, None), callers)
+        for is_test in found:
+            found[is_test] += callers[is_test]
+    return found
+
+
+def _find_callers(sessions: QuerySet[Any, Any], callers: Mapping[bool, Sequence[set[int]]]) -> None:
+    customers = sessions.exclude(customer=None).values_list("piece", "is_test", "customer_id")
+    for piece, is_test, customer in customers.distinct():
+        callers[is_test][piece].add(customer or 0)
+    strangers = sessions.filter(customer=None).values_list("piece", "is_test", "phone_key", "external_id")
+    for piece, is_test, phone_key, external_id in strangers.distinct():
+        number = caller_number(None, phone_key, external_id)
+        if number is not None:
+            callers[is_test][piece].add(number)
 
 
 def callers_within(pieces: Sequence[Piece], *, is_test: bool | None) -> set[int]:
-    """The same for all pieces together."""
-    return set().union(*callers_of_pieces(pieces, is_test=is_test))
+    """The callers of the sessions that started within any of the pieces."""
+    callers: set[int] = set()
+    for some in _some_at_once(pieces):
+        _find_callers(_placed(some, is_test), dict.fromkeys((False, True), [callers] * len(some)))
+    return callers
+
+
+def _some_at_once(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
+    for first in range(0, len(pieces), HOURS_AT_ONCE):
+        yield pieces[first : first + HOURS_AT_ONCE]
+
+
+def _placed(pieces: Sequence[Piece], is_test: bool | None) -> QuerySet[Any, Any]:
+    """The sessions within the pieces, with the piece's number and the `length` that counts."""
+    return within(pieces, is_test).annotate(piece=place_among([start for start, _ in pieces]), length=LENGTH)
 
 
 def within(pieces: Iterable[Piece], is_test: bool | None) -> SessionQuerySet:

@@ -10,19 +10,32 @@ from datetime import date, datetime, timedelta
 
 from django.db import connection, transaction
 from django.db.models import Min
+from django.db.models.functions import Reverse
 from django.utils import timezone
 
-from sessions_app.models import CallerNumber, DayCell, DayPeak, DaySums, HourSums, LateWrite, Session, SumsMark
+from sessions_app.models import (
+    CallerNumber,
+    DayCell,
+    DayPeak,
+    DaySums,
+    HourSums,
+    LateWrite,
+    Session,
+    SessionQuerySet,
+    SumsMark,
+)
 from sessions_app.periods import ONE_DAY, Hour, hour_of, hours_of, local_day, starts_at
 from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.callers import pack, unpack
-from sessions_app.sums.counting import Sums, callers_of_pieces, count_pieces, within
+from sessions_app.sums.counting import Sums, callers_apart, count_apart, within
 from sessions_app.sums.late import company_zone
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END, most_at_once
 
 # An hour is summed when it has been over for so long: clocks of several machines may differ by as much.
 GRACE = timedelta(minutes=5)
-HOURS_AT_ONCE = 6  # on SQLite, others wait meanwhile
+# On SQLite, others wait meanwhile.
+SESSIONS_AT_ONCE = 5000
+HOURS_AT_ONCE = 6
 LATE_WRITES_AT_ONCE = 5000
 PEAKS_EVERY = timedelta(minutes=5)
 
@@ -88,8 +101,7 @@ def _count_next() -> bool:
         until = hour_of(over_before, zone).starts_at
         hours = []
         if first is not None and first < until:
-            of_day = hours_of(local_day(first, zone), zone)
-            hours = [hour for hour in of_day if hour.ends_before > first and hour.starts_at < until][:HOURS_AT_ONCE]
+            hours = _next_hours(first, until)
             until = hours[-1].ends_before
             _count_anew(hours)
             mark.stale_peaks = sorted({*mark.stale_peaks, hours[0].day.isoformat()})
@@ -100,6 +112,17 @@ def _count_next() -> bool:
         mark.until = until
         mark.save()
     return True
+
+
+def _next_hours(first: datetime, until: datetime) -> list[Hour]:
+    """The hours of a day from the one that holds `first`, as many as have few sessions together; at least one."""
+    zone = company_zone()
+    of_day = hours_of(local_day(first, zone), zone)
+    hours = [hour for hour in of_day if hour.ends_before > first and hour.starts_at < until]
+    starts = Session.objects.filter(started_at__gte=first).order_by("started_at").values_list("started_at", flat=True)
+    for beyond in starts[SESSIONS_AT_ONCE : SESSIONS_AT_ONCE + 1]:
+        return hours[:1] + [hour for hour in hours[1:] if hour.ends_before <= beyond]
+    return hours
 
 
 def _over_before() -> datetime:
@@ -151,24 +174,29 @@ def _reached_from(days: Iterable[date]) -> set[date]:
 
 
 def _count_anew(hours: Sequence[Hour]) -> None:
+    if not hours:
+        return
     HourSums.objects.filter(starts_at__in=[hour.starts_at for hour in hours]).delete()
     pieces = [(hour.starts_at, hour.ends_before) for hour in hours]
-    for is_test in (False, True):
-        if not within(pieces, is_test).exists():
-            continue
-        counted = zip(
-            hours,
-            count_pieces(pieces, is_test=is_test),
-            callers_of_pieces(pieces, is_test=is_test),
-            strict=True,
-        )
-        HourSums.objects.bulk_create(
-            _hour_sums(hour, sums, callers, is_test) for hour, sums, callers in counted if sums.cells
-        )
-    keys = within(pieces, None).exclude(phone_key="").values_list("phone_key", flat=True).distinct()
-    CallerNumber.objects.bulk_create(
-        (CallerNumber(key=key, backwards=key[::-1]) for key in keys), ignore_conflicts=True, batch_size=5000
+    counted, callers = count_apart(pieces), callers_apart(pieces)
+    HourSums.objects.bulk_create(
+        _hour_sums(hour, sums, of_hour, is_test)
+        for is_test in counted
+        for hour, sums, of_hour in zip(hours, counted[is_test], callers[is_test], strict=True)
+        if sums.cells
     )
+    _learn_numbers(within(pieces, None))
+
+
+def _learn_numbers(sessions: SessionQuerySet) -> None:
+    """In the database alone: most of the numbers are known."""
+    keys = sessions.exclude(phone_key="").values_list("phone_key", Reverse("phone_key")).distinct()
+    sql, values = keys.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {_NUMBERS} (key, backwards) {sql} ON CONFLICT DO NOTHING", values)
+
+
+_NUMBERS = CallerNumber._meta.db_table
 
 
 def _hour_sums(hour: Hour, sums: Sums, callers: set[int], is_test: bool) -> HourSums:
@@ -238,7 +266,7 @@ def _find_peaks(should_stop: ShouldStop) -> None:
 def _find_peaks_of(day: date, now: datetime) -> None:
     zone = company_zone()
     with one_snapshot():
-        found = {is_test: most_at_once(day, zone, now, is_test=is_test) for is_test in (False, True)}
+        found = most_at_once(day, zone, now)
     with transaction.atomic():
         DayPeak.objects.filter(day=day).delete()
         DayPeak.objects.bulk_create(

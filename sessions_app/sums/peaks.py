@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.db.models import Q
+
 from sessions_app.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import NO_END, Session
 from sessions_app.periods import ONE_DAY, starts_at
-from sessions_app.sums.counting import TIMED
+from sessions_app.sums.counting import LENGTH
 
 # A session without an end takes up its channel's longest session, which is a week at most.
 LONGEST_WITHOUT_END = timedelta(days=7)
 LONGEST = timedelta(seconds=LONGEST_DURATION_SECONDS)
+# Sessions of an earlier day that took longer are few, and looked for among all of that day.
+MOST_LAST = timedelta(hours=1)
 EVERY_CHANNEL = ""
 
 
@@ -23,20 +27,26 @@ class Peak:
     reached_at: datetime
 
 
-def most_at_once(day: date, zone: ZoneInfo, now: datetime, *, is_test: bool) -> dict[str, Peak]:
-    """The most sessions at once on a local day, by channel and (blank) on all channels together.
+def most_at_once(day: date, zone: ZoneInfo, now: datetime) -> dict[bool, dict[str, Peak]]:
+    """The most sessions at once on a local day, of live (False) and of test traffic, by channel and (blank) on all
+    channels together.
 
     A session takes up its counted duration; one without an end the time until now, at most until it counts as open
     no longer. Where one ends as another begins, they are not at once.
     """
     first, until = starts_at(day, zone), starts_at(day + ONE_DAY, zone)
-    changes: defaultdict[str, list[tuple[datetime, int]]] = defaultdict(list)
-    for channel, start, end in _taking_up(first, until, now, is_test):
+    moves: dict[bool, defaultdict[str, list[tuple[datetime, int]]]] = {
+        is_test: defaultdict(list) for is_test in (False, True)
+    }
+    for is_test, channel, start, end in _taking_up(first, until, now):
         start, end = max(start, first), min(end, until)
         if start < end:
             for name in {EVERY_CHANNEL, channel}:
-                changes[name] += [(start, 1), (end, -1)]
-    return {name: _peak(sorted(moves)) for name, moves in changes.items()}
+                moves[is_test][name] += [(start, 1), (end, -1)]
+    return {
+        is_test: {name: _peak(sorted(of_channel)) for name, of_channel in by_channel.items()}
+        for is_test, by_channel in moves.items()
+    }
 
 
 def _peak(moves: list[tuple[datetime, int]]) -> Peak:
@@ -49,18 +59,19 @@ def _peak(moves: list[tuple[datetime, int]]) -> Peak:
     return Peak(most, reached_at)
 
 
-def _taking_up(
-    first: datetime, until: datetime, now: datetime, is_test: bool
-) -> Iterator[tuple[str, datetime, datetime]]:
-    """Channel, start and end of every session that may have taken place between `first` and `until`."""
-    sessions = Session.objects.filter(is_test=is_test, started_at__lt=until).order_by()
-    ended = sessions.filter(TIMED, started_at__gte=first - LONGEST).values_list(
-        "channel_id", "started_at", "duration_seconds"
-    )
-    for channel, start, seconds in ended.iterator(chunk_size=5000):
-        yield channel or "", start, start + timedelta(seconds=seconds or 0)
-    without_end = sessions.filter(NO_END, started_at__gte=first - LONGEST_WITHOUT_END).values_list(
-        "channel_id", "started_at", "open_until", "declared_missing_at"
-    )
-    for channel, start, open_until, declared_at in without_end.iterator(chunk_size=5000):
-        yield channel or "", start, min(open_until or start, declared_at or now, now)
+def _taking_up(first: datetime, until: datetime, now: datetime) -> Iterator[tuple[bool, str, datetime, datetime]]:
+    """Whether it is a test, channel, start and end of every session that may have taken place in between."""
+    may_reach = Q(started_at__gte=first - MOST_LAST) | Q(length__gt=MOST_LAST.total_seconds())
+    started = Session.objects.filter(started_at__gte=first - LONGEST, started_at__lt=until).order_by()
+    timed = started.annotate(length=LENGTH).filter(may_reach, length__isnull=False)
+    for is_test, channel, start, seconds in timed.values_list("is_test", "channel_id", "started_at", "length").iterator(
+        chunk_size=5000
+    ):
+        yield is_test, channel or "", start, start + timedelta(seconds=seconds)
+    # Found by when they count as open no more: the few sessions without an end have an index of that.
+    without_end = Session.objects.filter(
+        NO_END, open_until__gt=first, open_until__lt=until + LONGEST_WITHOUT_END
+    ).order_by()
+    columns = ("is_test", "channel_id", "started_at", "open_until", "declared_missing_at")
+    for is_test, channel, start, open_until, declared_at in without_end.values_list(*columns).iterator():
+        yield is_test, channel or "", start, min(open_until or start, declared_at or now, now)

@@ -10,7 +10,7 @@ from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, Session
 from sessions_app.periods import ONE_DAY, Hour, hours_of, local_day, starts_at
 from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.callers import pack, unpack
-from sessions_app.sums.counting import Sums, callers_of_pieces, count_pieces
+from sessions_app.sums.counting import Sums, callers_apart, count_apart
 from sessions_app.sums.late import company_zone
 from sessions_app.sums.reading import Kept, kept
 
@@ -68,11 +68,11 @@ def _next_day(day: date) -> date | None:
 def _of_day(day: date, known: Kept) -> Iterator[SumDifference]:
     hours = [hour for hour in hours_of(day, known.zone) if known.holds_hour(hour)]
     pieces = [(hour.starts_at, hour.ends_before) for hour in hours]
+    counted_apart, callers_of = count_apart(pieces), callers_apart(pieces)
     for is_test in (False, True):
         rows = {row.starts_at: row for row in HourSums.objects.filter(day=day, is_test=is_test)}
         of_day, callers_of_day = Sums(), set[int]()
-        counts, sets = count_pieces(pieces, is_test=is_test), callers_of_pieces(pieces, is_test=is_test)
-        for hour, counted, callers in zip(hours, counts, sets, strict=True):
+        for hour, counted, callers in zip(hours, counted_apart[is_test], callers_of[is_test], strict=True):
             of_day.add_sums(counted)
             callers_of_day |= callers
             if not _agrees(rows.get(hour.starts_at), counted, callers):
