@@ -55,11 +55,8 @@ def filled(database: str, sessions: int) -> Iterator[LiveServer]:
             1
         )
         server.stop()
-        began = time.perf_counter()
         with closing(Year(database, server.database_url)) as year:
             year.fill(sessions, _say)
-        took = time.perf_counter() - began
-        _say(f"{sessions:,} sessions in {took:,.0f} s: {sessions / took:,.0f} a second")
         began = time.perf_counter()
         manage(server.env, "rebuild_sums")
         _say(f"summed in {time.perf_counter() - began:,.0f} s")

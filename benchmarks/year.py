@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,10 @@ AGENTS = ("1", "2", "3", "4", "5")
 DENIALS = ("call_minutes_day", "call_minutes_month", "sessions_month", "customer_paused", "channel_not_allowed")
 LENGTHS = 1000
 BUSY_SESSIONS = 10_000
+# While it is loaded: what is cut short here is of no use to anybody.
+UNSAFE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "8GB"}
+# They hold every session, each in an order of its own: made at the end. The others are small.
+LARGE_INDEXES = ("session_by_start", "session_by_customer", "session_by_phone", "session_by_duration")
 
 Say = Callable[[str], None]
 
@@ -56,7 +61,10 @@ class Year:
             self.connection = psycopg.connect(url, autocommit=True)
             self.connection.execute("SET synchronous_commit = off")
             self.connection.execute("SET maintenance_work_mem = '1GB'")
+            self.connection.execute("SET work_mem = '500MB'")
             self.connection.execute("SET TIME ZONE 'UTC'")
+            # Five foreign keys would be looked up for every session.
+            self.connection.execute("SET session_replication_role = replica")
         self.pattern = self._one("SELECT max(id) FROM sessions_app_session WHERE end_received_at IS NOT NULL")
         self.first_customer, self.customers = self._row("SELECT min(id), count(*) FROM customers_customer")
         self.tiers = [row[0] for row in self._rows("SELECT id FROM customers_tier ORDER BY id")]
@@ -66,25 +74,50 @@ class Year:
 
     def fill(self, sessions: int, say: Say) -> None:
         """Sessions over the year until two hours ago, ten thousand of them the first customer's of this month."""
+        began = time.perf_counter()
+        self._set_unsafe()
         self._prepare(sessions)
         indexes = self._drop_indexes()
         stored = 0
         for first, last in self._batches():
             stored += self._insert(first, last)
-        say(f"{stored:,} sessions are stored")
+        say(f"{stored:,} sessions are stored, {stored / (time.perf_counter() - began):,.0f} a second")
         self._make_busy()
         for index in indexes:
             self.connection.execute(index)
         say("indexes are made again")
         self._add_up()
-        self.connection.execute("ANALYZE")
-        if not self.is_sqlite:
-            self.connection.execute("VACUUM sessions_app_session")
-            self.connection.execute("CHECKPOINT")
+        say("usage is summed")
+        if not self.is_sqlite:  # as its autovacuum does by and by; of SQLite nobody gathers statistics
+            self.connection.execute("VACUUM ANALYZE")
+        self._set_safe()
+        took = time.perf_counter() - began
+        say(f"{stored:,} sessions in {took:,.0f} s: {stored / took:,.0f} a second")
+
+    def _set_unsafe(self) -> None:
+        """What is loaded is written once, not to a log first."""
+        if self.is_sqlite:
+            self.connection.execute("PRAGMA journal_mode = OFF")
+            return
+        for name, value in UNSAFE.items():
+            self.connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.connection.execute("SELECT pg_reload_conf()")
+
+    def _set_safe(self) -> None:
+        if self.is_sqlite:
+            self.connection.execute("PRAGMA journal_mode = WAL")
+            return
+        self.connection.execute("CHECKPOINT")
+        for name in UNSAFE:
+            self.connection.execute(f"ALTER SYSTEM RESET {name}")
+        self.connection.execute("SELECT pg_reload_conf()")
 
     def _prepare(self, sessions: int) -> None:
         self.connection.execute("CREATE TEMPORARY TABLE bench_hours (number integer, starts_at text, sessions integer)")
         self.connection.execute("CREATE TEMPORARY TABLE bench_lengths (n integer PRIMARY KEY, seconds integer)")
+        self.connection.execute(
+            f"CREATE TEMPORARY TABLE bench_pattern AS SELECT * FROM sessions_app_session WHERE id = {self.pattern}"
+        )
         self._many("INSERT INTO bench_hours VALUES (?, ?, ?)", list(hours(sessions)))
         self._many("INSERT INTO bench_lengths VALUES (?, ?)", [(n, length(n)) for n in range(LENGTHS)])
         if self.is_sqlite:
@@ -112,32 +145,36 @@ class Year:
         values = self._values()
         columns = [name for name in names if name != "id"]
         chosen = ", ".join(values.get(name, f"pattern.{name}") for name in columns)
-        starts = "CAST(h.starts_at AS timestamptz)" if not self.is_sqlite else "h.starts_at"
-        moment = self.dialect.later.format(moment="s.hour", seconds="3600.0 * s.n / s.sessions")
+        hour = "CAST(h.starts_at AS timestamptz)" if not self.is_sqlite else "h.starts_at"
+        passed = "3600.0 * n.n / h.sessions"
+        started, ended, open_until = (
+            self.dialect.later.format(moment=hour, seconds=seconds)
+            for seconds in (passed, f"{passed} + l.seconds", f"{passed} + 14400")
+        )
+        number = "(h.number * 7919 + n.n * 104729) % 1999993"
         done = self.connection.execute(f"""
+WITH s AS MATERIALIZED (
+    SELECT h.number, n.n, {number} AS r, {started} AS started, {ended} AS ended, {open_until} AS open_until,
+        l.seconds AS length
+    FROM bench_hours AS h {self.dialect.join_numbers} JOIN bench_lengths AS l ON l.n = ({number} * 31) % {LENGTHS}
+    WHERE h.number BETWEEN {first} AND {last}
+)
 INSERT INTO sessions_app_session ({", ".join(columns)})
-SELECT {chosen} FROM (
-    SELECT s.*, {moment} AS started, l.seconds AS length FROM (
-        SELECT h.number, h.sessions, {starts} AS hour, n.n, (h.number * 7919 + n.n * 104729) % 1999993 AS r
-        FROM bench_hours AS h {self.dialect.join_numbers} WHERE h.number BETWEEN {first} AND {last}
-    ) AS s JOIN bench_lengths AS l ON l.n = (s.r * 31) % {LENGTHS}
-) AS s, sessions_app_session AS pattern WHERE pattern.id = {self.pattern}""")
-        return int(done.rowcount)
+SELECT {chosen} FROM s CROSS JOIN bench_pattern AS pattern""")
+        return int(self._one("SELECT changes()") if self.is_sqlite else done.rowcount)
 
     def _values(self) -> dict[str, str]:
         """What differs between sessions: one in thirty is a stranger's, one in twenty denied, one in a hundred open."""
-        later = self.dialect.later.format
         is_stranger, is_denied, has_no_end = "s.r % 30 = 7", "s.r % 20 = 3", "s.r % 100 = 11"
         # Squared, so that few customers call often and many seldom.
         index = f"((s.r % 9973) * (s.r % 9973) / 9973 * {self.customers} / 9973)"
         ended = f"CASE WHEN {is_denied} OR {has_no_end} THEN NULL ELSE {{}} END"
-        end_at = ended.format(later(moment="s.started", seconds="s.length"))
-        seconds = ended.format("s.length")
         return {
-            "session_id": "'year-' || s.number || '-' || s.n",
+            # In order, as the database likes to add to its index.
+            "session_id": f"'year-' || {self._padded('s.number', 4)} || '-' || {self._padded('s.n', 6)}",
             "customer_id": f"CASE WHEN {is_stranger} THEN NULL ELSE {self.first_customer} + {index} END",
             "phone_key": f"CASE WHEN {is_stranger} THEN '+1555' || (1000000 + s.r % 50000) "
-            f"ELSE '+4420' || {self._padded(index)} END",
+            f"ELSE '+4420' || {self._padded(index, 8)} END",
             "tier_id": _choose("s.r % 8", {0: str(self.tiers[0]), 1: str(self.tiers[-1])}, str(self.tiers[1]), "{}"),
             "channel_id": _choose(
                 "s.r / 7 % 10", {0: "chat", 1: "web", 2: "web", 3: "whatsapp", 4: "whatsapp"}, "telephony"
@@ -148,14 +185,14 @@ SELECT {chosen} FROM (
             + _choose("s.r / 13 % 7", dict(enumerate(DENIALS[1:])), DENIALS[0])
             + " ELSE 'allowed' END",
             **dict.fromkeys(("begin_received_at", "begin_stated_at", "started_at"), "s.started"),
-            **dict.fromkeys(("end_received_at", "end_stated_at", "ended_at"), end_at),
-            **dict.fromkeys(("stated_seconds", "duration_seconds"), seconds),
+            **dict.fromkeys(("end_received_at", "end_stated_at", "ended_at"), ended.format("s.ended")),
+            **dict.fromkeys(("stated_seconds", "duration_seconds"), ended.format("s.length")),
             "end_body": ended.format("pattern.end_body"),
-            "open_until": later(moment="s.started", seconds="14400"),
+            "open_until": "s.open_until",
         }
 
-    def _padded(self, number: str) -> str:
-        return f"printf('%08d', {number})" if self.is_sqlite else f"lpad(({number})::text, 8, '0')"
+    def _padded(self, number: str, digits: int) -> str:
+        return f"printf('%0{digits}d', {number})" if self.is_sqlite else f"lpad(({number})::text, {digits}, '0')"
 
     def _make_busy(self) -> None:
         """The newest of its sessions' neighbours become the first customer's: ten thousand within the last month."""
@@ -168,15 +205,10 @@ SELECT {chosen} FROM (
     def _drop_indexes(self) -> list[str]:
         """The statements that make them again: at the end is many times faster than row by row."""
         if self.is_sqlite:
-            rows = self._rows(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'sessions_app_session' "
-                "AND sql IS NOT NULL"
-            )
+            known = "SELECT name, sql FROM sqlite_master WHERE type = 'index'"
         else:
-            rows = self._rows(
-                "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'sessions_app_session' "
-                "AND indexname NOT IN (SELECT conname FROM pg_constraint)"
-            )
+            known = "SELECT indexname, indexdef FROM pg_indexes"
+        rows = [row for row in self._rows(known) if row[0] in LARGE_INDEXES]
         for name, _ in rows:
             self.connection.execute(f'DROP INDEX "{name}"')
         return [sql for _, sql in rows]
