@@ -107,6 +107,13 @@ def test_managers_change_customers_and_tiers_but_no_keys_policy_or_accounts():
 def test_administrators_have_all_of_it():
     administrators = codenames("administrators")
     assert codenames("managers") < administrators
-    assert {"view_bodies", "add_apikey", "change_policy", "change_denialmessage", "add_user"} <= administrators
+    assert {
+        "view_bodies",
+        "add_apikey",
+        "change_policy",
+        "change_denialmessage",
+        "add_user",
+        "close_month",
+    } <= administrators
     assert "change_group" in administrators
     assert Permission.objects.filter(codename="change_group").exists()

@@ -30,6 +30,11 @@ PAGES = [
 # One session of each kind.
 KINDS = "SELECT min(id) FROM sessions_app_session GROUP BY flags, reason, is_test, end_received_at IS NULL"
 USED = "SELECT customer_id, sum(sessions), sum(seconds), sum(call_seconds) FROM sessions_app_dailyusage GROUP BY 1"
+MAY_CLOSE = """
+SELECT auth_group.name FROM auth_group
+JOIN auth_group_permissions given ON given.group_id = auth_group.id
+JOIN auth_permission permission ON permission.id = given.permission_id
+WHERE permission.codename = 'close_month'"""
 ANSWERED = "SELECT begin_body, answer FROM sessions_app_session WHERE begin_body IS NOT NULL ORDER BY id"
 
 
@@ -87,6 +92,13 @@ def test_its_pages_open(upgraded):
 
     for page in [*PAGES, *(f"/reports/sessions/{pk}/" for (pk,) in before[KINDS])]:
         assert "Log out" in browse(page)
+
+
+def test_administrators_may_close_months_and_others_may_not(upgraded):
+    server, _ = upgraded
+    groups = rows(server.database_url, MAY_CLOSE)
+
+    assert groups == [("administrators",)]
 
 
 def test_a_begin_from_before_that_comes_again_gets_its_stored_bytes(upgraded):

@@ -133,6 +133,17 @@ def test_staff_go_through_the_pages_by_keyboard(page: Page, server):
     expect(page.locator("table.sessions tbody tr")).to_have_count(1)
 
 
+def test_the_heat_map_fits_from_1024_pixels_on_and_scrolls_by_itself_below(page: Page, server):
+    open_page(page, server, "?period=7d")
+    box = page.get_by_role("region", name="Sessions by weekday and hour")
+    for width, fits in ((1024, True), (1280, True), (360, False)):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert box.evaluate("box => box.scrollWidth <= box.clientWidth") == fits, width
+        assert_nothing_is_cut_off(page)
+    box.evaluate("box => { box.scrollIntoView(); box.scrollLeft = 500; }")
+    expect(box.get_by_role("rowheader", name="Wed")).to_be_in_viewport()
+
+
 def test_the_live_page_refreshes_itself_and_keeps_focus_and_scrolling(page: Page, server):
     page.clock.install()
     open_page(page, server, "live/")
