@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from heapq import heappop, heappush, merge
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q
@@ -35,43 +36,42 @@ def most_at_once(day: date, zone: ZoneInfo, now: datetime) -> dict[bool, dict[st
     no longer. Where one ends as another begins, they are not at once.
     """
     first, until = starts_at(day, zone), starts_at(day + ONE_DAY, zone)
-    moves: dict[bool, defaultdict[str, list[tuple[datetime, int]]]] = {
-        is_test: defaultdict(list) for is_test in (False, True)
-    }
-    for is_test, channel, start, end in _taking_up(first, until, now):
+    # When each session ends that takes place, soonest first: no more of them are held than are at once.
+    running: defaultdict[tuple[bool, str], list[datetime]] = defaultdict(list)
+    peaks: dict[bool, dict[str, Peak]] = {False: {}, True: {}}
+    for start, end, is_test, channel in _taking_up(first, until, now):
         start, end = max(start, first), min(end, until)
-        if start < end:
-            for name in {EVERY_CHANNEL, channel}:
-                moves[is_test][name] += [(start, 1), (end, -1)]
-    return {
-        is_test: {name: _peak(sorted(of_channel)) for name, of_channel in by_channel.items()}
-        for is_test, by_channel in moves.items()
-    }
+        if start >= end:
+            continue
+        for name in {EVERY_CHANNEL, channel}:
+            ends, found = running[is_test, name], peaks[is_test]
+            while ends and ends[0] <= start:
+                heappop(ends)
+            heappush(ends, end)
+            if name not in found or len(ends) > found[name].most:
+                found[name] = Peak(len(ends), start)
+    return peaks
 
 
-def _peak(moves: list[tuple[datetime, int]]) -> Peak:
-    """Of moves in order of time, ends before begins."""
-    most, reached_at, running = 0, moves[0][0], 0
-    for moment, change in moves:
-        running += change
-        if running > most:
-            most, reached_at = running, moment
-    return Peak(most, reached_at)
-
-
-def _taking_up(first: datetime, until: datetime, now: datetime) -> Iterator[tuple[bool, str, datetime, datetime]]:
-    """Whether it is a test, channel, start and end of every session that may have taken place in between."""
+def _taking_up(first: datetime, until: datetime, now: datetime) -> Iterator[tuple[datetime, datetime, bool, str]]:
+    """Start, end, whether it is a test, and channel of every session that may have taken place in between, by start."""
     may_reach = Q(started_at__gte=first - MOST_LAST) | Q(length__gt=MOST_LAST.total_seconds())
-    started = Session.objects.filter(started_at__gte=first - LONGEST, started_at__lt=until).order_by()
+    started = Session.objects.filter(started_at__gte=first - LONGEST, started_at__lt=until).order_by("started_at")
     timed = started.annotate(length=LENGTH).filter(may_reach, length__isnull=False)
-    for is_test, channel, start, seconds in timed.values_list("is_test", "channel_id", "started_at", "length").iterator(
-        chunk_size=5000
-    ):
-        yield is_test, channel or "", start, start + timedelta(seconds=seconds)
     # Found by when they count as open no more: the few sessions without an end have an index of that.
     without_end = Session.objects.filter(
         NO_END, open_until__gt=first, open_until__lt=until + LONGEST_WITHOUT_END
-    ).order_by()
+    ).order_by("started_at")
     columns = ("is_test", "channel_id", "started_at", "open_until", "declared_missing_at")
-    for is_test, channel, start, open_until, declared_at in without_end.values_list(*columns).iterator():
-        yield is_test, channel or "", start, min(open_until or start, declared_at or now, now)
+    return merge(
+        (
+            (start, start + timedelta(seconds=seconds), is_test, channel or "")
+            for is_test, channel, start, seconds in timed.values_list(
+                "is_test", "channel_id", "started_at", "length"
+            ).iterator(chunk_size=5000)
+        ),
+        (
+            (start, min(open_until or start, declared_at or now, now), is_test, channel or "")
+            for is_test, channel, start, open_until, declared_at in without_end.values_list(*columns).iterator()
+        ),
+    )
