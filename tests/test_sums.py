@@ -330,6 +330,18 @@ def test_every_duration_has_a_bucket_and_the_steps_are_exact():
 # Sessions at once
 
 
+def test_where_one_ends_as_another_begins_they_are_not_at_once(db):
+    begins = [moment(f"2024-03-15T09:{minute}:00Z") for minute in ("10", "20", "20", "30")]
+    for at in begins:
+        make_session(at, seconds=600)
+
+    with time_machine.travel("2024-03-16T11:00:00Z", tick=False):
+        keep_sums()
+
+    peak = DayPeak.objects.get(day=date(2024, 3, 15), is_test=False, channel="")
+    assert (peak.most, peak.reached_at) == (2, begins[1])
+
+
 def test_the_most_at_once_equals_a_count_at_every_begin(db, settings_of_zone):
     zone = settings_of_zone("Europe/Madrid")
     chance = random.Random(3)

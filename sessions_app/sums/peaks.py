@@ -61,7 +61,7 @@ def _taking_up(first: datetime, until: datetime, now: datetime) -> Iterator[tupl
     # Found by when they count as open no more: the few sessions without an end have an index of that.
     without_end = Session.objects.filter(
         NO_END, open_until__gt=first, open_until__lt=until + LONGEST_WITHOUT_END
-    ).order_by("started_at")
+    ).order_by()
     columns = ("is_test", "channel_id", "started_at", "open_until", "declared_missing_at")
     return merge(
         (
@@ -70,7 +70,7 @@ def _taking_up(first: datetime, until: datetime, now: datetime) -> Iterator[tupl
                 "is_test", "channel_id", "started_at", "length"
             ).iterator(chunk_size=5000)
         ),
-        (
+        sorted(
             (start, min(open_until or start, declared_at or now, now), is_test, channel or "")
             for is_test, channel, start, open_until, declared_at in without_end.values_list(*columns).iterator()
         ),
