@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
-from urllib.parse import urlencode
+from functools import cache, lru_cache
+from urllib.parse import quote_plus
 
 from django.urls import reverse
 
@@ -25,7 +25,7 @@ class Figure:
 
 def sessions_address(**filters: object) -> str:
     """The list of sessions, narrowed by its own filters; those that are None or blank are left out."""
-    query = urlencode({name: str(value) for name, value in filters.items() if value not in (None, "")})
+    query = "&".join(f"{name}={_quoted(str(value))}" for name, value in filters.items() if value not in (None, ""))
     return f"{_list_address()}?{query}" if query else _list_address()
 
 
@@ -41,7 +41,11 @@ def full_days_address(customer_id: int, which: str) -> str:
     return sessions_address(customer=customer_id, used="on", at_limit=which)
 
 
-@cache  # a page has hundreds of them
+# A page has hundreds of addresses, with the same few days and names.
+_quoted = lru_cache(maxsize=4096)(quote_plus)
+
+
+@cache
 def _list_address() -> str:
     return reverse("reports:sessions")
 

@@ -445,11 +445,11 @@ class Overview:
     def _peak_cell(self, peak: DayPeak | None, channel: str) -> dict[str, Any] | None:
         if peak is None:
             return None
-        at = f"{peak.reached_at.astimezone(self.range.zone).isoformat()}"
+        at = peak.reached_at.astimezone(self.range.zone)
         return {
             "most": peak.most,
-            "at": peak.reached_at,
-            "address": sessions_address(at=at, channel=channel),
+            "title": f"at {at:%a} {at.day} {at:%b %H:%M:%S}",
+            "address": sessions_address(at=at.isoformat(), channel=channel),
         }
 
     # As a file

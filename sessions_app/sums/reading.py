@@ -90,7 +90,8 @@ class HourAmounts(NamedTuple):
     seconds: int = 0
 
     def __add__(self, other: tuple[int, ...]) -> "HourAmounts":  # type: ignore[override]
-        return HourAmounts(*(mine + more for mine, more in zip(self, other, strict=True)))
+        sessions, denied, seconds = other
+        return HourAmounts(self.sessions + sessions, self.denied + denied, self.seconds + seconds)
 
 
 @dataclass
