@@ -33,7 +33,7 @@ from sessions_app.reports.pages import page, report
 from sessions_app.reports.queries import LISTED
 from sessions_app.reports.shares import full_days
 from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
-from sessions_app.wording import amount_words, duration_words
+from sessions_app.wording import duration_words
 
 DAYS_SHOWN = 31
 SESSIONS_SHOWN = 10
@@ -69,15 +69,15 @@ class LimitLine:
 
     @property
     def used(self) -> str:
-        return NOTHING if self.use.used is None else amount_words(round(self.use.used, 1))
+        return NOTHING if self.use.used is None else _words(self.use.used)
 
     @property
     def held(self) -> str:
-        return amount_words(round(self.held_minutes, 1))
+        return _words(self.held_minutes)
 
     @property
     def left(self) -> str:
-        return NOTHING if self.use.left is None else amount_words(round(self.use.left, 1))
+        return NOTHING if self.use.left is None else _words(self.use.left)
 
     @property
     def percent(self) -> str:
@@ -91,6 +91,10 @@ class LimitLine:
     def kind(self) -> str:
         share = self.use.share or 0.0
         return "bad" if share >= 1 else "odd" if share >= CANDIDATE_SHARE else ""
+
+
+def _words(amount: float) -> str:
+    return number_words(amount, 1).removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -231,11 +235,11 @@ def _figures(standing: Standing, days: Iterable[DayLine], now: datetime) -> list
         ),
         Figure(
             "Call minutes today",
-            number_words(recorded / 60, 1),
+            _words(recorded / 60),
             "Minutes of ended sessions on the customer's day, on channels that count toward call minutes. The next "
             "decision adds what open sessions hold.",
             used_address(today, today, customer=found.pk, minutes=True, calls="on"),
-            note=f"and {number_words(held / 60, 1)} held by open sessions" if held else "",
+            note=f"and {_words(held / 60)} held by open sessions" if held else "",
         ),
         Figure(
             "Sessions this month",
@@ -251,7 +255,7 @@ def _figures(standing: Standing, days: Iterable[DayLine], now: datetime) -> list
             sessions_address(customer=found.pk, state="denied", first_day=first_shown, last_day=today, own_days="on"),
         ),
         Figure(
-            f"Days at the limit of {DAYS_AT_LIMIT}",
+            f"Days at a limit, of {DAYS_AT_LIMIT}",
             number_words(at_limit),
             DAYS_DEFINITION,
             full_days_address(found.pk, "reached"),

@@ -288,6 +288,10 @@ class GroupLine:
     sizes: Mapping[str, int]
     percents: Mapping[str, float]
 
+    @property
+    def kind(self) -> str:
+        return "bad" if self.group.low >= 1 else "odd" if self.group.low >= CANDIDATE_SHARE else ""
+
 
 def group_lines(sizes: Mapping[tuple[Period, str], int]) -> list[GroupLine]:
     totals = {

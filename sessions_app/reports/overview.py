@@ -291,7 +291,9 @@ class Overview:
 
     def _bar(self, period: Period) -> Bar:
         title = f"{period.name}: {number_words(period.sessions)} sessions, {number_words(period.denied)} denied"
-        short = period.name.split(" ", 1)[1] if self.filters.unit in ("day", "hour") else period.name
+        # Without the weekday, and a day's without the year.
+        words = {"day": slice(1, 3), "hour": slice(1, None)}.get(self.filters.unit, slice(None))
+        short = " ".join(period.name.split()[words])
         return Bar(short, period.sessions - period.denied, period.denied, title, period.addresses["sessions"])
 
     # Shares

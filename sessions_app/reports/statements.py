@@ -269,12 +269,14 @@ def _stored_row(line: StatementLine, closed_at: datetime) -> StatementRow:
 def statements_page(request: HttpRequest) -> HttpResponseBase:
     """A month's statements."""
     now = timezone.now()
-    filters = StatementFilters(request.GET)
     this_month = Month.holding(local_day(now, ZoneInfo(timezone.get_default_timezone_name())))
+    asked = request.GET.copy()
+    asked["month"] = asked.get("month") or str(this_month.previous)
+    filters = StatementFilters(asked)
     context: dict[str, Any] = {"title": "Statements", "filters": filters, "months": _offered(this_month)}
     if not filters.is_valid():
         return page(request, "reports/statements.html", context)
-    month = filters.cleaned_data["month"] or this_month.previous
+    month = filters.cleaned_data["month"]
     monthly = MonthlyStatements(month, filters.cleaned_data["q"])
     file_format = request.GET.get("format")
     if file_format in FORMATS:

@@ -69,7 +69,7 @@ def test_staff_filter_read_a_session_and_go_back(page: Page, server: LiveServer)
     assert "state=open" in address
     assert "period=7d" in address
 
-    page.locator("table.sessions tbody a").click()
+    page.locator("table.sessions tbody a").first.click()
     expect(page.get_by_role("heading", name="Session call-0")).to_be_visible()
     expect(page.get_by_text("Every rule held.")).to_be_visible()
     expect(page.get_by_role("row", name="session_begin Accepted")).to_be_visible()
