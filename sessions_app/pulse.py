@@ -1,5 +1,6 @@
 """Whether the database lives: what requests have seen of it, and a look of our own where they see nothing."""
 
+import gc
 import logging
 import threading
 import time
@@ -68,6 +69,7 @@ class Pulse:
                 logger.warning("the database is back", extra={"seconds": round(seconds, 1)})
             self.beat()
             self._doubted_at = None
+            gc.collect()  # errors lie in cycles with their tracebacks, and hold connections that were closed
 
 
 def _answers() -> bool | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from benchmarks.processes import open_files, web_processes
 from tests.builders import begin_body, end_body
 from tests.databases import SERVER_SETTINGS, SERVER_URL, PostgresServer, start_postgres
 from tests.live import LiveServer, running_server
@@ -63,6 +64,12 @@ class Frontdesk:
         if self.postgres is None:
             return locked(self.server.database_url)
         return {"killed": killed, "frozen": frozen}[way](self.postgres)
+
+    @property
+    def connections(self) -> int:
+        """How often the web processes hold the SQLite file open."""
+        path = self.server.database_url.removeprefix("sqlite:///")
+        return sum(open_files(pid).count(path) for pid in web_processes(self.server.process.pid))
 
     def wait_until_fed(self) -> None:
         give_up_at = time.monotonic() + PATIENCE_SECONDS
@@ -214,3 +221,19 @@ def test_web_server_and_worker_writing_at_once_are_never_locked_out(frontdesk):
     assert len(decided) >= len(replies) - 4, "the database was there, but requests did not get to it"
     [(count,)] = frontdesk.rows("SELECT count(*) FROM sessions_app_session WHERE session_id LIKE 'busy-%'")
     assert count == 100
+
+
+@pytest.mark.only("sqlite")
+def test_an_outage_leaves_no_connection_behind(frontdesk):
+    """An error lies in a cycle with its traceback, and that holds the connection, until Python looks for garbage."""
+    bodies = [begin_body(sessionId=f"left-{number}") for number in range(32)]
+    frontdesk.send_at_once(bodies)
+    before = frontdesk.connections
+
+    for _ in range(3):
+        with locked(frontdesk.server.database_url):
+            frontdesk.send_at_once(bodies)
+        time.sleep(0.7)  # until it is seen that the lock is gone
+    frontdesk.wait_until_fed()
+
+    assert frontdesk.connections <= before + 16
