@@ -218,7 +218,8 @@ def _is_missing(our_now: datetime) -> Q:
 
 STATE_CONDITIONS = {
     Session.State.OPEN.value: lambda our_now: (
-        NO_END & Q(begin_received_at__gt=our_now - LONGEST_OPEN) & ~_is_missing(our_now)
+        # Nothing is open without `open_until`; saying so leads SQLite to the index of sessions without an end.
+        NO_END & Q(open_until__isnull=False, begin_received_at__gt=our_now - LONGEST_OPEN) & ~_is_missing(our_now)
     ),
     Session.State.MISSING_END.value: lambda our_now: NO_END & _is_missing(our_now),
     Session.State.DENIED.value: lambda our_now: DENIED,

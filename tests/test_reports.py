@@ -15,6 +15,7 @@ from customers.models import Agent, Tier
 from sessions_app.decision import Reason
 from sessions_app.models import Session
 from sessions_app.reports.cursors import Cursor
+from sessions_app.sums.keeping import keep_sums
 from sessions_app.wording import (
     REASON_SENTENCES,
     REASONS,
@@ -259,6 +260,35 @@ def test_a_search_finds_ids_digits_and_the_beginning_of_names(staff, text, found
         response = staff.get("/reports/sessions/", {"q": text})
 
     assert [line.session.session_id for line in response.context["lines"]] == found
+
+
+@pytest.mark.parametrize("most, total", [(3, "More than 3 sessions"), (4, "4 sessions")])
+def test_a_search_shows_all_that_it_finds_however_many_there_are(staff, monkeypatch, most, total):
+    monkeypatch.setattr("sessions_app.reports.search.MOST_FOUND", most)
+    monkeypatch.setattr("sessions_app.reports.totals.MOST_COUNTED", most)
+    for number in range(4):
+        make_session(NOW - timedelta(hours=number), session_id=f"call-{number}", phone_key=f"+44207946095{number}")
+    make_session(NOW, session_id="other", phone_key="+15550001")
+
+    response = answer(staff, "?q=44207")
+
+    assert [line.session.session_id for line in response.context["lines"]] == ["call-0", "call-1", "call-2", "call-3"]
+    assert total in text_of(response)
+
+
+@pytest.mark.only("sqlite")
+def test_a_search_looks_one_by_one_at_the_newest_sessions_alone(staff):
+    make_session(NOW - timedelta(hours=3), phone_key="+442079460958")
+    with time_machine.travel(NOW, tick=False):
+        keep_sums()
+    with CaptureQueriesContext(connection) as captured:
+        shown(staff, "?q=44207")
+
+    (one_by_one,) = [query["sql"] for query in captured.captured_queries if '"phone_key" LIKE' in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {one_by_one}")
+        plan = "\n".join(row[3] for row in cursor.fetchall())
+    assert "session_by_start (started_at>?)" in plan
 
 
 def test_national_digits_are_read_in_the_companys_region(staff, settings):

@@ -24,7 +24,7 @@ from sessions_app.own_days import ENDS, on_own_days
 from sessions_app.periods import ONE_DAY, hours_of, local_day
 from sessions_app.reports.cursors import CursorField
 from sessions_app.reports.ranges import PRESETS, DayRange, preset_range
-from sessions_app.reports.search import named
+from sessions_app.reports.search import Found, search
 from sessions_app.reports.shares import FULL_DAYS, which_full_days
 from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.counting import TIMED, Amounts, Sums, joined
@@ -311,6 +311,8 @@ class SessionFilters(RangeFilters):
             chips.append(("changed_after", f"Begin, end or correction came after {moment:%a %-d %b %Y %H:%M:%S}"))
         return chips
 
+    search: Found | None = None
+
     def sessions(self) -> SessionQuerySet:
         """The sessions that started within the range and match every filter, in no order."""
         values = self.cleaned_data
@@ -328,7 +330,8 @@ class SessionFilters(RangeFilters):
             found = found.filter(customer=values["customer"])
         found = self._of_time(found.filter(self._behind_figures(), _SORTED[self.order]))
         if values["q"]:
-            found = found.filter(named(values["q"], found))
+            self.search = search(values["q"], found)
+            found = found.filter(self.search.condition)
         return found
 
     def amounts_from_sums(self) -> Amounts | None:

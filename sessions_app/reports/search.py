@@ -1,38 +1,50 @@
 """Searching sessions by what staff have at hand: a number's first or last digits, a name's beginning, or an id."""
 
 import re
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from customers.models import Customer
 from customers.phones import phone_key
-from sessions_app.models import CallerNumber, SessionQuerySet
+from sessions_app.models import CallerNumber, Session, SessionQuerySet
+from sessions_app.sums.counting import LENGTH
 from sessions_app.sums.reading import Kept, kept
 
 _SEPARATORS = re.compile(r"[\s\-.()\[\]+]")
 # Of more numbers or customers that match, sessions are looked through one by one: every page of them has some.
 MOST_MATCHES = 1000
-MOST_SESSIONS = 2000
+MOST_FOUND = 10_000
 LAST_CHARACTER = "\U0010ffff"
 
 
-def named(text: str, sessions: SessionQuerySet) -> Q:
+@dataclass(frozen=True)
+class Found:
+    """Which sessions a search found, and the seconds that count of each; None where more than `MOST_FOUND` match."""
+
+    condition: Q
+    seconds: dict[int, int] | None
+
+
+def search(text: str, sessions: SessionQuerySet) -> Found:
     """Those of the sessions that a search finds: by their id, by the first or last digits of the number, by LiveTok's
     or the customer's external id, or by the beginning of the customer's name.
 
     Each way has its index, but a database may not see that for all together; so each is gone alone.
     """
     ways = [Q(session_id=text), Q(external_id=text) & ~Q(external_id=""), _of_customers(text), *_of_numbers(text)]
-    found: set[int] = set()
+    found: dict[int, int] = {}
+    counted = sessions.annotate(length=Coalesce(LENGTH, 0)).order_by().values_list("pk", "length")
     for way in ways:
-        found.update(sessions.filter(way).order_by().values_list("pk", flat=True)[: MOST_SESSIONS + 1])
-        if len(found) > MOST_SESSIONS:  # then there are some on every page, gone through in order
-            return reduce(or_, ways)
-    return Q(pk__in=found)
+        found.update(counted.filter(way)[: MOST_FOUND + 1])
+        if len(found) > MOST_FOUND:  # then there are some on every page, gone through in order
+            return Found(reduce(or_, ways), None)
+    return Found(Q(pk__in=list(found)), found)
 
 
 def _of_customers(text: str) -> Q:
@@ -61,7 +73,9 @@ def _of_numbers(text: str) -> list[Q]:
     keys = list(CallerNumber.objects.filter(in_index).values_list("key", flat=True)[: MOST_MATCHES + 1])
     if known.until is None or len(keys) > MOST_MATCHES:
         return [plain]
-    return [Q(phone_key__in=keys), plain & _not_summed(known)]
+    # Apart, since of two earliest starts in one statement SQLite would take the days' and read on from there.
+    newest = Session.objects.filter(plain, _not_summed(known)).order_by().values("pk")
+    return [Q(phone_key__in=keys), Q(pk__in=newest)]
 
 
 def _not_summed(known: Kept) -> Q:

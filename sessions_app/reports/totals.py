@@ -8,11 +8,12 @@ from sessions_app.models import SessionQuerySet
 from sessions_app.periods import seconds_by_day
 from sessions_app.reports.figures import number_words
 from sessions_app.reports.filters import SessionFilters
+from sessions_app.reports.search import MOST_FOUND
 from sessions_app.sums.callers import caller_number
 from sessions_app.sums.counting import TIMED
 
 # Beyond this many, a list says that there are more.
-MOST_COUNTED = 10_000
+MOST_COUNTED = MOST_FOUND
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,23 @@ def total_of(filters: SessionFilters, found: SessionQuerySet) -> Total:
     amounts = filters.amounts_from_sums()
     if amounts is not None:
         return Total(amounts.sessions, amounts.seconds)
+    sessions, seconds = _counted(filters, found)
+    if sessions > MOST_COUNTED:
+        return Total(sessions, is_exact=False)
+    if filters.cleaned_data["reaching"]:
+        seconds = _seconds_within(filters, found)
+    callers = _callers(found) if filters.cleaned_data["named"] else None
+    return Total(sessions, seconds, callers)
+
+
+def _counted(filters: SessionFilters, found: SessionQuerySet) -> tuple[int, int]:
+    """How many sessions, up to one more than `MOST_COUNTED`, and their seconds."""
+    if filters.search is not None:  # it has counted them
+        seconds = filters.search.seconds
+        return (MOST_COUNTED + 1, 0) if seconds is None else (len(seconds), sum(seconds.values()))
     some = found.order_by()[: MOST_COUNTED + 1]
     counted = some.aggregate(sessions=Count("pk"), seconds=Sum("duration_seconds", filter=TIMED, default=0))
-    if counted["sessions"] > MOST_COUNTED:
-        return Total(counted["sessions"], is_exact=False)
-    seconds = _seconds_within(filters, found) if filters.cleaned_data["reaching"] else counted["seconds"]
-    callers = _callers(found) if filters.cleaned_data["named"] else None
-    return Total(counted["sessions"], seconds, callers)
+    return counted["sessions"], counted["seconds"]
 
 
 def _seconds_within(filters: SessionFilters, found: SessionQuerySet) -> int:
