@@ -12,9 +12,10 @@ from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.cursors import Cursor
 
 PAGE_SIZE = 50
-# Sorted by customer, the customers are gone through in steps that grow.
+# Sorted by customer, the first customers are gone through one by one, since one of them may have all that a page needs
+# and a hundred times more; then they are few sessions each, and gone through in steps that grow.
 ROWS_AT_ONCE = 2000
-FIRST_CUSTOMERS, MOST_CUSTOMERS = 50, 5000
+FIRST_CUSTOMERS, MOST_CUSTOMERS = 8, 5000
 # All that a line of the list needs; the rest of a session can be large.
 LISTED = (
     "session_id",
@@ -114,7 +115,10 @@ def _by_customer(sessions: SessionQuerySet, after: Cursor | None, at_most: int |
             return
         yield from _by_start(sessions.filter(customer=last), after)[:at_most]
         customers = _customers_after(customers, last.name, last.pk)
-    for some in _steps(customers):
+    steps = _steps(customers)
+    for pk in next(steps, []):
+        yield from _by_start(sessions.filter(customer=pk), None)[:at_most]
+    for some in steps:
         ordered = sessions.filter(customer__in=some)
         yield from ordered.order_by("customer__name", "customer_id", "-started_at", "-pk")[:at_most]
 
@@ -124,7 +128,10 @@ def _by_customer_backwards(sessions: SessionQuerySet, before: Cursor, at_most: i
     if first is None:
         return
     yield from _after(sessions.filter(customer=first), before)[:at_most]
-    for some in _steps(_customers_before(Customer.objects.all(), first.name, first.pk), backwards=True):
+    steps = _steps(_customers_before(Customer.objects.all(), first.name, first.pk), backwards=True)
+    for pk in next(steps, []):
+        yield from sessions.filter(customer=pk).order_by("started_at", "pk")[:at_most]
+    for some in steps:
         ordered = sessions.filter(customer__in=some)
         yield from ordered.order_by("-customer__name", "-customer_id", "started_at", "pk")[:at_most]
 
