@@ -370,12 +370,13 @@ def test_an_empty_page_says_what_to_try(staff):
 # Paging
 
 
-def test_paging_has_no_gap_and_no_repeat_in_either_direction(staff):
+@pytest.mark.parametrize("asked", ["?period=today", "?period=today&q=lt-1"])
+def test_paging_has_no_gap_and_no_repeat_in_either_direction(staff, asked):
     instants = [NOW - timedelta(seconds=number // 7) for number in range(120)]
-    Session.objects.bulk_create(bare_session(instant) for instant in instants)
+    Session.objects.bulk_create(bare_session(instant, external_id="lt-1") for instant in instants)
     expected = list(Session.objects.order_by("-started_at", "-pk").values_list("session_id", flat=True))
 
-    pages, query = [], "?period=today"
+    pages, query = [], asked
     while query:
         response = answer(staff, query)
         pages.append([line.session.session_id for line in response.context["lines"]])

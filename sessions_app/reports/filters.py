@@ -22,7 +22,7 @@ from sessions_app.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, NO_END, Session, SessionQuerySet, SupersededEnd
 from sessions_app.own_days import ENDS, on_own_days
 from sessions_app.periods import ONE_DAY, hours_of, local_day
-from sessions_app.reports.cursors import CursorField
+from sessions_app.reports.cursors import Cursor, CursorField
 from sessions_app.reports.ranges import PRESETS, DayRange, preset_range
 from sessions_app.reports.search import Found, search
 from sessions_app.reports.shares import FULL_DAYS, which_full_days
@@ -331,8 +331,14 @@ class SessionFilters(RangeFilters):
         found = self._of_time(found.filter(self._behind_figures(), _SORTED[self.order]))
         if values["q"]:
             self.search = search(values["q"], found)
-            found = found.filter(self.search.condition)
+            return self.search.sessions
         return found
+
+    def near(self, found: SessionQuerySet, place: Cursor | None, size: int) -> SessionQuerySet:
+        """Of what a search found, no more than a page beside the place needs; else all."""
+        if self.search is None or self.order != "started":
+            return found
+        return self.search.near((place.started_at, place.pk) if place else None, size)
 
     def amounts_from_sums(self) -> Amounts | None:
         """What the sessions come to, where the sums know it: they know neither customers nor what is open."""

@@ -1,7 +1,9 @@
 """Searching sessions by what staff have at hand: a number's first or last digits, a name's beginning, or an id."""
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 from operator import or_
 
@@ -25,10 +27,27 @@ LAST_CHARACTER = "\U0010ffff"
 
 @dataclass(frozen=True)
 class Found:
-    """Which sessions a search found, and the seconds that count of each; None where more than `MOST_FOUND` match."""
+    """What a search found among some sessions: each one's start and seconds that count, by its id.
 
+    `rows` is None where more than `MOST_FOUND` match.
+    """
+
+    among: SessionQuerySet
     condition: Q
-    seconds: dict[int, int] | None
+    rows: dict[int, tuple[datetime, int]] | None
+
+    @property
+    def sessions(self) -> SessionQuerySet:
+        return self.among.filter(self.condition)
+
+    def near(self, place: tuple[datetime, int] | None, size: int) -> SessionQuerySet:
+        """By start, the first of them and those on either side of a start and id, `size` each, without reading all."""
+        if self.rows is None:
+            return self.sessions
+        places = sorted((started_at, pk) for pk, (started_at, _) in self.rows.items())
+        number = len(places) if place is None else bisect_left(places, place)
+        beside = places[max(0, number - size) : number + size + 1]
+        return self.among.filter(pk__in={pk for _, pk in [*beside, *places[-size:]]})
 
 
 def search(text: str, sessions: SessionQuerySet) -> Found:
@@ -38,13 +57,13 @@ def search(text: str, sessions: SessionQuerySet) -> Found:
     Each way has its index, but a database may not see that for all together; so each is gone alone.
     """
     ways = [Q(session_id=text), Q(external_id=text) & ~Q(external_id=""), _of_customers(text), *_of_numbers(text)]
-    found: dict[int, int] = {}
-    counted = sessions.annotate(length=Coalesce(LENGTH, 0)).order_by().values_list("pk", "length")
+    rows: dict[int, tuple[datetime, int]] = {}
+    counted = sessions.annotate(length=Coalesce(LENGTH, 0)).order_by().values_list("pk", "started_at", "length")
     for way in ways:
-        found.update(counted.filter(way)[: MOST_FOUND + 1])
-        if len(found) > MOST_FOUND:  # then there are some on every page, gone through in order
-            return Found(reduce(or_, ways), None)
-    return Found(Q(pk__in=list(found)), found)
+        rows |= {pk: (started_at, length) for pk, started_at, length in counted.filter(way)[: MOST_FOUND + 1]}
+        if len(rows) > MOST_FOUND:  # then there are some on every page, gone through in order
+            return Found(sessions, reduce(or_, ways), None)
+    return Found(sessions, Q(pk__in=list(rows)), rows)
 
 
 def _of_customers(text: str) -> Q:

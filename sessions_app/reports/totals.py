@@ -57,8 +57,8 @@ def total_of(filters: SessionFilters, found: SessionQuerySet) -> Total:
 def _counted(filters: SessionFilters, found: SessionQuerySet) -> tuple[int, int]:
     """How many sessions, up to one more than `MOST_COUNTED`, and their seconds."""
     if filters.search is not None:  # it has counted them
-        seconds = filters.search.seconds
-        return (MOST_COUNTED + 1, 0) if seconds is None else (len(seconds), sum(seconds.values()))
+        rows = filters.search.rows
+        return (MOST_COUNTED + 1, 0) if rows is None else (len(rows), sum(seconds for _, seconds in rows.values()))
     some = found.order_by()[: MOST_COUNTED + 1]
     counted = some.aggregate(sessions=Count("pk"), seconds=Sum("duration_seconds", filter=TIMED, default=0))
     return counted["sessions"], counted["seconds"]

@@ -22,7 +22,7 @@ from sessions_app.reports.lines import (
 )
 from sessions_app.reports.pages import page as render_page
 from sessions_app.reports.pages import report
-from sessions_app.reports.queries import page_of
+from sessions_app.reports.queries import PAGE_SIZE, page_of
 from sessions_app.reports.ranges import PRESETS
 from sessions_app.reports.rows import columns, rows_of
 from sessions_app.reports.totals import total_of
@@ -46,7 +46,8 @@ def sessions(request: HttpRequest) -> HttpResponseBase:
         return export(
             f"sessions-{filters.range.first_day}-{filters.range.last_day}", file_format, columns(filters.zone), rows
         )
-    listed = page_of(found, filters.order, filters.cleaned_data["older"], filters.cleaned_data["newer"])
+    older, newer = filters.cleaned_data["older"], filters.cleaned_data["newer"]
+    listed = page_of(filters.near(found, newer or older, PAGE_SIZE + 1), filters.order, older, newer)
     context |= {
         "range": filters.range,
         "total": total_of(filters, found),
