@@ -53,7 +53,7 @@
   };
 
   status.textContent = "Refreshes by itself.";
-  pause.hidden = false;
+  for (const waiting of [status, pause]) waiting.classList.remove("waiting");
   pause.addEventListener("click", () => {
     isPaused = !isPaused;
     pause.textContent = isPaused ? "Resume" : "Pause";

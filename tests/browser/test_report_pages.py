@@ -56,8 +56,9 @@ def addresses(server: LiveServer) -> list[tuple[str, str, bool]]:
     """Each page with what its address needs, its heading, and whether it holds a table."""
     script = """
 from django.utils import timezone
-from customers.models import Customer
+from customers.models import Customer, Tier, TierLimit
 from sessions_app.models import Session
+TierLimit.objects.create(tier=Tier.objects.get(slug="standard"), metric="call_minutes", period="day", amount=60)
 customer = Customer.objects.filter(numbers__key="+15550000001").first()
 print(customer.pk, Session.objects.get(session_id="call-1").pk, f"{timezone.localdate():%Y-%m}", customer)
 """
