@@ -377,7 +377,7 @@ def _corrections_billed(corrections: QuerySet[StatementLine]) -> list[Figure]:
         return []
     lines = f"{total['lines']} line{'' if total['lines'] == 1 else 's'}"
     definition = f"Minutes of corrections of months closed before, billed with this one. {CLOSED_DEFINITION}"
-    return [Figure("Corrections", minutes_words(total["billed"]), definition, "#list", note=lines)]
+    return [Figure("Minutes of corrections", minutes_words(total["billed"]), definition, "#list", note=lines)]
 
 
 def _columns(slugs: Sequence[str]) -> list[str]:
