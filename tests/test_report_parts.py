@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from openpyxl import load_workbook
 
+from sessions_app.reports.charts import Bar, draw_bars
 from sessions_app.reports.export import TooManyRows, export, without_formula
 from sessions_app.reports.figures import change_words, kind_of_change, points_words, sessions_address, share_words
 from sessions_app.reports.ranges import preset_range
@@ -34,6 +35,35 @@ def test_a_running_period_is_compared_with_the_same_part_of_the_preceding_one(pr
 
     assert f"{before.starts_at.astimezone(MADRID):%Y-%m-%d %H:%M}" == first
     assert f"{before.ends_before.astimezone(MADRID):%Y-%m-%d %H:%M}" == until
+
+
+@pytest.mark.parametrize(
+    "highest, scale",
+    [
+        (0, ["0", "1", "2"]),
+        (3, ["0", "2", "4"]),
+        (10, ["0", "5", "10"]),
+        (11, ["0", "10", "20"]),
+        (21, ["0", "15", "30"]),
+        (404, ["0", "250", "500"]),
+        (1001, ["0", "1,000", "2,000"]),
+    ],
+)
+def test_a_charts_scale_is_of_round_numbers_and_little_higher_than_its_highest_column(highest, scale):
+    chart = draw_bars([Bar("Monday", low=highest, high=0, title="")])
+
+    assert [tick.label for tick in chart.scale] == scale
+
+
+def test_a_charts_columns_stack_and_stay_within_it():
+    chart = draw_bars([Bar("Monday", low=300, high=100, title=""), Bar("Tuesday", low=0, high=0, title="")])
+
+    monday, tuesday = chart.bars
+    assert (monday.low_height, monday.high_height) == (150, 50)
+    assert monday.high_y + monday.high_height == monday.low_y
+    assert monday.low_y + monday.low_height == chart.foot
+    assert (tuesday.low_height, tuesday.high_height) == (0, 0)
+    assert monday.x + monday.width < tuesday.x
 
 
 @pytest.mark.parametrize(

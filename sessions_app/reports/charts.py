@@ -71,10 +71,10 @@ def draw_bars(bars: Sequence[Bar], most_labels: int = 8) -> Chart:
 
 
 def _round_up(number: float) -> float:
-    """The next of 2, 4, 6, 8, 10, 20, 40 …, so that half of it is a round number too."""
+    """The next of 2, 4, 6, 8, 10, 20, 30, 40, 50, 60, 80, 100 …, so that half of it is a round number too."""
     power = 1
     while True:
-        for first in (2, 4, 6, 8, 10):
+        for first in (2, 4, 6, 8, 10) if power == 1 else (2, 3, 4, 5, 6, 8, 10):
             if number <= first * power:
                 return first * power
         power *= 10
