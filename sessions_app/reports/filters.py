@@ -313,8 +313,9 @@ class SessionFilters(RangeFilters):
 
     search: Found | None = None
 
-    def sessions(self) -> SessionQuerySet:
-        """The sessions that started within the range and match every filter, in no order."""
+    def sessions(self, *, older: Cursor | None = None, newer: Cursor | None = None) -> SessionQuerySet:
+        """The sessions that started within the range and match every filter, in no order; those at a place and on one
+        side of it alone, where they are sorted by start and it is given."""
         values = self.cleaned_data
         found = Session.objects.all()
         if not values["test"]:
@@ -328,17 +329,20 @@ class SessionFilters(RangeFilters):
             found = found.in_state(values["state"], self.now)
         if values["customer"]:
             found = found.filter(customer=values["customer"])
-        found = self._of_time(found.filter(self._behind_figures(), _SORTED[self.order]))
+        found = self._of_time(found.filter(self._behind_figures(), _SORTED[self.order]), older, newer)
         if values["q"]:
             self.search = search(values["q"], found)
             return self.search.sessions
         return found
 
-    def near(self, found: SessionQuerySet, place: Cursor | None, size: int) -> SessionQuerySet:
-        """Of what a search found, no more than a page beside the place needs; else all."""
-        if self.search is None or self.order != "started":
-            return found
-        return self.search.near((place.started_at, place.pk) if place else None, size)
+    def beside(self, older: Cursor | None, newer: Cursor | None, size: int) -> SessionQuerySet | None:
+        """Of `sessions()`, at least those that a page beside a place needs; None where all do as well."""
+        place = newer or older
+        if self.order != "started":
+            return None
+        if self.search is not None:
+            return self.search.near((place.started_at, place.pk) if place else None, size)
+        return self.sessions(older=older, newer=newer) if place else None
 
     def amounts_from_sums(self) -> Amounts | None:
         """What the sessions come to, where the sums know it: they know neither customers nor what is open."""
@@ -366,7 +370,7 @@ class SessionFilters(RangeFilters):
         found = cells.of(lambda cell: all(getattr(cell, name) == value for name, value in asked.items()))
         return found._replace(sessions=found.timed) if values["counted"] else found
 
-    def _of_time(self, sessions: SessionQuerySet) -> SessionQuerySet:
+    def _of_time(self, sessions: SessionQuerySet, older: Cursor | None, newer: Cursor | None) -> SessionQuerySet:
         values = self.cleaned_data
         if values["changed_after"]:
             sessions = sessions.filter(_changed_after(values["changed_after"]))
@@ -381,17 +385,22 @@ class SessionFilters(RangeFilters):
             return sessions
         if values["own_days"]:
             return on_own_days(sessions, [self.own_stretch], reaching=values["reaching"])
-        return sessions.filter(self._started())
+        return sessions.filter(self._started(older, newer))
 
     @property
     def own_stretch(self) -> tuple[date, date]:
         """The days, without the last, that are read in each session's own time zone."""
         return self.range.first_day, self.range.last_day + ONE_DAY
 
-    def _started(self) -> Q:
-        condition = Q(started_at__gte=self.range.starts_at, started_at__lt=self.range.ends_before)
+    def _started(self, older: Cursor | None, newer: Cursor | None) -> Q:
+        first, until = self.range.starts_at, self.range.ends_before
+        # Of the days' bound and a page's SQLite takes the days', and reads all pages up to the one that is asked for.
+        if self.order == "started" and newer is not None:
+            first = max(first, newer.started_at)
+        elif self.order == "started" and older is not None:
+            until = min(until, older.started_at + timedelta.resolution)
+        condition = Q(started_at__gte=first, started_at__lt=until)
         if self.order == "duration" and connection.vendor == "sqlite":
-            first, until = self.range.starts_at, self.range.ends_before
             condition = Q(GreaterThanOrEqual(_PLAIN_START, first)) & Q(LessThan(_PLAIN_START, until))
         weekday, hour = self.cleaned_data["weekday"], self.cleaned_data["hour"]
         if weekday is None and hour is None:

@@ -52,15 +52,26 @@ class Page:
     older: Cursor | None
 
 
-def page_of(sessions: SessionQuerySet, order: str, older: Cursor | None, newer: Cursor | None) -> Page:
-    """The page that follows `older`, or the one before `newer`; else the first."""
+def page_of(
+    sessions: SessionQuerySet,
+    order: str,
+    older: Cursor | None,
+    newer: Cursor | None,
+    beside: SessionQuerySet | None = None,
+) -> Page:
+    """The page that follows `older`, or the one before `newer`; else the first.
+
+    `beside` are fewer sessions that do for a page at its place.
+    """
+    beside = sessions if beside is None else beside
     older, newer = (None if place and not place.is_of(order) else place for place in (older, newer))
     if newer is not None:
-        found = list(islice(_backwards(_lines(sessions), order, newer, PAGE_SIZE + 1), PAGE_SIZE + 1))
+        found = list(islice(_backwards(_lines(beside), order, newer, PAGE_SIZE + 1), PAGE_SIZE + 1))
         if len(found) > PAGE_SIZE:
             return _page(found[:PAGE_SIZE][::-1], order, has_newer=True, has_older=True)
         older = None  # less than a page comes before: the first page shows it, filled up
-    found = list(islice(in_order(_lines(sessions), order, older, at_most=PAGE_SIZE + 1), PAGE_SIZE + 1))
+        beside = sessions
+    found = list(islice(in_order(_lines(beside), order, older, at_most=PAGE_SIZE + 1), PAGE_SIZE + 1))
     return _page(found[:PAGE_SIZE], order, has_newer=older is not None, has_older=len(found) > PAGE_SIZE)
 
 

@@ -47,7 +47,7 @@ def sessions(request: HttpRequest) -> HttpResponseBase:
             f"sessions-{filters.range.first_day}-{filters.range.last_day}", file_format, columns(filters.zone), rows
         )
     older, newer = filters.cleaned_data["older"], filters.cleaned_data["newer"]
-    listed = page_of(filters.near(found, newer or older, PAGE_SIZE + 1), filters.order, older, newer)
+    listed = page_of(found, filters.order, older, newer, filters.beside(older, newer, PAGE_SIZE + 1))
     context |= {
         "range": filters.range,
         "total": total_of(filters, found),
