@@ -33,7 +33,7 @@ from sessions_app.reports.ranges import PRESETS, DayRange, Stretch
 from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.counting import Amounts, Cell, Sums
 from sessions_app.sums.histogram import by_step, percentile
-from sessions_app.sums.peaks import EVERY_CHANNEL
+from sessions_app.sums.peaks import EVERY_CHANNEL, Peak
 from sessions_app.sums.reading import Kept, callers_between, kept, report_between, sums_between
 from sessions_app.wording import duration_words, reason_words
 
@@ -424,13 +424,15 @@ class Overview:
     def _read_peaks(self) -> None:
         """By day or the longer unit of the trend, and by channel."""
         rows = DayPeak.objects.filter(day__gte=self.range.first_day, day__lte=self.range.last_day)
-        best: dict[tuple[date, str], DayPeak] = {}
+        best: dict[tuple[date, str], Peak] = {}
         self.peak_unit = unit = "day" if self.filters.unit == "hour" else self.filters.unit
         first_of = {day: first for first, days in _grouped(self.range.days, unit) for day in days}
-        for row in rows.filter(is_test=False):
-            key = first_of[row.day], row.channel
-            if key not in best or row.most > best[key].most:
-                best[key] = row
+        for day, channel, most, reached_at in rows.filter(is_test=False).values_list(
+            "day", "channel", "most", "reached_at"
+        ):
+            key = first_of[day], channel
+            if key not in best or most > best[key].most:
+                best[key] = Peak(most, reached_at)
         self.peak_channels = sorted({channel for _, channel in best if channel != EVERY_CHANNEL})
         columns = [EVERY_CHANNEL, *self.peak_channels]
         self.peaks: list[dict[str, Any]] = [
@@ -444,7 +446,7 @@ class Overview:
         mark = SumsMark.objects.first()
         self.peaks_at = mark.peaks_at if mark else None
 
-    def _peak_cell(self, peak: DayPeak | None, channel: str) -> dict[str, Any] | None:
+    def _peak_cell(self, peak: Peak | None, channel: str) -> dict[str, Any] | None:
         if peak is None:
             return None
         at = peak.reached_at.astimezone(self.range.zone)
