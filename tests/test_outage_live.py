@@ -133,7 +133,8 @@ def test_livetok_hardly_waits_and_nothing_is_missing(frontdesk, way):
     assert fallbacks == {body["sessionId"] for body in first + later}
     assert len(stored) == len(fallbacks) + 2
     assert frontdesk.send(first[0])[:2] == (200, ALLOWED)
-    assert frontdesk.send(before)[1] == warm[0][1]
+    # LiveTok sends again what was not answered: it goes by what it got during the outage.
+    assert frontdesk.send(before)[:2] == (200, ALLOWED)
     assert "Every sum equals its recount." in frontdesk.server.manage("verify_usage")
     assert '"set aside' not in frontdesk.server.log
 
