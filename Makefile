@@ -72,7 +72,7 @@ bench-flat: everything
 bench-reports: everything
 	$(PYTHON) -m benchmarks.reports --sessions $(SESSIONS)
 
-# Every kind of process twenty times on each database, then a minute without it: about three quarters of an hour.
+# Every kind of process twenty times on each database, then a minute without it: about half an hour.
 torture: everything
 	$(PYTHON) -m benchmarks.torture; killed=$$?; $(PYTHON) -m benchmarks.outage && exit $$killed
 
