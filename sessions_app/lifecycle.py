@@ -86,20 +86,7 @@ def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
 
     A begin that comes again gets the stored answer and changes nothing.
     """
-    provided = provided_context(event)
-    for _ in range(ORDINARY_ATTEMPTS):
-        reading = read_begin(event)
-        if reading is None or reading.is_known or _becomes_customer(event, reading.access):
-            break
-        try:
-            outcome = _begin_ordinarily(event, delivery, reading, provided)
-        except (IntegrityError, OperationalError) as error:  # say, the customer was merged into another meanwhile
-            if not _may_work_next_time(error):
-                raise
-            break
-        if outcome is not None:
-            return outcome
-    return _in_transaction(event, lambda: _begin(event, delivery, provided))
+    return _begin_session(event, delivery, provided_context(event))
 
 
 def begin_session_as_answered(event: SessionBegin, delivery: Delivery, given: AnswerGiven) -> Outcome:
@@ -108,7 +95,7 @@ def begin_session_as_answered(event: SessionBegin, delivery: Delivery, given: An
     Idempotent. It also stands where the session was decided after it was given, or shortly before: LiveTok had it
     first, or alone.
     """
-    return _in_transaction(event, lambda: _begin(event, delivery, {}, given))
+    return _begin_session(event, delivery, {}, given)
 
 
 def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
@@ -157,6 +144,24 @@ def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
     DailyUsage.objects.filter(customer=from_customer).delete()
 
 
+def _begin_session(
+    event: SessionBegin, delivery: Delivery, provided: dict[str, Any], given: AnswerGiven | None = None
+) -> Outcome:
+    for _ in range(ORDINARY_ATTEMPTS):
+        reading = read_begin(event)
+        if reading is None or reading.is_known or _becomes_customer(event, reading.access):
+            break
+        try:
+            outcome = _begin_ordinarily(event, delivery, reading, provided, given)
+        except (IntegrityError, OperationalError) as error:  # say, the customer was merged into another meanwhile
+            if not _may_work_next_time(error):
+                raise
+            break
+        if outcome is not None:
+            return outcome
+    return _in_transaction(event, lambda: _begin(event, delivery, provided, given))
+
+
 def _in_transaction(event: SessionEvent, work: Callable[[], Outcome]) -> Outcome:
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -176,11 +181,15 @@ def _may_work_next_time(error: Exception) -> bool:
 
 
 def _begin_ordinarily(
-    event: SessionBegin, delivery: Delivery, reading: Reading, provided: dict[str, Any]
+    event: SessionBegin,
+    delivery: Delivery,
+    reading: Reading,
+    provided: dict[str, Any],
+    given: AnswerGiven | None,
 ) -> Outcome | None:
     """A begin of a new id by a caller whose record is settled. None where that was no longer so when it was stored."""
     session = _new_session(event, [])
-    _decide(session, event, reading, reading.access, provided)
+    _decide(session, event, reading, reading.access, provided, given)
     row = _event_row(event, delivery, Verdict.ACCEPTED)
     late = is_late(session.started_at, timezone.now())
     with _one_transaction(late):
