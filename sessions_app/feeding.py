@@ -4,9 +4,11 @@ import heapq
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from django.conf import settings
 
@@ -31,8 +33,22 @@ logger = logging.getLogger("frontdesk.spool")
 
 # A request that fails, though the database is there, gets as many rounds before it is set aside.
 ROUNDS = 3
-# Between two requests, so that those who wait for their turn on SQLite get it.
-PAUSE_SECONDS = 0.001
+# What one transaction takes, since others may have to wait for all of it: a caller's next begin, on SQLite any.
+BATCH_SECONDS = 0.02
+
+Waiting: TypeAlias = tuple[Line, SpooledRequest]
+
+
+@dataclass
+class Round:
+    """One look at all files: how far each is `done`, and which are `held` for the next round, behind what failed."""
+
+    done: dict[Path, int]
+    held: set[Path] = field(default_factory=set)
+    fed: int = 0
+
+    def pass_by(self, line: Line) -> None:
+        self.done[line.path] = max(self.done[line.path], line.end)
 
 
 class Feeder:
@@ -45,7 +61,7 @@ class Feeder:
         """Feed all that waits, in the order in which it came, and delete the files. Returns how many were fed.
 
         Where the database goes away, the rest waits for the next round. Safe to be ended at any moment: how far a file
-        was fed is stored with each request.
+        was fed is stored with its requests.
         """
         files = spool_files()
         if not files:
@@ -53,43 +69,51 @@ class Feeder:
         names = [path.name for path in files]
         SpoolPlace.objects.exclude(name__in=names).delete()
         fed_bytes = dict(SpoolPlace.objects.values_list("name", "fed_bytes"))
-        done = {path: fed_bytes.get(path.name, 0) for path in files}
-        held: set[Path] = set()
-        fed = 0
-        streams = [self._readable(path, done) for path in files]
-        for line, request in heapq.merge(*streams, key=lambda pair: pair[1].received_at):
-            if should_stop():
-                return fed
-            if line.path in held:
-                continue
-            if not self._feed(line, request):
-                held.add(line.path)
-                continue
-            done[line.path] = line.end
-            fed += 1
-            if settings.IS_SQLITE:
-                time.sleep(PAUSE_SECONDS)
-        for path in set(files) - held:
-            _delete(path, done[path])
-        logger.info("spool fed", extra={"requests": fed})
-        return fed
+        this = Round({path: fed_bytes.get(path.name, 0) for path in files})
+        streams = [_readable(path, this) for path in files]
+        merged = heapq.merge(*streams, key=lambda waiting: waiting[1].received_at)
+        waiting = (each for each in merged if each[0].path not in this.held)
+        started = time.monotonic()
+        while self._feed_batch(waiting, this, should_stop):
+            if settings.IS_SQLITE:  # those who wait for their turn to write get as much time as this took
+                time.sleep(time.monotonic() - started)
+            started = time.monotonic()
+        for path in set(files) - this.held:
+            _delete(path, this.done[path])
+        logger.info("spool fed", extra={"requests": this.fed})
+        return this.fed
 
-    def _readable(self, path: Path, done: dict[Path, int]) -> Iterator[tuple[Line, SpooledRequest]]:
-        """The file's requests from where it was left. What cannot be read is set aside, and blocks nothing."""
-        for line in lines_of(path, done[path]):
-            try:
-                request = line.request()
-            except Unreadable as problem:
-                if line.is_finished:
-                    _set_aside(line, str(problem))
-                done[path] = max(done[path], line.end)
+    def _feed_batch(self, waiting: Iterator[Waiting], this: Round, should_stop: Callable[[], bool]) -> bool:
+        """Feed what one transaction has time for. False where there was nothing any more."""
+        batch: list[Waiting] = []
+        try:
+            feed_requests(_taken(waiting, batch, should_stop))
+        except DATABASE_ERRORS:
+            raise
+        except Exception:
+            logger.warning("requests of the spool are fed one by one", exc_info=True)
+            self._feed_one_by_one(batch, this)
+        else:
+            for line, _ in batch:
+                this.pass_by(line)
+            this.fed += len(batch)
+        return bool(batch)
+
+    def _feed_one_by_one(self, batch: Iterable[Waiting], this: Round) -> None:
+        """The same again, to see which of them fails. It keeps those behind it in its file waiting."""
+        for line, request in batch:
+            if line.path in this.held:
+                continue
+            if self._feed(line, request):
+                this.pass_by(line)
+                this.fed += 1
             else:
-                yield line, request
+                this.held.add(line.path)
 
     def _feed(self, line: Line, request: SpooledRequest) -> bool:
         """Whether the request needs no further round: it was fed, or set aside."""
         try:
-            feed_request(line, request)
+            feed_requests([(line, request)])
         except DATABASE_ERRORS:
             raise
         except Exception:
@@ -102,15 +126,46 @@ class Feeder:
         return True
 
 
-def feed_request(line: Line, request: SpooledRequest) -> None:
-    """Take one request, and how far its file is fed with it, all or nothing; nothing where it was fed already."""
-    with djangos_transaction():
-        place, _ = SpoolPlace.objects.select_for_update().get_or_create(name=line.path.name)
-        if place.fed_bytes >= line.end:
+def _readable(path: Path, this: Round) -> Iterator[Waiting]:
+    """The file's requests from where it was left. What cannot be read is set aside, and blocks nothing."""
+    try:
+        for line in lines_of(path, this.done[path]):
+            try:
+                request = line.request()
+            except Unreadable as problem:
+                if line.is_finished:
+                    _set_aside(line, str(problem))
+                this.pass_by(line)
+            else:
+                yield line, request
+    except OSError:
+        logger.exception("a file of the spool cannot be read", extra={"file": path.name})
+        this.held.add(path)
+
+
+def _taken(waiting: Iterator[Waiting], batch: list[Waiting], should_stop: Callable[[], bool]) -> Iterator[Waiting]:
+    """Move one after the other into the batch, as long as it has time."""
+    until = time.monotonic() + BATCH_SECONDS
+    while time.monotonic() < until and not should_stop():
+        if (each := next(waiting, None)) is None:
             return
-        _receive(request)
-        place.fed_bytes = line.end
-        place.save(update_fields=["fed_bytes"])
+        batch.append(each)
+        yield each
+
+
+def feed_requests(waiting: Iterable[Waiting]) -> None:
+    """Take requests, and how far their files are fed with them, all or nothing; but none that was fed already."""
+    places: dict[str, SpoolPlace] = {}
+    with djangos_transaction():
+        for line, request in waiting:
+            name = line.path.name
+            if name not in places:
+                places[name], _ = SpoolPlace.objects.select_for_update().get_or_create(name=name)
+            if places[name].fed_bytes < line.end:
+                _receive(request)
+                places[name].fed_bytes = line.end
+        for place in places.values():
+            place.save(update_fields=["fed_bytes"])
 
 
 def _receive(request: SpooledRequest) -> None:

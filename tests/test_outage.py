@@ -8,6 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import F
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given as examples
 from hypothesis import settings as hypothesis_settings
@@ -294,6 +295,41 @@ def failing_hook(session, event):
     raise ValueError("a mistake")
 
 
+def test_a_request_that_fails_holds_up_what_is_behind_it_in_its_own_file_alone(known_livetok, settings, monkeypatch):
+    with database_away():
+        for number in range(6):
+            if number % 3 == 0:
+                monkeypatch.setattr(outage, "spool", Spool())
+            send(known_livetok, begin_body(sessionId=f"s{number}"))
+    settings.SESSION_EVENT_HOOKS = ["tests.test_outage.hook_failing_for_s1"]
+
+    assert Feeder().feed() == 4
+    fed = Session.objects.exclude(session_id="before").order_by("pk").values_list("session_id", flat=True)
+    assert list(fed) == ["s0", "s3", "s4", "s5"]
+    assert len(spool_files()) == 1
+
+    settings.SESSION_EVENT_HOOKS = []
+    assert Feeder().feed() == 2
+    assert WebhookEvent.objects.exclude(session_id="before").count() == 6
+    assert_usage_is_sound()
+
+
+def hook_failing_for_s1(session, event):
+    if session.session_id == "s1":
+        raise ValueError("a mistake")
+
+
+def test_a_file_that_cannot_be_read_blocks_nothing(known_livetok, caplog):
+    with database_away():
+        send(known_livetok, begin_body())
+    folder = spool_files()[0].with_name("a-folder.spool")
+    folder.mkdir()
+
+    assert feeder.feed() == 1
+    assert spool_files() == [folder]
+    assert [record.levelname for record in caplog.records if "cannot be read" in record.message] == ["ERROR"]
+
+
 def test_a_feeder_that_ends_in_the_middle_goes_on_where_it_was(known_livetok):
     with database_away():
         for number in range(4):
@@ -434,6 +470,25 @@ def test_staff_see_what_waits_and_what_was_set_aside(known_livetok):
     assert "1 of LiveTok's requests was set aside" in text
     assert "still wait on disk" not in text
     assert "set aside" not in text_of(nobody.get("/admin/"))
+
+
+def test_what_is_ordinary_is_fed_at_the_cost_of_ordinary_requests(known_livetok, monkeypatch):
+    """So that what waits from a long outage is soon in the database."""
+    monkeypatch.setattr("sessions_app.feeding.BATCH_SECONDS", 60.0)
+    now = {"timestamp": timezone.now().isoformat()}
+    with database_away():
+        for number in range(10):
+            send(known_livetok, begin_body(sessionId=f"s{number}", **now))
+            send(known_livetok, end_body(sessionId=f"s{number}", **now))
+
+    with CaptureQueriesContext(connection) as captured:
+        assert feeder.feed() == 20
+
+    statements = [query["sql"].strip() for query in captured.captured_queries]
+    ordinary = 10 if connection.vendor == "sqlite" else 4  # of a session
+    assert len(statements) < 10 * ordinary + 20
+    assert sum(statement.startswith("COMMIT") for statement in statements) <= 4
+    assert sum(statement.startswith('UPDATE "sessions_app_spoolplace"') for statement in statements) == 1
 
 
 @pytest.mark.only("postgresql")
