@@ -12,7 +12,7 @@ import threading
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,11 +76,8 @@ class Spool:
         content = _encoded(request)
         with self._lock:
             descriptor = self._locked_file()
-            try:
+            with _closed_on_error(descriptor):
                 self._write(descriptor, content)
-            except OSError:
-                os.close(descriptor)
-                raise
         try:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.fsync(descriptor)  # outside of both locks, so that the disk takes many requests at once
@@ -90,9 +87,10 @@ class Spool:
     def _locked_file(self) -> int:
         while True:
             descriptor = self._opened()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
-                return descriptor
+            with _closed_on_error(descriptor):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink:
+                    return descriptor
             os.close(descriptor)  # it was deleted between opening and locking
 
     def _opened(self) -> int:
@@ -101,9 +99,11 @@ class Spool:
         if self._path is not None and self._owner == owner:
             with suppress(FileNotFoundError):
                 return os.open(self._path, flags)
-        self._path, self._owner = _new_path(), owner
-        descriptor = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-        _sync_folder(self._path.parent)
+        self._path, path = None, _new_path()
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        with _closed_on_error(descriptor):
+            _sync_folder(path.parent)
+        self._path, self._owner = path, owner
         return descriptor
 
     def _write(self, descriptor: int, content: bytes) -> None:
@@ -171,6 +171,15 @@ def set_aside(line: Line) -> Path:
         os.fsync(file.fileno())
     _sync_folder(folder)
     return path
+
+
+@contextmanager
+def _closed_on_error(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        os.close(descriptor)
+        raise
 
 
 def _private(path: str, flags: int) -> int:

@@ -188,6 +188,28 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_line():
     ]
 
 
+def test_nothing_is_kept_in_a_file_of_which_its_folder_may_not_know(monkeypatch, tmp_path):
+    """A power cut would take the whole file along, with whatever else was acknowledged in it."""
+    spool, fsync = Spool(), os.fsync
+    (tmp_path / "spool").mkdir()
+
+    def fail_for_folders(descriptor):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EIO, "the disk failed")
+        fsync(descriptor)
+
+    opened = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail_for_folders)
+        for number in range(3):
+            with pytest.raises(OSError, match="the disk failed"):
+                spool.append(request(number))
+    spool.append(request(3))
+
+    assert [kept for path in spool_files() for kept in read(path)] == [request(3)]
+    assert len(os.listdir("/proc/self/fd")) == opened
+
+
 def test_a_child_process_has_a_file_of_its_own():
     spool = Spool()
     spool.append(request(1))
