@@ -7,6 +7,7 @@ import time
 
 from django.db import Error, connection, transaction
 
+from sessions_app.postgresql.refusal import serves_others
 from sessions_app.sqlite_lock import SHORT_MS, is_busy, wait_for_lock
 
 logger = logging.getLogger("frontdesk.database")
@@ -73,16 +74,17 @@ class Pulse:
 
 
 def _answers() -> bool | None:
-    """Whether the database can do its work: PostgreSQL takes connections, SQLite lets us write. None: it is locked."""
+    """Whether the database can do its work: PostgreSQL answers, SQLite lets us write. None: it is locked."""
     wait_for_lock(SHORT_MS)
     try:
-        with transaction.atomic():
-            return True
+        connection.ensure_connection()
     except Error as error:
-        if is_busy(error):
-            return None
-        # A server that says why it takes no connection (there are too many) still serves those that stand.
-        return "FATAL" in str(error)
+        return None if is_busy(error) else serves_others(error.__cause__, LOOK_SECONDS)
+    try:
+        with transaction.atomic():
+            return connection.is_usable()  # a pooler takes connections for a database that is away, too
+    except Error as error:
+        return None if is_busy(error) else False
     finally:
         connection.close()
 
