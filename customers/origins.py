@@ -41,15 +41,16 @@ def _binds_beside(other: Limit, override: Limit) -> bool:
     )
 
 
-def remains(other: Limit, override: Limit, tier: str) -> str:
-    """Such as "telephony 60 from tier Premium remains"."""
-    words = [other.channel or ("all channels" if override.channel else "")]
-    if other.agent is not None:
-        words.append(f"with agent {other.agent}")
-    words.append(str(other.amount))
+def remaining_words(other: Limit, override: Limit, tier: str) -> str:
+    """Such as "also in force: 60 on telephony, from tier Premium"."""
+    words = [str(other.amount)]
     if other.period is not override.period:
         words.append(f"a {other.period}")
+    if other.channel is not None or override.channel is not None:
+        words.append(f"on {other.channel or 'all channels'}")
+    if other.agent is not None or override.agent is not None:
+        words.append(f"with agent {other.agent}" if other.agent is not None else "with all agents")
     if not other.hard:
         words.append("(soft)")
-    words.append(f"from tier {tier} remains" if other.origin == "tier" else "from another override remains")
-    return " ".join(word for word in words if word)
+    whose = f"from tier {tier}" if other.origin == "tier" else "from another override"
+    return f"also in force: {' '.join(words)}, {whose}"

@@ -244,7 +244,7 @@ def test_the_page_shows_the_limits_in_force_with_their_origin(ana):
     text = text_of(ana.get(change(customer)))
 
     assert "Call minutes a day all channels 90 override, by ana: Trade fair instead of 60 from tier Premium" in text
-    assert "telephony 60 from tier Premium remains" in text
+    assert "also in force: 60 on telephony, from tier Premium" in text
     assert "Messages a day all channels 100 tier Premium" in text
     assert f'/reports/customers/{customer.pk}/"' in ana.get(change(customer)).content.decode()
     assert f"/reports/sessions/?customer={customer.pk}" in ana.get(change(customer)).content.decode()

@@ -10,6 +10,7 @@ from customers.access import limits_of
 from customers.editing import check_overrides
 from customers.limits import Limit, Metric, Period, effective_limits, smallest_amount
 from customers.models import TierLimit
+from customers.origins import remaining_words
 from tests.builders import limit, make_customer, make_override, make_tier, moment
 
 NOW = moment("2024-03-15T10:30:00Z")
@@ -181,3 +182,17 @@ def test_a_metric_is_counted_only_in_its_own_periods(db, metric, period):
 def test_an_open_session_holds_something(db):
     with pytest.raises(IntegrityError), transaction.atomic():
         make_tier("odd", call_hold_minutes=0)
+
+
+@pytest.mark.parametrize(
+    ("other", "lifted", "words"),
+    [
+        (row("call_minutes", 60, channel="web"), {}, "60 on web, from tier Gold"),
+        (row("call_minutes", 60), {"channel": "web"}, "60 on all channels, from tier Gold"),
+        (row("call_minutes", 60, agent="1"), {}, "60 with agent 1, from tier Gold"),
+        (row("call_minutes", 60, "month"), {"agent": "1"}, "60 a month with all agents, from tier Gold"),
+        (override("call_minutes", 9, "week", hard=False), {}, "9 a week (soft), from another override"),
+    ],
+)
+def test_what_binds_beside_an_override_is_said_in_words(other, lifted, words):
+    assert remaining_words(other, override("call_minutes", None, **lifted), "Gold") == f"also in force: {words}"

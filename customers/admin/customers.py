@@ -23,7 +23,7 @@ from customers.admin.pages import CONTEXT_FIELDS, HistoryAdmin, warn_of_hidden_k
 from customers.editing import check_overrides, claim_number, described, lock_customer, number_key
 from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier
-from customers.origins import limits_in_force, remains
+from customers.origins import limits_in_force, remaining_words
 from customers.phones import phone_key
 
 FEWEST_DIGITS = 4
@@ -351,7 +351,7 @@ def limits_table(customer: Customer, now: datetime) -> SafeString:
             "metric": entry.limit.metric.value.replace("_", " "),
             "override": by_key.get(entry.limit.key),
             "replaces": entry.replaces,
-            "remaining": [remains(other, entry.limit, tier) for other in entry.remaining],
+            "remaining": [remaining_words(other, entry.limit, tier) for other in entry.remaining],
         }
         for entry in in_force
     ]

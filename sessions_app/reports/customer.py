@@ -14,7 +14,7 @@ from django.utils import timezone
 from customers.history import Part, history_of
 from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, PhoneNumber
-from customers.origins import limits_in_force, remains
+from customers.origins import limits_in_force, remaining_words
 from sessions_app.models import DailyUsage, Session
 from sessions_app.own_days import on_own_days
 from sessions_app.periods import ONE_DAY, local_day
@@ -149,7 +149,7 @@ def limit_lines(standing: Standing) -> list[LimitLine]:
                 held_minutes=_held_minutes(standing, use),
                 override=by_key.get(use.limit.key) if use.limit.origin == "override" else None,
                 instead_of=str(origin.replaces.amount) if origin.replaces else "",
-                remaining=tuple(remains(other, use.limit, customer.tier.name) for other in origin.remaining),
+                remaining=tuple(remaining_words(other, use.limit, customer.tier.name) for other in origin.remaining),
             )
         )
     return lines
