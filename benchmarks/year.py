@@ -18,7 +18,7 @@ CHANNELS = ("telephony", "whatsapp", "web", "chat")
 AGENTS = ("1", "2", "3", "4", "5")
 DENIALS = ("call_minutes_day", "call_minutes_month", "sessions_month", "customer_paused", "channel_not_allowed")
 LENGTHS = 1000
-BUSY_SESSIONS = 10_000
+BUSY_SESSIONS, BUSY_DAYS = 10_000, 28
 # While it is loaded: what is cut short here is of no use to anybody.
 UNSAFE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "8GB"}
 # They hold every session, each in an order of its own: made at the end. The others are small.
@@ -73,7 +73,7 @@ class Year:
         self.connection.close()
 
     def fill(self, sessions: int, say: Say) -> None:
-        """Sessions over the year until two hours ago, ten thousand of them the first customer's of this month."""
+        """Sessions over the year until two hours ago, of the last weeks ten thousand the first customer's."""
         began = time.perf_counter()
         self._set_unsafe()
         self._prepare(sessions)
@@ -195,11 +195,17 @@ SELECT {chosen} FROM s CROSS JOIN bench_pattern AS pattern""")
         return f"printf('%0{digits}d', {number})" if self.is_sqlite else f"lpad(({number})::text, {digits}, '0')"
 
     def _make_busy(self) -> None:
-        """The newest of its sessions' neighbours become the first customer's: ten thousand within the last month."""
-        newest = self._one("SELECT max(id) FROM sessions_app_session")
+        """Some of its newest sessions become the first customer's: ten thousand, evenly within the last weeks."""
+        since = f"{datetime.now(UTC) - timedelta(days=BUSY_DAYS):%Y-%m-%d %H:%M:%S}"
+        # Stored in the order of their starts.
+        first, newest = self._row(
+            "SELECT min(id), max(id) FROM sessions_app_session "
+            f"WHERE session_id LIKE 'year-%' AND started_at >= '{since}'"
+        )
+        step = max(1, (newest - first) // BUSY_SESSIONS)
         self.connection.execute(
             f"UPDATE sessions_app_session SET customer_id = {self.first_customer}, phone_key = '+442000000000' "
-            f"WHERE id > {newest - 100 * BUSY_SESSIONS} AND id % 100 = 0 AND customer_id IS NOT NULL"
+            f"WHERE id >= {first} AND id % {step} = 0 AND customer_id IS NOT NULL"
         )
 
     def _drop_indexes(self) -> list[str]:
