@@ -86,6 +86,7 @@ def test_rates_change_in_points_and_nothing_is_divided_by_zero():
 def test_an_address_of_sessions_leaves_out_what_is_not_asked_for():
     assert sessions_address(state="denied", tier=None, q="") == "/reports/sessions/?state=denied"
     assert sessions_address() == "/reports/sessions/"
+    assert sessions_address(weekday=0, test=True, used=False) == "/reports/sessions/?weekday=0&test=on"
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1+1", "-2", "@SUM(A1)", "\t=1", "\r=1", "＝1"])

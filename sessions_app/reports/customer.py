@@ -112,7 +112,7 @@ class DayLine:
         return {
             "sessions": used_address(day, day, customer=customer),
             "minutes": used_address(day, day, customer=customer, minutes=True),
-            "call_minutes": used_address(day, day, customer=customer, minutes=True, calls="on"),
+            "call_minutes": used_address(day, day, customer=customer, minutes=True, calls=True),
         }
 
     @property
@@ -231,14 +231,14 @@ def _figures(standing: Standing, days: Iterable[DayLine], now: datetime) -> list
             "Open now",
             number_words(open_now),
             "Sessions that were let in, whose end has not come, and that are within their channel's longest session.",
-            sessions_address(customer=found.pk, open_now="on"),
+            sessions_address(customer=found.pk, open_now=True),
         ),
         Figure(
             "Call minutes today",
             _words(recorded / 60),
             "Minutes of ended sessions on the customer's day, on channels that count toward call minutes. The next "
             "decision adds what open sessions hold.",
-            used_address(today, today, customer=found.pk, minutes=True, calls="on"),
+            used_address(today, today, customer=found.pk, minutes=True, calls=True),
             note=f"and {_words(held / 60)} held by open sessions" if held else "",
         ),
         Figure(
@@ -252,7 +252,7 @@ def _figures(standing: Standing, days: Iterable[DayLine], now: datetime) -> list
             f"Denied in {DAYS_SHOWN} days",
             number_words(denied),
             f"Sessions of the last {DAYS_SHOWN} days, today among them, that were not let in.",
-            sessions_address(customer=found.pk, state="denied", first_day=first_shown, last_day=today, own_days="on"),
+            sessions_address(customer=found.pk, state="denied", first_day=first_shown, last_day=today, own_days=True),
         ),
         Figure(
             f"Days at a limit, of {DAYS_AT_LIMIT}",

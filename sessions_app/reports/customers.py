@@ -248,12 +248,12 @@ def use_address(standing: Standing, use: LimitUse) -> str:
     limit, span = use.limit, standing.spans.get(use.limit.period)
     scope = {"customer": standing.customer.pk, "channel": limit.channel, "agent": limit.agent}
     if limit.metric is Metric.CONCURRENT_SESSIONS:
-        return sessions_address(**scope, open_now="on")
+        return sessions_address(**scope, open_now=True)
     if span is None or limit.metric is Metric.MESSAGES:
         return ""
     is_minutes = limit.metric is Metric.CALL_MINUTES
     last_day = span.after_last_day - ONE_DAY
-    return used_address(span.first_day, last_day, **scope, minutes=is_minutes, calls="on" if is_minutes else None)
+    return used_address(span.first_day, last_day, **scope, minutes=is_minutes, calls=is_minutes)
 
 
 def customer_lines(customers: Sequence[Customer], now: datetime) -> list[CustomerLine]:

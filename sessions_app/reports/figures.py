@@ -24,21 +24,33 @@ class Figure:
 
 
 def sessions_address(**filters: object) -> str:
-    """The list of sessions, narrowed by its own filters; those that are None or blank are left out."""
-    query = "&".join(f"{name}={_quoted(str(value))}" for name, value in filters.items() if value not in (None, ""))
-    return f"{_list_address()}?{query}" if query else _list_address()
+    """The list of sessions, narrowed by its own filters."""
+    return f"{_list_address()}{query_of(**filters)}"
+
+
+def query_of(**filters: object) -> str:
+    """A page's filters as its address has them; those that are None, False or blank are left out."""
+    asked = ((name, _as_text(value)) for name, value in filters.items())
+    query = "&".join(f"{name}={_quoted(text)}" for name, text in asked if text)
+    return f"?{query}" if query else ""
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else ""
+    return "" if value is None else str(value)
 
 
 def used_address(first_day: date, last_day: date, *, minutes: bool = False, **filters: object) -> str:
     """The sessions that count as used on customers' own days; for `minutes`, also those that went on into them."""
     return sessions_address(
-        **filters, first_day=first_day, last_day=last_day, own_days="on", used="on", reaching="on" if minutes else None
+        **filters, first_day=first_day, last_day=last_day, own_days=True, used=True, reaching=minutes
     )
 
 
 def full_days_address(customer_id: int, which: str) -> str:
     """The sessions of the days that `shares.FULL_DAYS` counts as full."""
-    return sessions_address(customer=customer_id, used="on", at_limit=which)
+    return sessions_address(customer=customer_id, used=True, at_limit=which)
 
 
 # A page has hundreds of addresses, with the same few days and names.

@@ -198,8 +198,7 @@ class Overview:
 
     def address(self, **filters: Any) -> str:
         days = {"first_day": self.range.first_day, "last_day": self.range.last_day}
-        test = "on" if self.filters.cleaned_data["test"] else ""
-        return sessions_address(**{**days, **filters, "test": test})
+        return sessions_address(**{**days, **filters, "test": self.filters.cleaned_data["test"]})
 
     def _open(self) -> tuple[int, int, int]:
         """Sessions open now: all, those that began in these days, and those that began in the days compared with."""
@@ -226,14 +225,14 @@ class Overview:
             change_kind=kind_of_change(rate, rate_before, more_is_good=True),
         )
         yield _amount(
-            "Minutes", "minutes", total.seconds / 60, before.seconds / 60, self.address(counted="on"), more_is_good=None
+            "Minutes", "minutes", total.seconds / 60, before.seconds / 60, self.address(counted=True), more_is_good=None
         )
         yield self.callers or Figure("Unique callers", "", DEFINITIONS["callers"], self.address())
         yield Figure(
             "Open now",
             number_words(self.open_now),
             DEFINITIONS["open"],
-            sessions_address(open_now="on", test="on" if self.filters.cleaned_data["test"] else ""),
+            sessions_address(open_now=True, test=self.filters.cleaned_data["test"]),
         )
         denied, denied_before = self.sums.denied, self.before.denied
         yield _amount("Denied", "denied", denied, denied_before, self.address(state="denied"), more_is_good=False)
@@ -267,7 +266,7 @@ class Overview:
                 {
                     "sessions": self.address(**address),
                     "denied": self.address(**address, state="denied"),
-                    "minutes": self.address(**address, counted="on"),
+                    "minutes": self.address(**address, counted=True),
                 },
             )
 
@@ -285,7 +284,7 @@ class Overview:
                     {
                         "sessions": self.address(**address),
                         "denied": self.address(**address, state="denied"),
-                        "minutes": self.address(**address, counted="on"),
+                        "minutes": self.address(**address, counted=True),
                     },
                 )
 
@@ -350,7 +349,7 @@ class Overview:
                     self.address(**narrowed),
                     self.address(**narrowed, state="denied"),
                     self.address(**narrowed, decision="allowed"),
-                    self.address(**narrowed, counted="on"),
+                    self.address(**narrowed, counted=True),
                 )
             )
         return lines
@@ -380,7 +379,7 @@ class Overview:
                 "sessions": count,
                 "share": share_words(count, whole),
                 "percent": round(100 * count / whole, 1) if whole else 0,
-                "address": self.address(counted="on", seconds_from=start, seconds_below=end),
+                "address": self.address(counted=True, seconds_from=start, seconds_below=end),
             }
             for start, end, count in by_step(now)
         ]
@@ -392,7 +391,7 @@ class Overview:
                     label,
                     duration_words(value),
                     DEFINITIONS["typical"],
-                    self.address(counted="on"),
+                    self.address(counted=True),
                     change=change_words(value, earlier) if value is not None and earlier else "",
                 )
             )
@@ -510,8 +509,8 @@ def _callers_figure(filters: OverviewFilters, known: Kept) -> Figure:
         sessions_address(
             first_day=filters.range.first_day,
             last_day=filters.range.last_day,
-            named="on",
-            test="on" if filters.cleaned_data["test"] else "",
+            named=True,
+            test=filters.cleaned_data["test"],
         ),
         change=change_words(current, before),
     )

@@ -154,12 +154,12 @@ class StatementRow:
 
     @property
     def calls_address(self) -> str:
-        return self._address(calls="on")
+        return self._address(calls=True)
 
     def channel_address(self, channel: str) -> str:
         return self._address(channel=channel or WITHOUT)
 
-    def _address(self, **narrowed: str) -> str:
+    def _address(self, **narrowed: object) -> str:
         """The sessions as they are now."""
         month = self.of_month
         return used_address(month.first_day, month.last_day, minutes=False, customer=self.number, **narrowed)
@@ -364,7 +364,7 @@ def _totals(monthly: MonthlyStatements) -> list[Figure]:
             "Over",
             number_words(total["over"] / 60, 1),
             "Billed call minutes beyond what is included, as closed.",
-            used_address(month.first_day, month.last_day, calls="on"),
+            used_address(month.first_day, month.last_day, calls=True),
         ),
     ]
     return [*figures, *_corrections_billed(lines.exclude(of_month=month.first_day))]

@@ -90,9 +90,8 @@ def _line(row: Mapping[str, Any], filters: RangeFilters) -> dict[str, Any]:
 
 
 def _address(filters: RangeFilters, **caller: str) -> str:
-    test = "on" if filters.cleaned_data["test"] else None
     days = {"first_day": filters.range.first_day, "last_day": filters.range.last_day}
-    return sessions_address(**days, unknown="on", **caller, test=test)
+    return sessions_address(**days, unknown=True, **caller, test=filters.cleaned_data["test"])
 
 
 def _new_customers_address(filters: RangeFilters) -> str:

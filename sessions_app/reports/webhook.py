@@ -446,13 +446,13 @@ def _refused_address(hours: Mapping[str, datetime]) -> str:
 
 
 def _timing_figures(timing: Timing, days: DayRange, *, with_test: bool) -> list[Figure]:
-    shown = {"first_day": days.first_day, "last_day": days.last_day, "test": "on" if with_test else ""}
+    shown = {"first_day": days.first_day, "last_day": days.last_day, "test": with_test}
     return [
         Figure(
             label,
             spread.duration(50),
             definition,
-            sessions_address(**{which: "on"}, **shown),
+            sessions_address(**{which: True}, **shown),
             note=f"p95 {spread.duration(95)}, p99 {spread.duration(99)}, of {number_words(spread.count)}"
             if spread.count
             else "",
