@@ -21,8 +21,14 @@ LENGTHS = 1000
 BUSY_SESSIONS, BUSY_DAYS = 10_000, 28
 # While it is loaded: what is cut short here is of no use to anybody.
 UNSAFE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "8GB"}
-# They hold every session, each in an order of its own: made at the end. The others are small.
-LARGE_INDEXES = ("session_by_start", "session_by_customer", "session_by_phone", "session_by_duration")
+# They hold many sessions, each in an order of its own: made at the end. The others are small.
+LARGE_INDEXES = (
+    "session_by_start",
+    "session_by_customer",
+    "session_by_phone",
+    "session_by_duration",
+    "session_denied_by_customer",
+)
 
 Say = Callable[[str], None]
 

@@ -111,6 +111,10 @@ class Session(models.Model):
                 name="session_by_duration",
                 condition=Q(duration_seconds__isnull=False),
             ),
+            # Denied sessions alone pay for it.
+            models.Index(
+                fields=["customer", "-started_at"], name="session_denied_by_customer", condition=Q(allowed=False)
+            ),
             # Small however many sessions are stored: the first serves decisions, the second what is open now.
             models.Index(
                 fields=["customer", "open_until"],

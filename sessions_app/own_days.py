@@ -27,16 +27,18 @@ def on_own_days(
 
     With `reaching`, those too whose counted time goes on into one of the stretches.
     """
-    near, certain = Q(pk__in=[]), Q(pk__in=[])
+    near, certain, edges = Q(pk__in=[]), Q(pk__in=[]), Q(pk__in=[])
     for first, after in stretches:
         start, end = (datetime.combine(day, time.min, tzinfo=UTC) for day in (first, after))
         earliest = start - FURTHEST_ZONE - (LONGEST if reaching else timedelta())
         near |= Q(started_at__gte=earliest, started_at__lt=end + FURTHEST_ZONE)
         # Away from its edges, a stretch is the same in every zone.
         certain |= Q(started_at__gte=start + FURTHEST_ZONE, started_at__lt=end - FURTHEST_ZONE)
+        edges |= Q(started_at__gte=earliest, started_at__lt=start + FURTHEST_ZONE)
+        edges |= Q(started_at__gte=end - FURTHEST_ZONE, started_at__lt=end + FURTHEST_ZONE)
     found = sessions.filter(near)
     within = certain
-    for name in found.exclude(certain).order_by().values_list("time_zone", flat=True).distinct():
+    for name in sessions.filter(edges).order_by().values_list("time_zone", flat=True).distinct():
         zone = ZoneInfo(name)
         for first, after in stretches:
             start = starts_at(first, zone)

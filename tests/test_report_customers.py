@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 import time_machine
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -295,3 +296,33 @@ def test_statements_stay_few_however_many_customers(viewer):
 
     assert len(page.captured_queries) <= CUSTOMERS_STATEMENTS
     assert len(one.captured_queries) <= CUSTOMER_STATEMENTS
+
+
+@pytest.mark.only("sqlite")
+def test_of_a_busy_customers_sessions_denied_ones_alone_are_read_to_count_them(viewer):
+    customer = make_customer()
+    with CaptureQueriesContext(connection) as page:
+        show(viewer, f"customers/{customer.pk}/")
+
+    [statement] = [
+        query["sql"]
+        for query in page
+        if "COUNT" in query["sql"] and 'NOT "sessions_app_session"."allowed"' in query["sql"]
+    ]
+    with connection.cursor() as cursor:
+        plan = cursor.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+
+    assert "session_denied_by_customer" in str(plan)
+
+
+def test_overrides_say_who_made_them_in_one_statement(viewer):
+    customer = make_customer(make_tier("basic", limit("call_minutes", 10)))
+    for amount, period in enumerate(("day", "week", "month")):
+        author = User.objects.create_user(f"author-{amount}")
+        make_override(customer, limit("call_minutes", amount, period), author=author)
+
+    with CaptureQueriesContext(connection) as page:
+        response = show(viewer, f"customers/{customer.pk}/")
+
+    assert all(f"by author-{amount}" in text_of(response) for amount in range(3))
+    assert len([query for query in page if 'FROM "auth_user"' in query["sql"]]) <= 3

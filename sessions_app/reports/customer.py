@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Prefetch, Sum
+from django.db.models import Sum
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
@@ -210,9 +210,8 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 def _ready(now: datetime) -> Any:
-    return with_limits(Customer.objects.all(), now).prefetch_related(
-        "numbers", Prefetch("overrides", LimitOverride.objects.select_related("author"), to_attr="every_override")
-    )
+    customers = with_limits(Customer.objects.all(), now)
+    return customers.prefetch_related("numbers", "valid_overrides__author")  # type: ignore[misc]
 
 
 def _figures(standing: Standing, days: Iterable[DayLine], now: datetime) -> list[Figure]:

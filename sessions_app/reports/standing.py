@@ -134,8 +134,12 @@ def _recorded(spans: Mapping[int, Mapping[Period, Span]]) -> dict[int, list[dict
     columns = ("customer_id", "day", "channel", "agent", "sessions", "call_seconds")
     for customer_id, day, channel, agent, sessions, call_seconds in rows.values_list(*columns).iterator():
         periods = [period for period, span in spans[customer_id].items() if span.holds(day)]
-        if periods:
-            row = found[customer_id].setdefault((channel, agent), _empty_row(channel, agent))
+        if not periods:
+            continue
+        scopes = found[customer_id]
+        row = scopes.get((channel, agent))
+        if row is None:
+            row = scopes[channel, agent] = _empty_row(channel, agent)
         for period in periods:
             row[f"sessions_{period}"] += sessions
             row[f"call_seconds_{period}"] += call_seconds
