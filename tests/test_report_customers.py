@@ -16,8 +16,8 @@ from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import local_day
-from sessions_app.reports import customers, export
-from sessions_app.reports.shares import GROUPS, full_days, group_sizes, members, shares_of
+from sessions_app.reports import customers, export, shares
+from sessions_app.reports.shares import GROUPS, full_days, group_sizes, members, shares_of, short_of_minutes
 from sessions_app.reports.standing import standings, with_limits
 from sessions_app.usage import contribution
 from tests.builders import limit, make_customer, make_override, make_tier, moment
@@ -115,6 +115,23 @@ def test_shares_of_everybody_equal_each_ones_standing(traffic):
 
 def group_of(share):
     return next(group.slug for group in GROUPS if group.low <= share < group.high)
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 60, 1000])
+@pytest.mark.parametrize("most_named", [0, 1000])
+def test_limits_with_few_minutes_left_are_those_of_each_ones_standing(traffic, minutes, most_named, monkeypatch):
+    monkeypatch.setattr(shares, "MOST_NAMED", most_named)
+    asked = [customer.pk for customer in traffic[1:]]
+    stand = standings(list(with_limits(Customer.objects.filter(pk__in=asked), NOW)), NOW)
+    expected = {
+        (pk, use.limit.channel or "", use.limit.agent or "")
+        for pk, standing in stand.items()
+        for use in standing.uses
+        if use.limit.hard and use.limit.metric is Metric.CALL_MINUTES and use.left is not None and use.left < minutes
+    }
+
+    assert short_of_minutes(NOW, minutes, asked) == expected
+    assert expected
 
 
 def test_days_at_the_limit_equal_a_slow_recount(traffic):

@@ -9,13 +9,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from customers.models import Customer
+from sessions_app.models import Session
+from sessions_app.reports import live
 from sessions_app.reports.standing import standings, with_limits
+from sessions_app.sums.callers import caller_number
 from sessions_app.usage import usage_at
-from tests.builders import NUMBER, limit, make_channel, make_customer, make_override, make_tier, moment
+from tests.builders import NUMBER, limit, make_channel, make_customer, make_override, make_tier, moment, set_policy
 from tests.staff import report_page, text_of
 
 NOW = moment("2024-03-15T10:40:00+00:00")
-LIVE_STATEMENTS = 14
+LIVE_STATEMENTS = 20
 
 
 def show(client, query="", now=NOW):
@@ -77,6 +80,45 @@ def test_test_traffic_and_filters(livetok, viewer):
     assert lines(show(viewer, "?channel=telephony")) == []
     assert "No open session matches every filter" in text_of(show(viewer, "?channel=telephony"))
     assert "Choose from the list" in text_of(show(viewer, "?channel=fax"))
+
+
+def test_figures_cover_every_open_session_however_few_are_shown(livetok, viewer, monkeypatch):
+    monkeypatch.setattr(live, "MOST_SHOWN", 2)
+    set_policy(unknown_callers="deny", callers_without_number="serve", callers_without_number_tier=make_tier("guests"))
+    make_channel("chat")
+    tier = make_tier("premium", limit("call_minutes", 60), limit("call_minutes", 12, "week", channel="telephony"))
+    for number in ("+15550000001", "+15550000002", "+15550000003"):
+        make_customer(tier, number)
+    begin(livetok, "oldest", 57, phoneNumber="+15550000001", kind="web")
+    begin(livetok, "again", 40, phoneNumber="+15550000001", kind="chat")
+    begin(livetok, "on a limited channel", 11, phoneNumber="+15550000002", kind="telephony")
+    begin(livetok, "on another", 10, phoneNumber="+15550000002", kind="web")
+    begin(livetok, "nobody", 9, phoneNumber=None)
+    begin(livetok, "nobody else", 8, phoneNumber=None)
+    begin(livetok, "newest", 1, phoneNumber="+15550000003", kind="web")
+
+    response = show(viewer)
+    figures = {figure.label: figure.value for figure in response.context["figures"]}
+    assert figures == {"Open now": "7", "Callers": "5", "Longest": "57 min", "Less than 5 min left": "2"}
+    assert "The newest 2 of 7 open sessions" in text_of(response)
+    assert [line[0] for line in lines(response)] == ["newest", "nobody else"]
+    assert [line[0] for line in lines(show(viewer, "?short=on"))] == ["on a limited channel", "oldest"]
+    monkeypatch.setattr(live, "MOST_SHOWN", 1)
+    assert "The newest 1 of 2 open sessions with little left" in text_of(show(viewer, "?short=on"))
+
+
+def test_callers_are_told_apart_as_the_sums_do(livetok, viewer):
+    set_policy(unknown_callers="deny")
+    make_customer(make_tier(), "+15550000001")
+    for caller in (("+15550000001", ""), ("+15550000002", ""), ("+15550000002", "crm-1"), (None, "crm-1"), (None, "")):
+        begin(livetok, f"of {caller}", phoneNumber=caller[0], customer={"id": caller[1]} if caller[1] else None)
+    Session.objects.update(allowed=True, open_until=NOW + timedelta(hours=1))
+    expected = {
+        caller_number(session.customer_id, session.phone_key, session.external_id) or f"unnamed {session.pk}"
+        for session in Session.objects.all()
+    }
+
+    assert show(viewer).context["figures"][1].value == str(len(expected)) == "4"
 
 
 def test_the_refreshed_part_and_the_file_hold_what_the_page_shows(livetok, viewer):

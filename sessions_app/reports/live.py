@@ -1,10 +1,9 @@
 """The sessions that are open now, and what is left for each of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.http import HttpRequest, QueryDict
@@ -16,11 +15,13 @@ from django.utils import timezone
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address
+from sessions_app.reports.figures import NOTHING, Figure, number_words, query_of, sessions_address
 from sessions_app.reports.filters import WITHOUT
 from sessions_app.reports.lines import caller_words
 from sessions_app.reports.pages import page, report
+from sessions_app.reports.shares import short_of_minutes
 from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
+from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.callers import caller_number
 from sessions_app.wording import amount_words, duration_words
 
@@ -39,7 +40,6 @@ COLUMNS = (
     "Limit",
     "Session",
 )
-TOLD_APART = ("started_at", "customer_id", "phone_key", "external_id")
 NARROWING = ("channel", "agent", "tier")
 
 
@@ -80,17 +80,15 @@ class LiveFilters(forms.Form):
 
     @property
     def _kept(self) -> dict[str, Any]:
-        test = "on" if self.cleaned_data["test"] else ""
-        return {**{name: self.cleaned_data[name] for name in NARROWING}, "test": test}
+        return {name: self.cleaned_data[name] for name in (*NARROWING, "test")}
 
     def list_address(self) -> str:
         """The list of just these sessions."""
-        return sessions_address(open_now="on", **self._kept)
+        return sessions_address(open_now=True, **self._kept)
 
     def short_address(self) -> str:
         """This page with just those that have little left."""
-        query = {name: value for name, value in {**self._kept, "short": "on"}.items() if value}
-        return f"{reverse('reports:live')}?{urlencode(query)}"
+        return f"{reverse('reports:live')}{query_of(**self._kept, short=True)}"
 
 
 @dataclass(frozen=True)
@@ -136,15 +134,63 @@ class OpenLine:
         )
 
 
-def open_lines(sessions: SessionQuerySet, now: datetime) -> list[OpenLine]:
-    """The newest of the open sessions, at most `MOST_SHOWN`."""
-    found = list(
-        sessions.select_related("customer", "tier", "channel", "agent")
-        .defer("answer", "begin_body", "end_body", "facts", "trace", "would_deny")
-        .order_by("-started_at", "-pk")[:MOST_SHOWN]
+@dataclass(frozen=True)
+class OpenRow:
+    """What the figures need of an open session, in the names of `Session`."""
+
+    started_at: datetime
+    pk: int
+    customer_id: int | None
+    phone_key: str
+    external_id: str
+    channel_id: str | None
+    agent_id: str | None
+    is_test: bool
+    counts_toward_call_minutes: bool
+
+    @property
+    def caller(self) -> int | str:
+        return caller_number(self.customer_id, self.phone_key, self.external_id) or f"unnamed {self.pk}"
+
+    @property
+    def uses_minutes(self) -> bool:
+        return self.customer_id is not None and not self.is_test and self.counts_toward_call_minutes
+
+
+def open_rows(sessions: SessionQuerySet) -> list[OpenRow]:
+    """All of the open sessions, the newest first.
+
+    Sorted here: asked for an order, a database may look through every session there is instead of the few open ones.
+    """
+    names = (field.name for field in fields(OpenRow))
+    return [OpenRow(*row) for row in sorted(sessions.order_by().values_list(*names), reverse=True)]
+
+
+def short_ones(rows: Sequence[OpenRow], now: datetime) -> list[OpenRow]:
+    """Those whose customer has a limit of call minutes that applies and has less than `SOON_MINUTES` left."""
+    using = [row for row in rows if row.uses_minutes]
+    scopes = short_of_minutes(now, SOON_MINUTES, sorted({row.customer_id or 0 for row in using}))
+    return [
+        row
+        for row in using
+        if any(
+            (row.customer_id, channel, agent) in scopes
+            for channel in {"", row.channel_id or ""}
+            for agent in {"", row.agent_id or ""}
+        )
+    ]
+
+
+def open_lines(rows: Sequence[OpenRow], now: datetime) -> list[OpenLine]:
+    """The first of them in full, at most `MOST_SHOWN`."""
+    ids = [row.pk for row in rows[:MOST_SHOWN]]
+    sessions = Session.objects.select_related("customer", "tier", "channel", "agent").defer(
+        "answer", "begin_body", "end_body", "facts", "trace", "would_deny"
     )
-    ids = {session.customer_id for session in found if session.customer_id is not None and not session.is_test}
-    stand = standings(list(with_limits(Customer.objects.filter(pk__in=ids), now)), now)
+    by_pk = sessions.in_bulk(ids)
+    found = [by_pk[pk] for pk in ids]
+    customers = {session.customer_id for session in found if session.customer_id is not None and not session.is_test}
+    stand = standings(list(with_limits(Customer.objects.filter(pk__in=customers), now)), now)
     return [_line(session, stand.get(session.customer_id or 0), now) for session in found]
 
 
@@ -156,25 +202,19 @@ def _line(session: Session, standing: Standing | None, now: datetime) -> OpenLin
 
 
 def live_figures(
-    filters: LiveFilters, found: SessionQuerySet, lines: Sequence[OpenLine], total: int, now: datetime
+    filters: LiveFilters, rows: Sequence[OpenRow], short: Sequence[OpenRow], now: datetime
 ) -> list[Figure]:
-    """Of all open sessions, but for the minutes left: those are worked out for the newest alone."""
-    short = sum(line.is_short for line in lines)
-    everybody = [line.session for line in lines] if total == len(lines) else list(found.only(*TOLD_APART))
-    oldest = min(everybody, key=lambda session: session.started_at, default=None)
-    callers = {
-        caller_number(one.customer_id, one.phone_key, one.external_id) or f"unnamed {one.pk}" for one in everybody
-    }
+    oldest = rows[-1] if rows else None
     return [
         Figure(
             "Open now",
-            number_words(total),
+            number_words(len(rows)),
             "Sessions that were let in and whose end has not come, and whose channel's longest session has not passed.",
             filters.list_address(),
         ),
         Figure(
             "Callers",
-            number_words(len(callers)),
+            number_words(len({row.caller for row in rows})),
             "How many different customers they are, or numbers or ids where the caller is no customer. Callers without "
             "either count one by one.",
             filters.list_address(),
@@ -187,11 +227,10 @@ def live_figures(
         ),
         Figure(
             f"Less than {SOON_MINUTES} min left",
-            number_words(short),
+            number_words(len(short)),
             "Those whose tightest limit of call minutes has less than that left. LiveTok takes no stop during a "
             "session: the call goes on, and the next one is denied.",
             filters.short_address(),
-            note=f"of the newest {MOST_SHOWN}" if total > len(lines) else "",
         ),
     ]
 
@@ -204,19 +243,19 @@ def live(request: HttpRequest) -> HttpResponseBase:
     context: dict[str, Any] = {"title": "Live", "filters": filters}
     if not filters.is_valid():
         return page(request, "reports/live.html", context)
-    found = filters.open_sessions(now)
-    every_line = open_lines(found, now)
-    lines = [line for line in every_line if line.is_short] if filters.cleaned_data["short"] else every_line
+    with one_snapshot():
+        rows = open_rows(filters.open_sessions(now))
+        short = short_ones(rows, now)
+        listed = short if filters.cleaned_data["short"] else rows
+        lines = open_lines(listed, now)
     file_format = request.GET.get("format")
     if file_format in FORMATS:
         return export("live", file_format, COLUMNS, (line.as_row() for line in lines))
-    total = len(every_line) if len(every_line) < MOST_SHOWN else found.count()
     context |= {
         "now": now,
         "lines": lines,
-        "total": total,
-        "figures": live_figures(filters, found, every_line, total, now),
-        "is_cut": total > len(every_line),
+        "total": len(listed),
+        "figures": live_figures(filters, rows, short, now),
         "list_address": filters.list_address(),
         "refresh_seconds": REFRESH_SECONDS,
     }

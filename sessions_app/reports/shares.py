@@ -1,22 +1,24 @@
 """Used of limit for all customers at once, in hand-written SQL. A test holds it equal to `standing`."""
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection
 
-from customers.limits import Period
+from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, TierLimit
 from sessions_app.models import DailyUsage, Session
-from sessions_app.periods import local_day, span_of
-from sessions_app.usage import OpenSession, held_seconds
+from sessions_app.periods import Span, local_day, span_of
+from sessions_app.usage import PERIODS, OpenSession, held_seconds
 
 MEASURED = (Period.DAY, Period.MONTH)
+MOST_NAMED = 1000
 
 
 @dataclass(frozen=True)
@@ -54,27 +56,25 @@ GROUPS = (
 _CUSTOMERS, _DAILY_USAGE = Customer._meta.db_table, DailyUsage._meta.db_table
 _TIER_LIMITS, _OVERRIDES = TierLimit._meta.db_table, LimitOverride._meta.db_table
 
-# What a caller sends along as JSON, as a table: each customer's days by the time zone, and what open sessions hold.
+# What a caller sends along as JSON, as a table: which customers it asks for, and their days by the time zone.
 _SENT = {
     "postgresql": """
-zones AS (SELECT * FROM jsonb_to_recordset(%(zones)s::jsonb) AS sent(zone text, period text, first date, after date)),
-held AS (SELECT * FROM jsonb_to_recordset(%(held)s::jsonb)
-    AS sent(customer_id bigint, period text, channel text, agent text, minutes float))""",
+asked AS (SELECT CAST(id AS bigint) AS customer_id FROM jsonb_array_elements_text(%(asked)s::jsonb) AS sent(id)),
+zones AS (SELECT * FROM jsonb_to_recordset(%(zones)s::jsonb) AS sent(zone text, period text, first date, after date))
+""",
     "sqlite": """
+asked AS (SELECT CAST(value AS integer) AS customer_id FROM json_each(%(asked)s)),
 zones AS (SELECT value ->> 'zone' AS zone, value ->> 'period' AS period, value ->> 'first' AS first,
-    value ->> 'after' AS after FROM json_each(%(zones)s)),
-held AS (SELECT value ->> 'customer_id' AS customer_id, value ->> 'period' AS period, value ->> 'channel' AS channel,
-    value ->> 'agent' AS agent, value ->> 'minutes' AS minutes FROM json_each(%(held)s))""",
+    value ->> 'after' AS after FROM json_each(%(zones)s))""",
 }
 
-# The hard limits in force that can be used up: `access.limits_of` for everybody.
+# The hard limits in force that are `wanted`: `access.limits_of` for everybody, or for those asked for `only`.
 _LIMITS = f"""
 limits AS (
     SELECT customer.id AS customer_id, customer.time_zone AS zone, own.metric, own.period, own.amount,
         COALESCE(own.channel_id, '') AS channel, COALESCE(own.agent_id, '') AS agent
     FROM {_CUSTOMERS} customer JOIN {_TIER_LIMITS} own ON own.tier_id = customer.tier_id
-    WHERE own.hard AND own.amount > 0 AND own.metric IN ('call_minutes', 'sessions') AND own.period IN ('day', 'month')
-        {{only}} AND NOT EXISTS (
+    WHERE own.hard AND {{wanted}} {{only}} AND NOT EXISTS (
             SELECT 1 FROM {_OVERRIDES} instead
             WHERE instead.customer_id = customer.id AND instead.metric = own.metric AND instead.period = own.period
                 AND COALESCE(instead.channel_id, '') = COALESCE(own.channel_id, '')
@@ -85,54 +85,104 @@ limits AS (
     SELECT customer.id, customer.time_zone, own.metric, own.period, own.amount,
         COALESCE(own.channel_id, ''), COALESCE(own.agent_id, '')
     FROM {_OVERRIDES} own JOIN {_CUSTOMERS} customer ON customer.id = own.customer_id
-    WHERE own.hard AND own.amount > 0 AND own.metric IN ('call_minutes', 'sessions') AND own.period IN ('day', 'month')
-        {{only}} AND (own.valid_from IS NULL OR own.valid_from <= %(now)s)
+    WHERE own.hard AND {{wanted}} {{only}} AND (own.valid_from IS NULL OR own.valid_from <= %(now)s)
         AND (own.valid_until IS NULL OR own.valid_until > %(now)s)
 )"""
 
-_WITHIN_SCOPE = """(limits.channel = '' OR limits.channel = {table}.channel)
-        AND (limits.agent = '' OR limits.agent = {table}.agent)"""
+_USED_UP = """own.amount > 0 AND own.metric IN ('call_minutes', 'sessions') AND own.period IN ('day', 'month')"""
+_MINUTES = "own.amount IS NOT NULL AND own.metric = 'call_minutes'"
 
-_SHARES = f"""
-shares AS (
-    SELECT customer_id, period, MAX(share) AS share FROM (
-        SELECT limits.customer_id, limits.period, (
-            COALESCE((
-                SELECT SUM(
-                    CASE limits.metric WHEN 'sessions' THEN used.sessions * 1.0 ELSE used.call_seconds / 60.0 END
-                ) FROM {_DAILY_USAGE} used
-                WHERE used.customer_id = limits.customer_id AND used.day >= zones.first AND used.day < zones.after
-                    AND {_WITHIN_SCOPE.format(table="used")}
-            ), 0) + COALESCE((
-                SELECT SUM(held.minutes) FROM held
-                WHERE limits.metric = 'call_minutes' AND held.customer_id = limits.customer_id
-                    AND held.period = limits.period AND {_WITHIN_SCOPE.format(table="held")}
-            ), 0)
-        ) / limits.amount AS share
-        FROM limits JOIN zones ON zones.zone = limits.zone AND zones.period = limits.period
-    ) each_limit GROUP BY customer_id, period
+# What is recorded of each limit. What open sessions hold is added outside (`_uses`): joined to this, a database that
+# takes thousands of them for a few would go through all of them for each limit.
+_RECORDED = f"""
+recorded AS (
+    SELECT limits.customer_id, limits.metric, limits.period, limits.channel, limits.agent, limits.amount, COALESCE((
+        SELECT CAST(
+            SUM(CASE limits.metric WHEN 'sessions' THEN used.sessions ELSE used.call_seconds / 60.0 END) AS float
+        ) FROM {_DAILY_USAGE} used
+        WHERE used.customer_id = limits.customer_id AND used.day >= zones.first AND used.day < zones.after
+            AND (limits.channel = '' OR limits.channel = used.channel)
+            AND (limits.agent = '' OR limits.agent = used.agent)
+    ), 0) AS used
+    FROM limits JOIN zones ON zones.zone = limits.zone AND zones.period = limits.period
 )"""
+_SHARES = f"""{_RECORDED},
+shares AS (SELECT customer_id, period, MAX(used / amount) AS share FROM recorded GROUP BY customer_id, period)"""
+
+
+class Use(NamedTuple):
+    """What is used of a limit; a blank channel or agent is all of them."""
+
+    customer_id: int
+    period: str
+    channel: str
+    agent: str
+    amount: int
+    used: float
 
 
 def group_sizes(now: datetime) -> dict[tuple[Period, str], int]:
     """How many customers are in each group, by period and the group's slug. Those without a limit are in none."""
+    held = _held(now, MEASURED)
     cases = " ".join(f"WHEN share < {group.high} THEN '{group.slug}'" for group in GROUPS[:-1])
     sql = f"SELECT period, CASE {cases} ELSE '{GROUPS[-1].slug}' END AS slug, COUNT(*) FROM shares GROUP BY 1, 2"
-    return {(Period(period), slug): count for period, slug, count in _run(_SHARES, sql, now)}
+    rows = _run(_SHARES, sql, now, but=list(held))
+    sizes = Counter({(Period(period), slug): count for period, slug, count in rows})
+    sizes.update((period, _group_of(share).slug) for (_, period), share in _shares(list(held), now, held).items())
+    return dict(sizes)
 
 
 def members(period: Period, group: Group, now: datetime) -> set[int]:
     """The customers in a group."""
+    held = _held(now, MEASURED)
     sql = "SELECT customer_id FROM shares WHERE period = %(period)s AND share >= %(low)s"
     high = "" if group is GROUPS[-1] else " AND share < %(high)s"
     values = {"period": period.value, "low": group.low, "high": group.high}
-    return {row[0] for row in _run(_SHARES, sql + high, now, values)}
+    found = {row[0] for row in _run(_SHARES, sql + high, now, values, but=list(held))}
+    shares = _shares(list(held), now, held)
+    return found | {pk for (pk, of), share in shares.items() if of is period and _group_of(share) is group}
+
+
+def _group_of(share: float) -> Group:
+    return next(group for group in GROUPS if share < group.high)
 
 
 def shares_of(customer_ids: Sequence[int], now: datetime) -> dict[tuple[int, Period], float]:
-    """The share of the fullest limit by customer and period; for tests and for pages of customers."""
-    rows = _run(_SHARES, "SELECT customer_id, period, share FROM shares", now, only=customer_ids)
-    return {(customer_id, Period(period)): float(share) for customer_id, period, share in rows}
+    """The share of the fullest limit by customer and period."""
+    return _shares(customer_ids, now, _held(now, MEASURED))
+
+
+def _shares(customer_ids: Sequence[int], now: datetime, held: "Held") -> dict[tuple[int, Period], float]:
+    shares: dict[tuple[int, Period], float] = {}
+    for use in _uses(customer_ids, now, held):
+        key = use.customer_id, Period(use.period)
+        shares[key] = max(shares.get(key, 0.0), use.used / use.amount)
+    return shares
+
+
+def short_of_minutes(now: datetime, minutes: int, customer_ids: Sequence[int]) -> set[tuple[int, str, str]]:
+    """The customers' limits of call minutes that have fewer left than so many: the customer, and the channel and agent
+    that the limit is for, blank for all."""
+    uses = _uses(customer_ids, now, _held(now, PERIODS), wanted=_MINUTES, periods=PERIODS)
+    return {(use.customer_id, use.channel, use.agent) for use in uses if use.amount - use.used < minutes}
+
+
+def _uses(
+    customer_ids: Sequence[int],
+    now: datetime,
+    held: "Held",
+    *,
+    wanted: str = _USED_UP,
+    periods: Iterable[Period] = MEASURED,
+) -> Iterator[Use]:
+    """What is used of each limit of some customers, what their open sessions hold included."""
+    for row in _run(_RECORDED, "SELECT * FROM recorded", now, only=customer_ids, wanted=wanted, periods=periods):
+        customer_id, metric, period, channel, agent, amount, used = row
+        if metric == Metric.CALL_MINUTES:
+            for of_channel, of_agent, minutes in held.get(customer_id, ()):
+                if channel in ("", of_channel) and agent in ("", of_agent):
+                    used += minutes[period]
+        yield Use(customer_id, period, channel, agent, amount, used)
 
 
 _DAYS = f"""
@@ -142,7 +192,8 @@ days AS (
             / limits.amount AS share
     FROM limits JOIN zones ON zones.zone = limits.zone AND zones.period = 'past'
     JOIN {_DAILY_USAGE} used ON used.customer_id = limits.customer_id AND used.day >= zones.first
-        AND used.day < zones.after AND {_WITHIN_SCOPE.format(table="used")}
+        AND used.day < zones.after
+        AND (limits.channel = '' OR limits.channel = used.channel) AND (limits.agent = '' OR limits.agent = used.agent)
     WHERE limits.period = 'day'
     GROUP BY 1, 2, 3, 4, 5, limits.amount
 )"""
@@ -173,16 +224,20 @@ def _run(
     values: dict[str, Any] | None = None,
     *,
     only: Sequence[int] | None = None,
+    but: Sequence[int] = (),
     past_days: int = 1,
+    wanted: str = _USED_UP,
+    periods: Iterable[Period] = MEASURED,
 ) -> Iterator[tuple[Any, ...]]:
-    narrowed = "" if only is None else f"AND customer.id IN ({', '.join(str(int(pk)) for pk in only) or 'NULL'})"
-    sql = f"WITH {_SENT[connection.vendor]}, {_LIMITS.format(only=narrowed)}, {tables} {select}"
+    """Of everybody `but` some, or of some `only`."""
+    narrowed = f"AND customer.id {'NOT IN' if only is None else 'IN'} (SELECT customer_id FROM asked)"
+    sql = f"WITH {_SENT[connection.vendor]}, {_LIMITS.format(wanted=wanted, only=narrowed)}, {tables} {select}"
     with connection.cursor() as cursor:
         cursor.execute(
             sql,
             {
-                "zones": json.dumps(list(_zones(now, past_days, only))),
-                "held": json.dumps(list(_held(now, only)) if tables is _SHARES else []),
+                "asked": json.dumps(list(but if only is None else only)),
+                "zones": json.dumps(list(_zones(now, past_days, periods, only))),
                 "now": connection.ops.adapt_datetimefield_value(now),
                 **(values or {}),
             },
@@ -190,12 +245,16 @@ def _run(
         yield from cursor.fetchall()
 
 
-def _zones(now: datetime, past_days: int, only: Iterable[int] | None) -> Iterator[dict[str, str]]:
-    """The days that make up today, this month and the past days, in every zone that one of the customers has."""
-    customers = Customer.objects.order_by() if only is None else Customer.objects.order_by().filter(pk__in=only)
+def _zones(
+    now: datetime, past_days: int, periods: Iterable[Period], only: Sequence[int] | None
+) -> Iterator[dict[str, str]]:
+    """The days that make up the periods and the past days, in every zone that one of the customers has."""
+    customers, named = Customer.objects.order_by(), _if_few(only)
+    if named is not None:
+        customers = customers.filter(pk__in=named)
     for name in customers.values_list("time_zone", flat=True).distinct():
         zone = ZoneInfo(name or settings.TIME_ZONE)
-        for period in MEASURED:
+        for period in periods:
             span = span_of(period, now, zone)
             yield _days(name, period.value, span.first_day, span.after_last_day)
         today = local_day(now, zone)
@@ -206,23 +265,29 @@ def _days(zone: str, period: str, first: date, after: date) -> dict[str, str]:
     return {"zone": zone, "period": period, "first": first.isoformat(), "after": after.isoformat()}
 
 
-def _held(now: datetime, only: Iterable[int] | None) -> Iterator[dict[str, Any]]:
-    """What open sessions hold of the day and the month, as `usage.usage_from` counts it."""
+# By customer, what each open session holds: its channel, agent and minutes by period.
+Held: TypeAlias = dict[int, list[tuple[str, str, dict[str, float]]]]
+
+
+def _held(now: datetime, periods: Iterable[Period]) -> Held:
+    """What open sessions hold of the periods, as `usage.usage_from` counts it."""
     rows = Session.objects.holding_at(now).filter(customer__isnull=False, counts_toward_call_minutes=True)
-    if only is not None:
-        rows = rows.filter(customer_id__in=only)
     columns = ("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
     of_customer = ("customer_id", "customer__time_zone", "customer__tier__call_hold_minutes")
+    found: Held = defaultdict(list)
+    spans: dict[str, list[tuple[str, Span]]] = {}
     for customer_id, zone, hold, *row in rows.values_list(*of_customer, *columns):
         session = OpenSession(*row)
         if not session.was_open_at(now):
             continue
-        for period in MEASURED:
-            span = span_of(period, now, ZoneInfo(zone or settings.TIME_ZONE))
-            yield {
-                "customer_id": customer_id,
-                "period": period.value,
-                "channel": session.channel_id or "",
-                "agent": session.agent_id or "",
-                "minutes": held_seconds(session, now, span, hold * 60) / 60,
-            }
+        if zone not in spans:
+            zone_info = ZoneInfo(zone or settings.TIME_ZONE)
+            spans[zone] = [(period.value, span_of(period, now, zone_info)) for period in periods]
+        minutes = {period: held_seconds(session, now, span, hold * 60) / 60 for period, span in spans[zone]}
+        found[customer_id].append((session.channel_id or "", session.agent_id or "", minutes))
+    return found
+
+
+def _if_few(only: Sequence[int] | None) -> Sequence[int] | None:
+    """None where they are everybody, or too many to be named in a statement."""
+    return None if only is None or len(only) > MOST_NAMED else only
