@@ -60,7 +60,8 @@ def limited(patience: Patience) -> Iterator[Patience]:
     if getattr(_local, "outages", 0) != pulse.outages:
         _local.outages = pulse.outages
         drop_connection()  # it may be dead without knowing it
-    wait_for_lock(SHORT_MS)
+    if not pulse.is_away:
+        wait_for_lock(SHORT_MS)
     try:
         yield patience
     finally:
@@ -79,6 +80,7 @@ def while_patient(work: Callable[[bool], T]) -> T:
         if pulse.is_away:
             raise OperationalError("the database is away")
         attempts += 1
+        wait_for_lock(SHORT_MS)  # the connection may be another one
         try:
             done = work(died)
         except DATABASE_ERRORS as error:

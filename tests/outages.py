@@ -21,14 +21,15 @@ def database_away() -> Iterator[None]:
 
     For tests without a transaction around them.
     """
-    here = connection.settings_dict["NAME"]
+    nowhere = {"NAME": "/nowhere/at/all", "PORT": "1"}
+    here = {name: connection.settings_dict[name] for name in nowhere}
     connection.close()
-    connection.settings_dict["NAME"] = "/nowhere/at/all"
+    connection.settings_dict.update(nowhere)
     try:
         yield
     finally:
         connection.close()
-        connection.settings_dict["NAME"] = here
+        connection.settings_dict.update(here)
         give_up_at = time.monotonic() + PATIENCE_SECONDS
         while pulse.is_in_doubt:
             assert time.monotonic() < give_up_at, "the database is not seen to be back"

@@ -1,11 +1,12 @@
 """Promise 6 while the database is away: what LiveTok gets, what is kept, and that nothing is missing afterwards."""
 
 import json
+import threading
 import time
 from datetime import datetime, timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -24,6 +25,7 @@ from sessions_app.feeding import Feeder, feeder
 from sessions_app.lifecycle import RETRIED_WITHIN, Delivery, begin_session_as_answered
 from sessions_app.models import RefusedRequests, Session, SpoolPlace, WebhookEvent
 from sessions_app.payloads import read_event
+from sessions_app.pulse import pulse
 from sessions_app.reception import LARGEST_BODY, receive
 from sessions_app.refused import refused_requests
 from sessions_app.spool import Spool, SpooledRequest, files_set_aside, spool_files
@@ -83,6 +85,33 @@ def test_a_begin_and_its_end_are_answered_kept_and_fed(known_livetok):
     assert spool_files() == []
     assert not SpoolPlace.objects.exists()
     assert_usage_is_sound()
+
+
+def test_requests_leave_a_database_alone_that_is_known_to_be_away(known_livetok, monkeypatch):
+    """Opening a connection costs more than all the rest of such a request, and may take as long as it likes."""
+    opened: list[str] = []
+    wrapper = type(connections["default"])
+    open_one = wrapper.get_new_connection
+
+    def noting(self, parameters):
+        opened.append(threading.current_thread().name)
+        return open_one(self, parameters)
+
+    monkeypatch.setattr(wrapper, "get_new_connection", noting)
+    with database_away():
+        send(known_livetok, begin_body(sessionId="first"))
+        wait_until(lambda: pulse.is_away)
+        opened.clear()
+        for number in range(5):
+            assert send(known_livetok, begin_body(sessionId=f"s{number}")) == (200, ALLOWED)
+        assert set(opened) <= {"pulse"}
+
+
+def wait_until(holds) -> None:
+    give_up_at = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
 
 
 def test_a_redelivery_gets_the_same_bytes_during_the_outage_and_after_it(known_livetok):
@@ -351,7 +380,7 @@ def test_a_feeder_that_ends_in_the_middle_goes_on_where_it_was(known_livetok):
 def test_the_rest_waits_where_the_database_goes_away_again(known_livetok):
     with database_away():
         send(known_livetok, begin_body())
-        with pytest.raises(Exception, match=r"open|exist"):
+        with pytest.raises(Exception, match=r"open|refused"):
             feeder.feed()
     assert feeder.feed() == 1
 
