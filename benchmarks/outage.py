@@ -44,14 +44,15 @@ class Times:
 
 
 class PacedSender(Sender):
-    """Sends whole sessions at an even pace, however long the answers take."""
+    """Sends whole sessions at an even pace, however long the answers take. The first is due after `delay_seconds`."""
 
-    def __init__(self, times: Times, *others: Any) -> None:
+    def __init__(self, times: Times, delay_seconds: float, *others: Any) -> None:
         super().__init__(*others)
-        self.times = times
+        self.times, self.delay_seconds = times, delay_seconds
 
     def run(self, should_stop: Callable[[], bool]) -> None:
-        due = time.monotonic()
+        due = time.monotonic() + self.delay_seconds
+        time.sleep(self.delay_seconds)
         while not should_stop():
             due += CONNECTIONS / SESSIONS_PER_SECOND
             begin, end = self.new_session()
@@ -70,7 +71,9 @@ class PacedLiveTok(LiveTok):
 
     def sender(self, number: int) -> PacedSender:
         chosen = Random(f"{self.seed}-{number}")  # noqa: S311 - no secret
-        return PacedSender(self.times, self.port, self.key, self.customers, chosen, self.ledger)
+        # One after the other, not all at once: that is what a pace is.
+        delay_seconds = number / SESSIONS_PER_SECOND
+        return PacedSender(self.times, delay_seconds, self.port, self.key, self.customers, chosen, self.ledger)
 
 
 @dataclass(frozen=True)
