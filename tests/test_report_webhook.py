@@ -4,7 +4,9 @@ import csv
 import io
 import random
 import statistics
-from datetime import timedelta
+from collections import Counter
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -12,6 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import RefusedRequests, WebhookEvent
+from sessions_app.periods import starts_at
 from sessions_app.refused import refused_requests
 from sessions_app.reports import webhook as health
 from sessions_app.reports.webhook import latency_of, silence_at
@@ -173,3 +176,38 @@ def test_the_page_takes_few_statements(livetok, viewer):
         show(viewer, "?period=30d")
 
     assert len(queries.captured_queries) <= WEBHOOK_STATEMENTS
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2024-03-31", 23), ("2024-10-27", 24)])
+def test_requests_stand_by_the_companys_hours_and_days_when_the_clock_changes(viewer, settings, day, hours):
+    settings.TIME_ZONE = "Europe/Madrid"
+    first, zone = date.fromisoformat(day), ZoneInfo("Europe/Madrid")
+    start, end = starts_at(first, zone), starts_at(first + timedelta(days=1), zone)
+    moments = [start + timedelta(minutes=20 * number) for number in range(-3, 80)]
+    WebhookEvent.objects.bulk_create(make_event(at) for at in moments)
+    expected = Counter(f"{at.astimezone(zone):%H}" for at in moments if start <= at < end)
+
+    by_hour = show(viewer, f"?first_day={day}&last_day={day}", end).context["lines"]
+    by_day = show(viewer, f"?first_day={first - timedelta(days=1)}&last_day={first + timedelta(days=1)}", end)
+
+    assert {f"{row['line'].at:%H}": row["line"].total for row in by_hour} == expected
+    assert len(by_hour) == hours
+    assert [f"{row['line'].at:%Y-%m-%d %H:%M}" for row in by_hour][-1] == f"{day} 00:00"
+    days = Counter(at.astimezone(zone).date() for at in moments)
+    assert [(row["line"].at.date(), row["line"].total) for row in by_day.context["lines"]] == sorted(
+        days.items(), reverse=True
+    )
+
+
+@pytest.mark.only("sqlite")
+def test_the_first_and_the_last_request_are_found_without_reading_all(viewer):
+    with CaptureQueriesContext(connection) as queries:
+        silence_at(NOW)
+    plans = []
+    for query in queries:
+        with connection.cursor() as cursor:
+            plans += [row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}").fetchall()]
+
+    assert plans
+    assert all("received_at" in plan for plan in plans)
+    assert not [query for query in queries if "MIN" in query["sql"]]

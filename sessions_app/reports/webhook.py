@@ -4,6 +4,7 @@ Every query is bounded, by the range and by a number of the newest rows; the pag
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,8 +15,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
-from django.db.models import Aggregate, Count, FloatField, Max, Min, QuerySet, Sum
-from django.db.models.functions import TruncDay, TruncHour
+from django.db.models import Aggregate, Count, FloatField, Max, QuerySet, Sum
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -24,13 +24,14 @@ from django.utils import timezone
 from customers.models import Agent
 from sessions_app.events import duration_is_usable
 from sessions_app.models import RefusedRequests, Session, WebhookEvent
-from sessions_app.periods import ONE_DAY, starts_at
+from sessions_app.periods import ONE_DAY, hours_of, starts_at
 from sessions_app.reports.export import FORMATS, Row, export
 from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address, share_words
 from sessions_app.reports.filters import RangeFilters
 from sessions_app.reports.pages import page, report
 from sessions_app.reports.ranges import PRESETS, DayRange
 from sessions_app.spool import files_set_aside, spool_files
+from sessions_app.sums.counting import place_among
 from sessions_app.wording import duration_words
 
 Verdict = WebhookEvent.Verdict
@@ -230,8 +231,12 @@ class Silence:
 
 def silence_at(now: datetime) -> Silence:
     """How long nothing has come, and what this weekday and hour usually brings."""
-    first, last = WebhookEvent.objects.aggregate(first=Min("received_at"), last=Max("received_at")).values()
-    if last is None:
+    # One by one, since for both at once SQLite goes through all of them.
+    first, last = (
+        WebhookEvent.objects.order_by(order).values_list("received_at", flat=True).first()
+        for order in ("received_at", "-received_at")
+    )
+    if first is None or last is None:
         return Silence(None, 0, None, 0)
     zone = ZoneInfo(timezone.get_default_timezone_name())
     hour = now.astimezone(zone).replace(minute=0, second=0, microsecond=0, tzinfo=None)
@@ -277,22 +282,23 @@ class TimeLine:
         return list(zip([self.total, *self.cells], addresses, strict=True))
 
 
-def time_lines(found: QuerySet[WebhookEvent], *, by_hour: bool) -> list[TimeLine]:
+def time_lines(found: QuerySet[WebhookEvent], days: DayRange, *, by_hour: bool) -> list[TimeLine]:
     """Hours or days of the company's, the newest first; those without a request are left out."""
-    truncated = TruncHour("received_at") if by_hour else TruncDay("received_at")
-    rows = found.order_by().annotate(at=truncated).values_list("at", "verdict").annotate(count=Count("pk"))
-    counts: dict[datetime, dict[str, int]] = {}
-    for at, verdict, count in rows:
-        counts.setdefault(at, {})[verdict] = count
-    most = max((sum(of_time.values()) for of_time in counts.values()), default=0)
-    return [TimeLine(at, _end_of(at, by_hour=by_hour), counts[at], most) for at in sorted(counts, reverse=True)]
-
-
-def _end_of(at: datetime, *, by_hour: bool) -> datetime:
+    spans = [(starts_at(day, days.zone), starts_at(day + ONE_DAY, days.zone)) for day in days.days]
     if by_hour:
-        return at + timedelta(hours=1)
-    zone = ZoneInfo(timezone.get_default_timezone_name())
-    return starts_at(at.astimezone(zone).date() + ONE_DAY, zone)
+        spans = [(hour.starts_at, hour.ends_before) for day in days.days for hour in hours_of(day, days.zone)]
+    placed = found.order_by().annotate(place=place_among([start for start, _ in spans], _RECEIVED_AT))
+    counts: dict[int, dict[str, int]] = defaultdict(dict)
+    for place, verdict, count in placed.values_list("place", "verdict").annotate(Count("pk")):
+        counts[place][verdict] = count
+    most = max((sum(of_time.values()) for of_time in counts.values()), default=0)
+    return [
+        TimeLine(spans[place][0].astimezone(days.zone), spans[place][1], counts[place], most)
+        for place in sorted(counts, reverse=True)
+    ]
+
+
+_RECEIVED_AT = f'"{WebhookEvent._meta.db_table}"."received_at"'
 
 
 @dataclass(frozen=True)
@@ -359,7 +365,7 @@ def webhook(request: HttpRequest) -> HttpResponseBase:
     days, with_test = filters.range, filters.cleaned_data["test"]
     within = requests_within(days, with_test=with_test)
     by_hour = len(days.days) <= HOURS_UP_TO_DAYS
-    lines = time_lines(within.found, by_hour=by_hour)
+    lines = time_lines(within.found, days, by_hour=by_hour)
     file_format = request.GET.get("format")
     if file_format in FORMATS:
         return export("webhook", file_format, COLUMNS, (line.as_row() for line in lines))

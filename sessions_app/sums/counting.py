@@ -198,8 +198,11 @@ def joined(pieces: Iterable[Piece]) -> list[Piece]:
     return found
 
 
-def place_among(starts: Sequence[datetime]) -> RawSQL | Value:
-    """The number of the last of `starts` that a session does not start before, found by halves.
+_STARTED_AT = f'"{Session._meta.db_table}"."started_at"'
+
+
+def place_among(starts: Sequence[datetime], column: str = _STARTED_AT) -> RawSQL | Value:
+    """The number of the last of `starts` that a moment, the session's start, does not come before, found by halves.
 
     A database's own days and hours differ where the clock goes back over midnight. Written by hand: putting Django's
     own expressions together took longer than the database with the sessions of an hour.
@@ -208,17 +211,14 @@ def place_among(starts: Sequence[datetime]) -> RawSQL | Value:
         return Value(0, output_field=IntegerField())
     moments = [connection.ops.adapt_datetimefield_value(start) for start in starts]
     values: list[Any] = []
-    return RawSQL(_place(moments, 0, len(starts), values), values, IntegerField())  # noqa: S611 - its values are sent apart
+    return RawSQL(_place(column, moments, 0, len(starts), values), values, IntegerField())  # noqa: S611 - its values are sent apart
 
 
-def _place(moments: Sequence[Any], low: int, high: int, values: list[Any]) -> str:
+def _place(column: str, moments: Sequence[Any], low: int, high: int, values: list[Any]) -> str:
     """SQL, and its values in order."""
     if high - low == 1:
         return str(low)
     middle = (low + high) // 2
     values.append(moments[middle])
-    before, after = _place(moments, low, middle, values), _place(moments, middle, high, values)
-    return f"CASE WHEN {_STARTED_AT} < %s THEN {before} ELSE {after} END"
-
-
-_STARTED_AT = f'"{Session._meta.db_table}"."started_at"'
+    before, after = (_place(column, moments, *half, values) for half in ((low, middle), (middle, high)))
+    return f"CASE WHEN {column} < %s THEN {before} ELSE {after} END"
