@@ -25,12 +25,12 @@ NUMBER = re.compile(r"−?[\d,]+(\.\d+)?")
 # Columns and tiles that say something of their line, or are worked out from a figure beside them.
 TELLS_OF_ITS_LINE = {
     "#", "Share", "Share (%)", "Share of denied", "Cumulative", "Amount", "Left", "Duration", "Open for", "Limit",
-    "Included", "Over", "Waiting on disk", "Share used",
+    "Included", "Waiting on disk", "Share used",
 }  # fmt: skip
 # Whose value is no count: these lead to what they are worked out from.
 NO_COUNTS = {
     "Allow rate", "Median (p50)", "p95", "Longest", "Redelivered", "Answered in (p95)", "End lag (median)",
-    "Clock skew (median)", "Used today", "Used this month",
+    "Clock skew (median)", "Used today", "Used this month", "Over",
 }  # fmt: skip
 
 

@@ -386,27 +386,39 @@ def test_a_customer_who_first_shows_up_after_the_closing_is_all_correction(livet
 
 
 def test_merged_customers_move_their_minutes_by_two_corrections(livetok, viewer, closer):
-    livetok.begin(sessionId="met", phoneNumber="+15550000009", timestamp="2024-03-05T10:00:00Z")
-    livetok.end(sessionId="met", phoneNumber="+15550000009", timestamp="2024-03-05T10:02:00Z", duration=120)
+    customer = customer_of(name="Known", slug="gold")
+    call(livetok, "before", moment("2024-03-04T10:00:00+00:00"), 60)
+    call(livetok, "met", moment("2024-03-05T10:00:00+00:00"), 120, "+15550000009")
     close(closer)
-    first = StatementLine.objects.get()
-    customer = make_customer(make_tier("gold"), "+15550000001", name="Known")
-    with time_machine.travel(AFTER, tick=False), transaction.atomic():
+    first = StatementLine.objects.exclude(customer_name="Known").get()
+    with time_machine.travel(AFTER + timedelta(hours=1), tick=False), transaction.atomic():
         lock_customer(customer.pk)
         claim_number(customer, "+15550000009")
     assert not Customer.objects.filter(pk=first.customer_number).exists()
 
     assert [(row[0], row[1], row[2]) for row in shown(viewer)] == [
+        ("Known", "statement", "1"),
+        ("Known", "correction", "1"),
         (first.customer_name, "statement", "1"),
         (first.customer_name, "correction", "−1"),
-        ("Known", "correction", "1"),
     ]
+    page = show(viewer)
+    assert f"{first.customer_name} merged into Known" in text_of(page)
+    rows = [line["row"] for line in page.context["rows"]]
+    assert [listed(viewer, row.address) for row in rows[::2]] == [["met", "before"], ["met"]]
+    assert [listed(viewer, row.changes_address) for row in rows[1::2]] == [["met"], ["met"]]
     close(closer, MARCH.next, JUNE)
     assert [row[:4] for row in billed(viewer, "2024-04")] == [
-        ("2024-03", "2024-04", "correction", "-1"),
         ("2024-03", "2024-04", "correction", "1"),
+        ("2024-03", "2024-04", "correction", "-1"),
     ]
     assert not [row for row in billed(viewer, "2024-03") if not row[1]]
+
+
+def listed(client, address):
+    """The sessions that an address leads to."""
+    with time_machine.travel(JUNE, tick=False):
+        return [line.session.session_id for line in client.get(address).context["lines"]]
 
 
 def test_closing_needs_its_own_permission_and_is_asked_for(livetok, viewer):

@@ -17,6 +17,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from customers.models import Agent, Channel, Customer, Tier
+from customers.past import numbers_moved_since
 from sessions_app.decision import Reason
 from sessions_app.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, NO_END, Session, SessionQuerySet, SupersededEnd
@@ -308,7 +309,9 @@ class SessionFilters(RangeFilters):
             chips.append(("at_limit", f"On the {days} of the last {which.days} {which.words}"))
         if values["changed_after"]:
             moment = values["changed_after"].astimezone(self.zone)
-            chips.append(("changed_after", f"Begin, end or correction came after {moment:%a %-d %b %Y %H:%M:%S}"))
+            chips.append(
+                ("changed_after", f"Begin, end, correction or merging came after {moment:%a %-d %b %Y %H:%M:%S}")
+            )
         return chips
 
     search: Found | None = None
@@ -453,8 +456,10 @@ def _going_on_at(moment: datetime) -> Q:
 
 
 def _changed_after(moment: datetime) -> Q:
+    """Sessions of which something came, or that came to another customer with the number."""
     corrected = SupersededEnd.objects.filter(recorded_at__gt=moment).values("session")
-    return Q(begin_received_at__gt=moment) | Q(end_received_at__gt=moment) | Q(pk__in=corrected)
+    changed = Q(begin_received_at__gt=moment) | Q(end_received_at__gt=moment) | Q(pk__in=corrected)
+    return changed | Q(phone_key__in=numbers_moved_since(moment))
 
 
 # SQLite would take the index of starts and sort what it finds; so it goes through that of durations, in order.

@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.models import Channel, Customer
+from customers.past import TakenOver, taken_over
 from sessions_app.billing import (
     Correction,
     Month,
@@ -96,6 +97,7 @@ class StatementRow:
     """A line of the page: a customer's statement, or a correction.
 
     `billed` is what it comes to, `of_month` the month of its sessions; `billed_with` is None until it is billed.
+    A customer who is gone was `taken_over` by another.
     """
 
     statement: Statement
@@ -104,6 +106,7 @@ class StatementRow:
     of_month: Month
     billed_with: Month | None
     of_month_closed_at: datetime | None = None
+    taken_over: TakenOver | None = None
 
     @property
     def number(self) -> int:
@@ -135,7 +138,7 @@ class StatementRow:
 
     @property
     def changes_address(self) -> str:
-        """The sessions of which something came after the closing."""
+        """The sessions of which something came after the closing, or that came by merging."""
         closed_at = self.of_month_closed_at
         return self._address(changed_after=closed_at.isoformat() if closed_at else "")
 
@@ -160,9 +163,11 @@ class StatementRow:
         return self._address(channel=channel or WITHOUT)
 
     def _address(self, **narrowed: object) -> str:
-        """The sessions as they are now."""
-        month = self.of_month
-        return used_address(month.first_day, month.last_day, minutes=False, customer=self.number, **narrowed)
+        """The sessions as they are now; those of a customer who is gone are another's."""
+        month, taken = self.of_month, self.taken_over
+        customer, phone = (taken.customer.pk, taken.key) if taken else (self.number, "")
+        filters = {"customer": customer, "phone": phone, **narrowed}
+        return used_address(month.first_day, month.last_day, minutes=False, **filters)
 
     @property
     def included_words(self) -> str:
@@ -230,14 +235,18 @@ class MonthlyStatements:
             return [StatementRow(statement, "statement", statement, self.month, None) for statement in found]
         assert self.closed is not None
         rows: dict[int, list[StatementRow]] = {number: [] for number in numbers}
+        here = set(Customer.objects.filter(pk__in=numbers).values_list("pk", flat=True))
+        gone = [number for number in numbers if number not in here]
+        taken = taken_over(gone) if gone else {}
         lines = _lines_about(self.closed).filter(customer_number__in=numbers)
         closed_at = dict(StatementMonth.objects.values_list("pk", "closed_at"))
         for line in lines.order_by("month", "of_month"):
-            rows[line.customer_number].append(_stored_row(line, closed_at[line.of_month]))
+            number = line.customer_number
+            rows[number].append(_stored_row(line, closed_at[line.of_month], taken.get(number)))
         for number, correction in corrections_of(self.closed, numbers).items():
-            told = correction.statement
+            told, since = correction.statement, closed_at[self.month.first_day]
             rows[number].append(
-                StatementRow(told, "correction", correction, self.month, None, closed_at[self.month.first_day])
+                StatementRow(told, "correction", correction, self.month, None, since, taken.get(number))
             )
         # The statement first, then what is billed with it, then what was billed later.
         return [row for number in numbers for row in sorted(rows[number], key=self._place)]
@@ -257,12 +266,12 @@ def _lines_about(closed: StatementMonth) -> QuerySet[StatementLine]:
     return StatementLine.objects.filter(Q(month=closed) | Q(of_month=closed.first_day))
 
 
-def _stored_row(line: StatementLine, closed_at: datetime) -> StatementRow:
+def _stored_row(line: StatementLine, closed_at: datetime, taken: TakenOver | None) -> StatementRow:
     told, of_month, billed_with = stored_statement(line), Month(line.of_month), Month(line.month_id)
     if of_month == billed_with:
-        return StatementRow(told, "statement", told, of_month, billed_with)
+        return StatementRow(told, "statement", told, of_month, billed_with, None, taken)
     correction = Correction(told, told.counted, line.over_seconds)
-    return StatementRow(told, "correction", correction, of_month, billed_with, closed_at)
+    return StatementRow(told, "correction", correction, of_month, billed_with, closed_at, taken)
 
 
 @report
