@@ -3,11 +3,12 @@
 import http.client
 import json
 import os
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 import psycopg
@@ -148,6 +149,23 @@ def test_the_next_request_after_a_quick_restart_is_decided(frontdesk):
     replies = frontdesk.send_at_once([begin_body(sessionId=f"restart-{number}") for number in range(16)])
 
     assert all(json.loads(content)["context"] for _, content, _ in replies)
+
+
+def test_strangers_who_never_send_their_body_keep_nobody_waiting(frontdesk):
+    """More of them than there are threads: each is told that its key is wrong before its body is read."""
+    head = b"POST /webhooks/livetok HTTP/1.1\r\nHost: frontdesk\r\nX-API-Key: wrong\r\nContent-Length: 100\r\n\r\n{"
+    with ExitStack() as strangers:
+        for _ in range(64):
+            address = "127.0.0.1", int(frontdesk.server.env["PORT"])
+            stranger = strangers.enter_context(socket.create_connection(address))
+            stranger.sendall(head)
+        status, _, seconds = frontdesk.send(begin_body(sessionId="beside-strangers"))
+        stranger.settimeout(PATIENCE_SECONDS)
+        told = stranger.recv(100)
+
+    assert status == 200
+    assert seconds < FIRST_SECONDS + SLACK_SECONDS
+    assert told.startswith(b"HTTP/1.1 401")
 
 
 @pytest.mark.only("postgresql")
