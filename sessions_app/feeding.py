@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from sessions_app.answer import AnswerGiven
 from sessions_app.decision import Reason
 from sessions_app.lifecycle import Delivery
 from sessions_app.models import SpoolPlace
-from sessions_app.patience import DATABASE_ERRORS
 from sessions_app.reception import receive, refuse_too_large
 from sessions_app.spool import (
     Line,
@@ -35,6 +35,9 @@ logger = logging.getLogger("frontdesk.spool")
 ROUNDS = 3
 # What one transaction takes, since others may have to wait for all of it: a caller's next begin, on SQLite any.
 BATCH_SECONDS = 0.02
+
+# An internal error is the request's: it leaves a transaction that PostgreSQL goes on with no more.
+AWAY = (OperationalError, InterfaceError)
 
 Waiting: TypeAlias = tuple[Line, SpooledRequest]
 
@@ -88,7 +91,7 @@ class Feeder:
         batch: list[Waiting] = []
         try:
             feed_requests(_taken(waiting, batch, should_stop))
-        except DATABASE_ERRORS:
+        except AWAY:
             raise
         except Exception:
             logger.warning("requests of the spool are fed one by one", exc_info=True)
@@ -114,7 +117,7 @@ class Feeder:
         """Whether the request needs no further round: it was fed, or set aside."""
         try:
             feed_requests([(line, request)])
-        except DATABASE_ERRORS:
+        except AWAY:
             raise
         except Exception:
             key = line.path, line.end

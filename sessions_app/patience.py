@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, InternalError, OperationalError, connection
 
 from sessions_app.pulse import LOOK_SECONDS, pulse
 from sessions_app.sqlite_lock import SHORT_MS, is_busy, wait_for_lock
@@ -20,7 +20,8 @@ logger = logging.getLogger("frontdesk.database")
 
 T = TypeVar("T")
 
-DATABASE_ERRORS = (OperationalError, InterfaceError)
+# PostgreSQL's internal errors: say, it was made read-only, because its disk is full or another server has taken over.
+DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
 
 # With our own look after it, less than the second that is promised.
 DOUBT_SECONDS = 0.4

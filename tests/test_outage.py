@@ -6,7 +6,7 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -518,6 +518,28 @@ def test_what_is_ordinary_is_fed_at_the_cost_of_ordinary_requests(known_livetok,
     assert len(statements) < 10 * ordinary + 20
     assert sum(statement.startswith("COMMIT") for statement in statements) <= 4
     assert sum(statement.startswith('UPDATE "sessions_app_spoolplace"') for statement in statements) == 1
+
+
+@pytest.mark.only("postgresql")
+def test_a_database_that_was_made_read_only_is_one_that_is_away(known_livetok):
+    """As providers do with a full disk, and as it is after another server has taken over."""
+    name = connection.ops.quote_name(connection.settings_dict["NAME"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    connection.close()
+    try:
+        assert send(LiveTok("made up"), begin_body())[0] == 401
+        assert send(known_livetok, begin_body()) == (200, ALLOWED)
+        assert send(known_livetok, end_body()) == (200, b"{}")
+        with pytest.raises(DatabaseError, match="read-only"):
+            feeder.feed()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = off")
+            cursor.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        connection.close()
+    assert feeder.feed() == 2
+    assert the_session().reason == "fallback_allow"
 
 
 @pytest.mark.only("postgresql")
