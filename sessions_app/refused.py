@@ -4,13 +4,13 @@ import threading
 import time
 from datetime import datetime
 
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from sessions_app.models import RefusedRequests
 from sessions_app.patience import DATABASE_ERRORS, note_failure
 from sessions_app.pulse import pulse
+from sessions_app.statements import djangos_transaction
 
 WRITE_EVERY_SECONDS = 60.0
 
@@ -46,7 +46,7 @@ class RefusedCounter:
             self._written_at = now
             address, last_at = self._last_address, self._last_at
         try:
-            with transaction.atomic():
+            with djangos_transaction():
                 for hour, count in pending.items():
                     _write(hour, count, address, last_at)
         except DATABASE_ERRORS as error:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
@@ -9,8 +10,11 @@ import pytest
 from django.db import OperationalError, connection
 
 from sessions_app import sqlite_turns
+from sessions_app.models import RefusedRequests
 from sessions_app.patience import Patience, limited
+from sessions_app.refused import RefusedCounter
 from sessions_app.sqlite_turns import turn_to_write
+from sessions_app.statements import transaction
 
 pytestmark = pytest.mark.only("sqlite")
 
@@ -72,6 +76,30 @@ def test_a_file_that_cannot_be_made_is_the_databases_error_and_names_itself(turn
     turn_file.parent.rmdir()
     with pytest.raises(OperationalError, match=r"No such file or directory: .*-turn"):
         take_turn()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_strangers_are_counted_in_turn_and_not_by_chance_between_two_writes(caplog):
+    """SQLite's own wait is over after a tenth of a second, and the database would be taken to be away."""
+    begun = threading.Event()
+
+    def write_for_a_while():
+        try:
+            with transaction():
+                begun.set()
+                time.sleep(0.5)
+        finally:
+            connection.close()
+
+    writing = threading.Thread(target=write_for_a_while)
+    writing.start()
+    begun.wait()
+    with limited(Patience()):
+        RefusedCounter().count("10.0.0.1")
+    writing.join()
+
+    assert RefusedRequests.objects.get().count == 1
+    assert not caplog.records
 
 
 def take_turn():
