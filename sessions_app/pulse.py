@@ -48,10 +48,14 @@ class Pulse:
     def doubt(self) -> None:
         """Look after the database, where nobody does already."""
         with self._lock:
-            is_first = self._doubted_at is None
-            self._doubted_at = self._doubted_at or time.monotonic()
-        if is_first:
+            if self._doubted_at is not None:
+                return
+            self._doubted_at = time.monotonic()
+        try:
             threading.Thread(target=self._look_until_it_answers, name="pulse", daemon=True).start()
+        except RuntimeError:  # the system gives us no thread: then the next one in doubt has to try
+            self._doubted_at = None
+            logger.exception("nobody looks after the database")
 
     def _look_until_it_answers(self) -> None:
         started = time.monotonic()

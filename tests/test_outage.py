@@ -207,6 +207,19 @@ def test_the_events_tell_who_sent_them_and_when(known_livetok):
     assert (event.key[:7], event.address, event.route) == ("LiveTok", "127.0.0.1", "end")
 
 
+@pytest.mark.only("sqlite")  # on PostgreSQL a thread connects, too
+def test_a_database_that_nobody_could_look_after_is_not_given_up_for_ever(known_livetok, monkeypatch):
+    def no_thread(thread):
+        raise RuntimeError("can't start new thread")
+
+    with database_away(), monkeypatch.context() as short_of_threads:
+        short_of_threads.setattr(threading.Thread, "start", no_thread)
+        assert send(known_livetok, begin_body()) == (200, ALLOWED)
+
+    assert known_livetok.begin(sessionId="after")["context"]
+    assert feeder.feed() == 1
+
+
 def test_only_keys_that_were_seen_are_believed(known_livetok):
     unseen = LiveTok(create_key("another", ["webhook"])[1])
     with database_away():
