@@ -6,7 +6,7 @@ begin of the customer came between. `statements` runs both.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -22,7 +22,8 @@ from sessions_app.decision import Usage
 from sessions_app.events import SessionBegin, SessionEnd
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.periods import span_of
-from sessions_app.statements import IS_SQLITE, execute, fetch, transaction
+from sessions_app.sqlite_steps import run_steps
+from sessions_app.statements import IS_SQLITE, fetch
 from sessions_app.usage import PERIODS, Amount, OpenSession, UsageKey, contribution, usage_from, within
 
 POLICY_COLUMNS = (
@@ -62,6 +63,7 @@ END_COLUMNS = (
     "flags",
 )
 SUMMED = ("sessions", "call_seconds")
+ADDED = ("sessions", "seconds", "call_seconds")
 RECORDED = ("channel", "agent", *(f"{column}_{period}" for column in SUMMED for period in PERIODS))
 
 Model = TypeVar("Model", bound=models.Model)
@@ -228,10 +230,11 @@ def _row(alias: str, model: type[models.Model], names: Sequence[str], *more: str
 
 def take_turn(customer_id: int) -> None:
     """Keep every other begin of the customer from being stored until the transaction ends, whatever it has read."""
+    table = _table(CustomerTurn)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""INSERT INTO {_table(CustomerTurn)} AS kept (customer_id, begins) VALUES (%s, 1)
-ON CONFLICT (customer_id) DO UPDATE SET begins = kept.begins + 1""",
+            f"""INSERT INTO {table} (customer_id, begins) VALUES (%s, 1)
+ON CONFLICT (customer_id) DO UPDATE SET begins = {table}.begins + 1""",
             [customer_id],
         )
 
@@ -270,9 +273,9 @@ def write_begin(session: Session, used: Mapping[UsageKey, Amount], event: Webhoo
     False where another begin of the customer was decided since `begins` was read, or LiveTok's session id was stored
     meanwhile.
     """
-    parameters = {"session": _values(SESSION_PARAMETERS, session)}
+    parameters = _values(SESSION_PARAMETERS, session)
     if begins is not None:
-        parameters["turn"] = {"turn_customer_id": session.customer_id, "turn_begins": begins}
+        parameters |= {"turn_customer_id": session.customer_id, "turn_begins": begins}
     session.pk = _write("begin", parameters, used, event)
     return session.pk is not None
 
@@ -287,71 +290,66 @@ def write_end(session: Session, used: Mapping[UsageKey, Amount], event: WebhookE
         "session_customer_id": session.customer_id,
         "session_flags_before": flags_before,
     }
-    return _write("end", {"session": parameters}, used, event) is not None
+    return _write("end", parameters, used, event) is not None
 
 
-def _write(
-    kind: str, parameters: dict[str, dict[str, Any]], used: Mapping[UsageKey, Amount], event: WebhookEvent
-) -> int | None:
-    """Run the steps that store a begin or an end; `parameters` are those of the first ones, by step."""
-    takes_turn = "turn" in parameters
+def _write(kind: str, parameters: dict[str, Any], used: Mapping[UsageKey, Amount], event: WebhookEvent) -> int | None:
+    """Run the steps that store a begin or an end; `parameters` are those of the first ones. Returns the session's id.
+
+    None, with nothing stored, where one of them found what it depends on changed.
+    """
     for number, (key, amount) in enumerate(used.items()):
-        values = {**vars(key), **vars(amount)}
-        parameters[f"used{number}"] = {f"used{number}_{name}": value for name, value in values.items()}
-    parameters["event"] = _values(EVENT_PARAMETERS, event)
-    steps = _writing_sql(kind, takes_turn, len(used))
-    if IS_SQLITE:
-        return _run_in_turn(steps, parameters)
-    rows = fetch(_chained(steps), {name: value for step in parameters.values() for name, value in step.items()})
-    return int(rows[0][0]) if rows else None
+        parameters |= {f"used{number}_{name}": value for name, value in (vars(key) | vars(amount)).items()}
+    parameters |= _values(EVENT_PARAMETERS, event)
+    steps = kind, "turn_begins" in parameters, len(used)
+    if not IS_SQLITE:
+        rows = fetch(_chained(*steps), parameters)
+        return int(rows[0][0]) if rows else None
+    if not run_steps(_one_by_one(*steps), parameters):
+        return None
+    return parameters.get("session_id") or _id_of(parameters)
 
 
-@cache
-def _writing_sql(kind: str, takes_turn: bool, used: int) -> tuple[tuple[str, str], ...]:
-    """The steps by name; each happens only where the one before it that it depends on did."""
-    steps = []
+def _steps(kind: str, takes_turn: bool, used: int) -> Iterator[tuple[str, str]]:
+    """The statements by name; each happens only where the one before it that it depends on did."""
     if takes_turn:
         if not IS_SQLITE:
-            steps.append(("customer", _customer_sql()))
-        steps.append(("turn", _turn_sql("customer" if steps else "")))
+            yield "customer", _customer_sql()
+        yield "turn", _turn_sql()
     if kind == "begin":
-        source = "turn" if takes_turn else ""
-        inserting = _insert_sql("session", Session, SESSION_FIELDS, source)
-        steps.append(("session", f"{inserting} ON CONFLICT (session_id, is_test, number) DO NOTHING"))
+        inserting = _insert_sql("session", Session, SESSION_FIELDS, "turn" if takes_turn else "")
+        yield "session", f"{inserting} ON CONFLICT (session_id, is_test, number) DO NOTHING"
     else:
-        steps.append(("session", _end_sql()))
-    names = [f"used{number}" for number in range(used)]
-    steps += [(name, _insert_sql(name, DailyUsage, USED_FIELDS, "session") + _ADDING) for name in names]
-    steps.append(("event", _insert_sql("event", WebhookEvent, EVENT_FIELDS, "session")))
-    return tuple(steps)
+        yield "session", _end_sql()
+    for name in (f"used{number}" for number in range(used)):
+        yield name, _insert_sql(name, DailyUsage, USED_FIELDS, "session") + _adding_sql()
+    yield "event", _insert_sql("event", WebhookEvent, EVENT_FIELDS, "session")
 
 
 @cache
-def _chained(steps: tuple[tuple[str, str], ...]) -> str:
+def _chained(kind: str, takes_turn: bool, used: int) -> str:
     """One statement for PostgreSQL: atomic by itself, without a round trip to begin and one to commit."""
     returned = {"customer": "", "session": " RETURNING id"}
-    parts = [f"{name} AS ({sql}{returned.get(name, ' RETURNING 1')})" for name, sql in steps]
+    parts = [f"{name} AS ({sql}{returned.get(name, ' RETURNING 1')})" for name, sql in _steps(kind, takes_turn, used)]
     return f"WITH {', '.join(parts)} SELECT id FROM session"
 
 
-def _run_in_turn(steps: Iterable[tuple[str, str]], parameters: dict[str, dict[str, Any]]) -> int | None:
-    """One by one for SQLite, which takes no data-changing parts in one statement."""
-    written: int | None = None
-    try:
-        with transaction():
-            for name, sql in steps:
-                changed, inserted = execute(sql, parameters[name])
-                if changed == 0:
-                    raise _Overtaken
-                if name == "session":
-                    written = parameters[name].get("session_id", inserted)
-    except _Overtaken:  # inside a transaction of Django's at most a turn was taken for nothing, which does no harm
-        return None
-    return written
+@cache
+def _one_by_one(kind: str, takes_turn: bool, used: int) -> tuple[str, ...]:
+    """For SQLite, which takes no data-changing parts in one statement."""
+    return tuple(sql for _, sql in _steps(kind, takes_turn, used))
 
 
-class _Overtaken(Exception):
-    """What was read is no longer so."""
+def _id_of(parameters: Mapping[str, Any]) -> int:
+    key = [f"session_{column}" for column in ("session_id", "is_test", "number")]
+    ((pk,),) = fetch(_id_sql(), {name: parameters[name] for name in key})
+    return int(pk)
+
+
+@cache
+def _id_sql() -> str:
+    return f"""SELECT id FROM {_table(Session)} WHERE session_id = %(session_session_id)s
+AND is_test = %(session_is_test)s AND number = %(session_number)s"""
 
 
 def _customer_sql() -> str:
@@ -359,10 +357,11 @@ def _customer_sql() -> str:
     return f"SELECT id FROM {_table(Customer)} WHERE id = %(turn_customer_id)s FOR KEY SHARE"
 
 
-def _turn_sql(source: str) -> str:
-    first = f"SELECT id, 1 FROM {source}" if source else "VALUES (%(turn_customer_id)s, 1)"
-    return f"""INSERT INTO {_table(CustomerTurn)} AS kept (customer_id, begins) {first}
-ON CONFLICT (customer_id) DO UPDATE SET begins = kept.begins + 1 WHERE kept.begins = %(turn_begins)s"""
+def _turn_sql() -> str:
+    table = _table(CustomerTurn)
+    first = "VALUES (%(turn_customer_id)s, 1)" if IS_SQLITE else "SELECT id, 1 FROM customer"
+    return f"""INSERT INTO {table} (customer_id, begins) {first}
+ON CONFLICT (customer_id) DO UPDATE SET begins = {table}.begins + 1 WHERE {table}.begins = %(turn_begins)s"""
 
 
 def _end_sql() -> str:
@@ -371,14 +370,15 @@ def _end_sql() -> str:
 AND COALESCE(customer_id, 0) = COALESCE(%(session_customer_id)s, 0) AND flags = %(session_flags_before)s"""
 
 
-_ADDING = """ ON CONFLICT (customer_id, day, channel, agent) DO UPDATE SET sessions = kept.sessions + excluded.sessions,
-seconds = kept.seconds + excluded.seconds, call_seconds = kept.call_seconds + excluded.call_seconds"""
+def _adding_sql() -> str:
+    added = ", ".join(f"{name} = {_table(DailyUsage)}.{name} + excluded.{name}" for name in ADDED)
+    return f" ON CONFLICT (customer_id, day, channel, agent) DO UPDATE SET {added}"
 
 
 def _insert_sql(prefix: str, model: type[models.Model], fields: Sequence[Field], source: str) -> str:
     """An insert of one row; on PostgreSQL only where the step named `source` has made one."""
     columns = ", ".join(str(field.column) for field in fields)
-    into = f"INSERT INTO {_table(model)} AS kept ({columns})"
+    into = f"INSERT INTO {_table(model)} ({columns})"
     if IS_SQLITE:
         return f"{into} VALUES ({', '.join(f'%({prefix}_{field.column})s' for field in fields)})"
     # Outside VALUES, PostgreSQL does not take a parameter's type from the column.

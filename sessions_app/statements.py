@@ -37,47 +37,16 @@ def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
     PostgreSQL gives both as text. Raises OperationalError where no answer comes within STATEMENT_SECONDS; whether the
     statement was carried out is then unknown, and the connection is closed.
     """
-    database = _connected()
+    database = connected()
     if database.queries_logged:
         with database.cursor() as cursor:
-            cursor.execute(sql, _for_sqlite(parameters) if IS_SQLITE else parameters)
+            cursor.execute(sql, for_sqlite(parameters) if IS_SQLITE else parameters)
             return cursor.fetchall()
     with database.wrap_database_errors:
         if IS_SQLITE:
-            rows: Rows = database.connection.execute(_named(sql), _for_sqlite(parameters)).fetchall()
+            rows: Rows = database.connection.execute(_named(sql), for_sqlite(parameters)).fetchall()
             return rows
         return _fetch_prepared(database, sql, parameters)
-
-
-def execute(sql: str, parameters: Mapping[str, Any]) -> tuple[int, int | None]:
-    """Run one statement on SQLite. Returns how many rows it changed, and the id of the row it inserted last."""
-    database = _connected()
-    if database.queries_logged:
-        with database.cursor() as cursor:
-            cursor.execute(sql, _for_sqlite(parameters))
-            return cursor.rowcount, cursor.lastrowid
-    with database.wrap_database_errors:
-        cursor = database.connection.execute(_named(sql), _for_sqlite(parameters))
-        return cursor.rowcount, cursor.lastrowid
-
-
-@contextmanager
-def transaction() -> Iterator[None]:
-    """A short transaction on SQLite, or a part of Django's where there is one."""
-    database = _connected()
-    if database.in_atomic_block:
-        yield
-        return
-    with turn_to_write(), database.wrap_database_errors:
-        database.connection.execute("BEGIN IMMEDIATE")
-        pulse.beat()
-        try:
-            yield
-            database.connection.execute("COMMIT")
-        except BaseException:
-            if database.connection.in_transaction:  # a full disk, say, has ended it already
-                database.connection.execute("ROLLBACK")
-            raise
 
 
 @contextmanager
@@ -89,7 +58,8 @@ def djangos_transaction() -> Iterator[None]:
         yield
 
 
-def _connected() -> BaseDatabaseWrapper:
+def connected() -> BaseDatabaseWrapper:
+    """This thread's connection, open."""
     database = connections[DEFAULT_DB_ALIAS]
     if database.connection is None:
         database.ensure_connection()
@@ -99,21 +69,22 @@ def _connected() -> BaseDatabaseWrapper:
 @cache
 def _named(sql: str) -> str:
     """The statement with SQLite's own `:name`."""
-    return _PARAMETER.sub(r":\1", sql)
+    return PARAMETER.sub(r":\1", sql)
 
 
 @cache
 def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
     """The statement with PostgreSQL's own `$1`, and the parameters' names in that order."""
-    names = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
+    names = tuple(dict.fromkeys(PARAMETER.findall(sql)))
     numbers = {name: f"${number}" for number, name in enumerate(names, start=1)}
-    return _PARAMETER.sub(lambda match: numbers[match[1]], sql).encode(), names
+    return PARAMETER.sub(lambda match: numbers[match[1]], sql).encode(), names
 
 
-_PARAMETER = re.compile(r"%\((\w+)\)s")
+PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
-def _for_sqlite(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def for_sqlite(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as Django writes them to SQLite."""
     return {
         name: value if type(value) not in _SQLITE else _SQLITE[type(value)](value) for name, value in parameters.items()
     }

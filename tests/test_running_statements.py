@@ -1,19 +1,15 @@
 """What `statements` hands to the driver by itself reads and writes as Django does, and is given up in time."""
 
 import threading
-import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection, connections
 from django.db import transaction as django_transaction
-from django.utils import timezone as clock
 
 from sessions_app import statements
-from sessions_app.models import RefusedRequests, WebhookEvent
-from sessions_app.patience import Patience, limited
-from sessions_app.statements import IS_SQLITE, STATEMENT_SECONDS, execute, fetch, transaction
+from sessions_app.models import WebhookEvent
+from sessions_app.statements import IS_SQLITE, fetch
 
 TABLE = WebhookEvent._meta.db_table
 WEST = timezone(timedelta(hours=-8))
@@ -100,29 +96,12 @@ def test_it_is_part_of_a_transaction_of_djangos():
     assert not WebhookEvent.objects.exists()
 
 
-@pytest.mark.only("sqlite")
-@pytest.mark.django_db(transaction=True)
-def test_a_transaction_is_stored_as_a_whole_or_not_at_all():
-    hour = clock.now().replace(minute=0, second=0, microsecond=0)
-    insert = f"""INSERT INTO {RefusedRequests._meta.db_table} (hour, count, last_address, last_at)
-VALUES (%(hour)s, 1, '', %(hour)s)"""
-    with pytest.raises(IntegrityError), transaction():  # noqa: PT012 - the second fails
-        assert execute(insert, {"hour": hour})[0] == 1
-        execute(insert, {"hour": hour})
-    assert not RefusedRequests.objects.exists()
-
-    with transaction():
-        execute(insert, {"hour": hour})
-
-    assert RefusedRequests.objects.get().hour == hour
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_statement_that_somebody_elses_lock_holds_up_is_given_up_in_time(monkeypatch):
     monkeypatch.setattr(statements, "STATEMENT_SECONDS", 0.2)
     row = write()
     if IS_SQLITE:
-        execute("PRAGMA busy_timeout = 200", {})
+        fetch("PRAGMA busy_timeout = 200", {})
     held, done = threading.Event(), threading.Event()
 
     def hold():
@@ -143,52 +122,6 @@ def test_a_statement_that_somebody_elses_lock_holds_up_is_given_up_in_time(monke
         done.set()
         holder.join()
         if IS_SQLITE:
-            execute("PRAGMA busy_timeout = 5000", {})
+            fetch("PRAGMA busy_timeout = 5000", {})
 
     assert len(fetch(update, {"id": row.pk})) == 1
-
-
-@pytest.mark.only("sqlite")
-@pytest.mark.django_db(transaction=True)
-def test_threads_that_write_take_turns():
-    inside, most = [], []
-
-    def take_turn():
-        execute("PRAGMA busy_timeout = 0", {})  # SQLite itself lets nobody wait
-        with transaction():
-            inside.append(1)
-            most.append(len(inside))
-            time.sleep(0.01)
-            execute(INSERT.removesuffix(" RETURNING id"), VALUES)
-            inside.pop()
-        connections.close_all()
-
-    threads = [threading.Thread(target=take_turn) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert most == [1] * 8
-    assert WebhookEvent.objects.count() == 8
-
-
-@pytest.mark.only("sqlite")
-@pytest.mark.django_db(transaction=True)
-def test_waiting_for_the_turn_ends_with_the_requests_patience():
-    waited = []
-
-    def wait():
-        started = time.monotonic()
-        with suppress(OperationalError), limited(Patience(0.2)), transaction():
-            raise AssertionError("it was somebody else's turn")
-        waited.append(time.monotonic() - started)
-        connections.close_all()
-
-    waiting = threading.Thread(target=wait)
-    with transaction():
-        waiting.start()
-        waiting.join()
-
-    assert waited
-    assert waited[0] < STATEMENT_SECONDS / 2
