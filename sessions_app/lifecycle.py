@@ -28,6 +28,7 @@ from sessions_app.matching import decided_for, ended_by, waiting_for
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
 from sessions_app.payloads import read_event
+from sessions_app.quick_rows import new_row
 from sessions_app.situation import Judgement, judge
 from sessions_app.statements import djangos_transaction
 from sessions_app.sums.late import is_late, note_late_write, note_late_writes
@@ -410,7 +411,8 @@ def _new_session(event: SessionEvent, stored: list[Session]) -> Session:
     flags = {"test"} if event.is_test else set()
     if stored:
         flags.add("session_id_reused")
-    session = Session(session_id=event.session_id, is_test=event.is_test, number=stored[-1].number + 1 if stored else 0)
+    number = stored[-1].number + 1 if stored else 0
+    session = new_row(Session, session_id=event.session_id, is_test=event.is_test, number=number)
     _add_flags(session, flags)
     return session
 
@@ -556,7 +558,8 @@ def log_event(row: WebhookEvent, delivery: Delivery) -> None:
 
 
 def _event_row(event: SessionEvent, delivery: Delivery, verdict: WebhookEvent.Verdict) -> WebhookEvent:
-    return WebhookEvent(
+    return new_row(
+        WebhookEvent,
         received_at=event.received_at,
         event="session_begin" if isinstance(event, SessionBegin) else "session_end",
         session_id=event.session_id,

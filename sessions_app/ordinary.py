@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
 
-from django.db import DEFAULT_DB_ALIAS, connection, models
+from django.db import connection, models
 
 from customers.access import Access, zone_of
 from customers.limits import Limit, Metric, Period, effective_limits
@@ -22,6 +22,7 @@ from sessions_app.decision import Usage
 from sessions_app.events import SessionBegin, SessionEnd
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.periods import span_of
+from sessions_app.quick_rows import stored_row
 from sessions_app.sqlite_steps import run_steps
 from sessions_app.statements import IS_SQLITE, fetch
 from sessions_app.usage import PERIODS, Amount, OpenSession, UsageKey, contribution, usage_from, within
@@ -404,9 +405,7 @@ def _instance(model: type[Model], names: tuple[str, ...], row: str | None) -> Mo
 
 def _loaded(model: type[Model], names: tuple[str, ...], values: Iterable[Any]) -> Model:
     attributes, readers = _readers(model, names)
-    return model.from_db(
-        DEFAULT_DB_ALIAS, attributes, [read(value) for read, value in zip(readers, values, strict=True)]
-    )
+    return stored_row(model, attributes, [read(value) for read, value in zip(readers, values, strict=True)])
 
 
 @cache
