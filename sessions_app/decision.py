@@ -1,6 +1,6 @@
 """Whether a session may begin, and why. Pure: no database, no clock, no settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -123,28 +123,39 @@ class Check:
     limit: Limit | None = None
     used: float | None = None
 
-    @property
-    def left(self) -> float | None:
-        if self.limit is None or self.limit.amount is None or self.used is None:
-            return None
-        return max(0.0, self.limit.amount - self.used)
-
     def as_json(self) -> dict[str, Any]:
-        """`used`, `left` and `limit` are in the metric's unit (minutes, sessions); a `limit` of null is unlimited."""
-        entry: dict[str, Any] = {"check": self.reason.value, "passed": self.passed, "note": self.note}
+        """As it is stored: `whole_check` adds what is left out here, which is what most checks have in common."""
+        entry: dict[str, Any] = {"check": self.reason.value}
+        if not self.passed:
+            entry["passed"] = self.passed
+        if self.note:
+            entry["note"] = self.note
         if self.limit is not None:
-            entry |= {
-                "metric": self.limit.metric.value,
-                "period": self.limit.period.value,
-                "channel": self.limit.channel,
-                "agent": self.limit.agent,
-                "hard": self.limit.hard,
-                "origin": self.limit.origin,
-                "limit": self.limit.amount,
-                "used": _rounded(self.used),
-                "left": _rounded(self.left),
-            }
+            entry |= {"limit": self.limit.amount, "used": _rounded(self.used)}
+            if self.limit.channel is not None:
+                entry["channel"] = self.limit.channel
+            if self.limit.agent is not None:
+                entry["agent"] = self.limit.agent
+            if not self.limit.hard:
+                entry["hard"] = False
+            if self.limit.origin != "tier":
+                entry["origin"] = self.limit.origin
         return entry
+
+
+def whole_check(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A check of a stored trace with all that follows from it.
+
+    `used`, `left` and `limit` are in the metric's unit (minutes, sessions); a `limit` of None is unlimited.
+    """
+    whole: dict[str, Any] = {"check": stored["check"], "passed": True, "note": ""}
+    if "limit" in stored:
+        limit, used = stored["limit"], stored.get("used")
+        metric, period = _LIMITED[stored["check"]]
+        whole |= {"metric": metric.value, "period": period.value, "channel": None, "agent": None, "hard": True}
+        whole |= {"origin": "tier", "limit": limit, "used": used}
+        whole["left"] = None if limit is None or used is None else _rounded(max(0, limit - used))
+    return whole | dict(stored)
 
 
 @dataclass(frozen=True)
@@ -205,7 +216,7 @@ def _caller_is_served(facts: Facts) -> Iterator[Check]:
 
 
 def _limit_holds(facts: Facts, limit: Limit) -> Check:
-    reason = Reason("_".join(part for part in (limit.metric.value, limit.period.value) if part))
+    reason = _LIMIT_REASONS[limit.metric, limit.period]
     if limit.amount is None:
         return Check(reason, None, "unlimited", limit)
     if facts.caller is CallerKind.UNNAMED:
@@ -214,6 +225,18 @@ def _limit_holds(facts: Facts, limit: Limit) -> Check:
         return Check(reason, None, "this channel does not count toward call minutes", limit)
     used = facts.usage.used(limit)
     return Check(reason, used < limit.amount, "", limit, used)
+
+
+_LIMITED = {
+    Reason.CONCURRENT_SESSIONS: (Metric.CONCURRENT_SESSIONS, Period.NONE),
+    Reason.SESSIONS_DAY: (Metric.SESSIONS, Period.DAY),
+    Reason.SESSIONS_WEEK: (Metric.SESSIONS, Period.WEEK),
+    Reason.SESSIONS_MONTH: (Metric.SESSIONS, Period.MONTH),
+    Reason.CALL_MINUTES_DAY: (Metric.CALL_MINUTES, Period.DAY),
+    Reason.CALL_MINUTES_WEEK: (Metric.CALL_MINUTES, Period.WEEK),
+    Reason.CALL_MINUTES_MONTH: (Metric.CALL_MINUTES, Period.MONTH),
+}
+_LIMIT_REASONS = {limited: reason for reason, limited in _LIMITED.items()}
 
 
 def _rounded(amount: float | None) -> float | int | None:

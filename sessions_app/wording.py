@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sessions_app.decision import Reason
+from sessions_app.decision import Reason, whole_check
 
 STATES = {"open": "Open", "ended": "Ended", "denied": "Denied", "missing_end": "Missing its end"}
 
@@ -155,7 +155,7 @@ def trace_words(trace: Iterable[Mapping[str, Any]], reason: str | None) -> list[
     """A stored trace, line by line. The first hard rule that failed is the decisive one, unless all were let in."""
     lines = []
     decided = reason in (Reason.ALLOWED, Reason.EMERGENCY_ALLOW)
-    for entry in trace:
+    for entry in map(whole_check, trace):
         kind = _outcome_kind(entry)
         if kind == "failed" and not decided:
             kind, decided = "decisive", True

@@ -5,9 +5,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from customers.limits import Limit, Metric, Period, effective_limits
-from sessions_app.decision import DENIAL_MESSAGES, CallerKind, Facts, Reason, Usage, UsageRow, decide
+from sessions_app.decision import DENIAL_MESSAGES, CallerKind, Facts, Reason, Usage, UsageRow, decide, whole_check
 
 DAY, WEEK, MONTH = Period.DAY, Period.WEEK, Period.MONTH
 
@@ -240,7 +242,7 @@ def test_a_row_counts_only_what_its_channel_and_agent_used(scope, expected_sessi
     checks = [check for check in decide(facts(limits=limits, usage=rows)).checks if check.limit]
 
     assert [check.used for check in checks] == [expected_sessions, expected_sessions, 2 * expected_sessions]
-    assert [check.left for check in checks] == [100 - used_ for used_ in (c.used for c in checks)]
+    assert [whole_check(check.as_json())["left"] for check in checks] == [100 - check.used for check in checks]
 
 
 @pytest.mark.parametrize(
@@ -296,7 +298,7 @@ def test_an_unlimited_override_is_in_the_trace_and_denies_nobody():
     decision = decide(facts(limits=(unlimited,), usage=usage(used(seconds=10**6))))
 
     assert decision.allowed
-    entry = decision.checks[-1].as_json()
+    entry = whole_check(decision.checks[-1].as_json())
     assert (entry["passed"], entry["note"], entry["origin"]) == (None, "unlimited", "override")
     assert (entry["limit"], entry["left"]) == (None, None)
 
@@ -352,7 +354,8 @@ def test_the_trace_keeps_limit_origin_used_and_left():
     row = limit("call_minutes", 3, "week", channel="telephony", agent="1", origin="override", hard=False)
     decision = decide(facts(limits=(row,), usage=usage(used(seconds=90, held=10.0))))
 
-    assert decision.checks[-1].as_json() == {
+    stored = json.loads(json.dumps(decision.checks[-1].as_json()))
+    assert whole_check(stored) == {
         "check": "call_minutes_week",
         "passed": True,
         "note": "",
@@ -368,10 +371,54 @@ def test_the_trace_keeps_limit_origin_used_and_left():
     }
 
 
+def test_a_stored_check_leaves_out_what_is_usual_and_what_follows():
+    decision = decide(facts(limits=(limit("sessions", 2, "day"),), usage=usage(used(sessions=1))))
+
+    assert decision.checks[-1].as_json() == {"check": "sessions_day", "limit": 2, "used": 1}
+    assert decision.checks[4].as_json() == {"check": "customer_not_yet_valid"}
+
+
+@given(
+    row=st.builds(
+        Limit,
+        metric=st.sampled_from([Metric.SESSIONS, Metric.CALL_MINUTES]),
+        period=st.sampled_from([DAY, WEEK, MONTH]),
+        amount=st.none() | st.integers(0, 100),
+        channel=st.sampled_from([None, "telephony"]),
+        agent=st.sampled_from([None, "1"]),
+        hard=st.booleans(),
+        origin=st.sampled_from(["tier", "override"]),
+    ),
+    sessions=st.integers(0, 200),
+    seconds=st.integers(0, 12_000),
+    caller=st.sampled_from(list(CallerKind)),
+)
+def test_nothing_is_lost_by_what_a_stored_check_leaves_out(row, sessions, seconds, caller):
+    decision = decide(facts(caller=caller, limits=(row,), usage=usage(used(sessions=sessions, seconds=seconds))))
+
+    for check in decision.checks:
+        whole = whole_check(json.loads(json.dumps(check.as_json())))
+        assert (whole["check"], whole["passed"], whole["note"]) == (check.reason, check.passed, check.note)
+    assert {name: whole[name] for name in vars(row) if name in whole} == {
+        name: value for name, value in vars(row).items() if name != "amount"
+    }
+    assert whole["limit"] == row.amount
+    assert whole["used"] == (None if check.used is None else pytest.approx(check.used, abs=0.0001))
+    expected = None if check.used is None or row.amount is None else max(0, row.amount - check.used)
+    assert whole["left"] == (None if expected is None else pytest.approx(expected, abs=0.0001))
+
+
+def test_a_check_that_was_stored_with_all_of_it_is_shown_as_it_is():
+    stored = {"check": "sessions_day", "passed": False, "note": "", "metric": "sessions", "period": "day"}
+    stored |= {"channel": None, "agent": None, "hard": False, "origin": "override", "limit": 1, "used": 1, "left": 0}
+
+    assert whole_check(stored) == stored
+
+
 def test_nothing_is_left_where_more_was_used_than_the_limit_says():
     decision = decide(facts(limits=(limit("sessions", 2, "day"),), usage=usage(used(sessions=5))))
 
-    entry = decision.checks[-1].as_json()
+    entry = whole_check(decision.checks[-1].as_json())
     assert json.dumps([entry["limit"], entry["used"], entry["left"]]) == "[2, 5, 0]"
 
 

@@ -1,11 +1,13 @@
 """Limits and usage: what sessions use, in which period, what open ones hold, and what is stored for recounts."""
 
 from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from customers.models import Channel, Customer, PhoneNumber, Tier
+from sessions_app.decision import whole_check
 from sessions_app.models import DailyUsage, Session
 from sessions_app.recount import differences
 from sessions_app.usage import usage_at
@@ -21,6 +23,11 @@ from tests.builders import (
     set_policy,
     the_session,
 )
+
+
+def limits_of(session: Session) -> list[dict[str, Any]]:
+    """The limits that a session was judged by, as its trace has them."""
+    return [check for check in map(whole_check, session.trace) if "limit" in check]
 
 
 def days() -> dict[str, tuple[int, int]]:
@@ -103,7 +110,7 @@ def test_rows_apply_by_channel_and_agent(livetok: LiveTok):
     assert reason(livetok, "4", at, kind="telephony", agentId=2) == "sessions_day"
     assert reason(livetok, "5", at, kind="web", agentId=1) == "allowed"
     assert reason(livetok, "6", at, kind="web", agentId=1) == "sessions_day"
-    assert [(row["limit"], row["used"], row["left"]) for row in the_session("4").trace if "limit" in row] == [
+    assert [(row["limit"], row["used"], row["left"]) for row in limits_of(the_session("4"))] == [
         (3, 2, 1),
         (2, 2, 0),
     ]
@@ -133,7 +140,7 @@ def test_the_trace_keeps_every_check_with_limit_origin_used_and_left(livetok: Li
     call(livetok, "1", "2024-03-15T08:00:00Z", 90)
 
     assert reason(livetok, "2", "2024-03-15T09:00:00Z") == "sessions_day"
-    rows = [row for row in the_session("2").trace if "limit" in row]
+    rows = limits_of(the_session("2"))
     assert [(row["check"], row["limit"], row["origin"], row["used"], row["left"], row["passed"]) for row in rows] == [
         ("sessions_day", 1, "tier", 1, 0, False),
         ("call_minutes_day", 90, "override", 1.5, 88.5, True),
@@ -166,7 +173,7 @@ def test_a_sessions_own_use_never_counts_in_its_own_decision(livetok: LiveTok, r
 
     assert answer["allowed"]
     assert answer["context"]["call_minutes_used_today"] == 0
-    assert [check["used"] for check in the_session().trace if "limit" in check] == [0]
+    assert [check["used"] for check in limits_of(the_session())] == [0]
     assert days() == {"2024-03-15": (1, 300)}
 
 
@@ -206,7 +213,7 @@ def test_an_open_session_uses_the_larger_of_its_elapsed_time_and_the_hold(liveto
     assert reason(livetok, "1", "2024-03-15T10:00:00Z") == "allowed"
     assert livetok.begin(sessionId="2", timestamp="2024-03-15T10:00:30Z")["context"]["call_minutes_used_today"] == 2
     assert livetok.begin(sessionId="3", timestamp="2024-03-15T10:02:10Z")["context"]["call_minutes_used_today"] == 5
-    used = [check["used"] for check in the_session("3").trace if "limit" in check]
+    used = [check["used"] for check in limits_of(the_session("3"))]
     assert used == [round((130 + 120) / 60, 4)]
     assert reason(livetok, "4", "2024-03-15T10:02:11Z") == "call_minutes_day"
 
@@ -245,7 +252,7 @@ def test_a_session_on_a_channel_that_counts_nothing_holds_no_minutes(livetok: Li
 
     assert reason(livetok, "1", "2024-03-15T10:00:00Z", kind="chat") == "allowed"
     assert reason(livetok, "2", "2024-03-15T10:10:00Z") == "allowed"
-    assert [(check["check"], check["used"]) for check in the_session("2").trace if "limit" in check] == [
+    assert [(check["check"], check["used"]) for check in limits_of(the_session("2"))] == [
         ("concurrent_sessions", 1),
         ("call_minutes_day", 0),
     ]
@@ -307,7 +314,7 @@ def test_a_missing_end_charges_no_minutes_in_a_later_decision(livetok: LiveTok):
     livetok.begin(kind="telephony", timestamp="2024-03-15T01:00:00Z")
     livetok.begin(sessionId="124", timestamp="2024-03-15T05:00:00Z")
 
-    assert [(check["check"], check["used"]) for check in the_session("124").trace if "limit" in check] == [
+    assert [(check["check"], check["used"]) for check in limits_of(the_session("124"))] == [
         ("sessions_day", 1),
         ("call_minutes_day", 0),
     ]

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from customers.api.fields import LARGEST_ID, AgentId, Choice, LocalMoment, Moment, Text
 from customers.api.pages import PageQuery
 from customers.api.reading import StrictSerializer
-from sessions_app.decision import Reason
+from sessions_app.decision import Reason, whole_check
 from sessions_app.models import Session
 
 _AGENT = {"oneOf": [{"type": "integer"}, {"type": "string"}], "nullable": True}
@@ -73,7 +73,8 @@ class CheckSerializer(serializers.Serializer[dict[str, Any]]):
 
 @extend_schema_field(CheckSerializer(many=True))
 class Trace(serializers.JSONField):
-    pass
+    def to_representation(self, value: Any) -> Any:
+        return [whole_check(check) for check in value]
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {}})
