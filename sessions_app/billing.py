@@ -26,7 +26,7 @@ from sessions_app.models import DENIED, DailyUsage, Session, StatementLine, Stat
 from sessions_app.own_days import on_own_days
 from sessions_app.periods import starts_at
 
-CUSTOMERS_AT_ONCE = 200
+CUSTOMERS_AT_ONCE = 1000
 
 Roundings = Mapping[int | None, int]
 
@@ -148,12 +148,17 @@ def roundings_now() -> dict[int | None, int]:
     return dict(Tier.objects.values_list("pk", "rounding_seconds"))
 
 
-def customers_of(month: Month) -> QuerySet[Customer]:
-    """Those with a session in the month."""
+def customers_of(month: Month, after: int = 0) -> QuerySet[Customer]:
+    """Those with a session in the month, of the customers after an id."""
     days = DailyUsage.objects.filter(
-        customer=OuterRef("pk"), day__gte=month.first_day, day__lt=month.after, sessions__gt=0
+        # Said of both: else PostgreSQL reads all usage up to there anew each time.
+        customer__gt=after,
+        customer=OuterRef("pk"),
+        day__gte=month.first_day,
+        day__lt=month.after,
+        sessions__gt=0,
     )
-    return Customer.objects.filter(Exists(days))
+    return Customer.objects.filter(Exists(days), pk__gt=after)
 
 
 def count(customer_ids: Sequence[int], month: Month, roundings: Roundings) -> dict[int, Counted]:
@@ -244,8 +249,10 @@ def corrections_of(closed: StatementMonth, numbers: Sequence[int]) -> dict[int, 
     lines: dict[int, list[StatementLine]] = defaultdict(list)
     for line in StatementLine.objects.filter(of_month=month.first_day, customer_number__in=numbers).order_by("pk"):
         lines[line.customer_number].append(line)
-    newcomers = Customer.objects.filter(pk__in=[number for number in counted if number not in lines])
-    told = {statement.customer_number: statement for statement in statements(list(newcomers), month, roundings)}
+    newcomers = list(Customer.objects.filter(pk__in=[number for number in counted if number not in lines]))
+    told = {}
+    if newcomers:
+        told = {statement.customer_number: statement for statement in statements(newcomers, month, roundings)}
     told |= {number: stored_statement(of_customer[0]) for number, of_customer in lines.items()}
     found = {}
     for number, statement in sorted(told.items()):
@@ -269,7 +276,7 @@ def customers_after(closed: StatementMonth, after: int, most: int) -> list[int]:
     month = Month(closed.first_day)
     lines = StatementLine.objects.filter(of_month=month.first_day, customer_number__gt=after)
     billed = lines.order_by("customer_number").values_list("customer_number", flat=True).distinct()
-    now = customers_of(month).filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)
+    now = customers_of(month, after).order_by("pk").values_list("pk", flat=True)
     return sorted({*billed[:most], *now[:most]})[:most]
 
 
@@ -329,7 +336,7 @@ def roundings_of(closed: StatementMonth) -> dict[int | None, int]:
 
 def _chunks(month: Month) -> Iterator[list[Customer]]:
     last = 0
-    while some := list(customers_of(month).filter(pk__gt=last).order_by("pk")[:CUSTOMERS_AT_ONCE]):
+    while some := list(customers_of(month, last).order_by("pk")[:CUSTOMERS_AT_ONCE]):
         yield some
         last = some[-1].pk
 

@@ -26,7 +26,9 @@ from sessions_app.billing import (
     MonthNotOver,
     closable_from,
     close_month,
+    corrections_of,
     count,
+    customers_after,
     customers_of,
     roundings_now,
 )
@@ -419,6 +421,20 @@ def listed(client, address):
     """The sessions that an address leads to."""
     with time_machine.travel(JUNE, tick=False):
         return [line.session.session_id for line in client.get(address).context["lines"]]
+
+
+def test_a_closed_month_without_changes_is_looked_through_in_few_statements(livetok, closer):
+    for index in range(3):
+        customer_of(name=f"N{index}", number=f"+1555{index:07}")
+        call(livetok, f"s{index}", moment("2024-03-05T10:00:00+00:00"), 60, f"+1555{index:07}")
+    close(closer)
+    [closed] = StatementMonth.objects.all()
+    everybody = list(Customer.objects.values_list("pk", flat=True))
+
+    assert customers_after(closed, everybody[0], 1000) == everybody[1:]
+    with CaptureQueriesContext(connection) as queries:
+        assert corrections_of(closed, everybody) == {}
+    assert len(queries) == 3
 
 
 def test_closing_needs_its_own_permission_and_is_asked_for(livetok, viewer):
