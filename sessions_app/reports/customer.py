@@ -116,6 +116,14 @@ class DayLine:
         }
 
     @property
+    def iso(self) -> str:
+        return self.day.isoformat()
+
+    @property
+    def words(self) -> str:
+        return f"{self.day:%a} {self.day.day} {self.day:%b %Y}"
+
+    @property
     def minutes(self) -> str:
         return number_words(self.seconds / 60, 1)
 
