@@ -449,6 +449,9 @@ def test_closing_needs_its_own_permission_and_is_asked_for(livetok, viewer):
         assert "1 customer for March 2024" in text_of(viewer.get("/reports/statements/close/?month=2024-03"))
         answer = viewer.post("/reports/statements/close/", {"month": "2024-03"}, follow=True)
     assert "March 2024 is closed: 1 statement." in text_of(answer)
+    for month in ("", "soon"):
+        answer = viewer.post("/reports/statements/close/", {"month": month}, follow=True)
+        assert "give the month to close, such as 2026-03" in text_of(answer)
     assert "by ana" in text_of(show(viewer))
 
 

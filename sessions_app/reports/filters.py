@@ -1,7 +1,7 @@
 """What a page of sessions is asked for: the filters in its address, checked, and the sessions that they leave."""
 
 from collections import defaultdict
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -34,6 +34,7 @@ from sessions_app.sums.reading import cells_between, kept
 from sessions_app.wording import REASONS, STATES, duration_words, reason_words
 
 MOST_DAYS = 366
+FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2199, 12, 30)
 # No slug, channel or agent id of LiveTok's looks like this.
 WITHOUT = "(none)"
 DEFAULT_PERIOD = "7d"
@@ -55,8 +56,19 @@ def _day_field(label: str) -> forms.DateField:
         required=False,
         widget=DayInput,
         input_formats=["%Y-%m-%d"],
-        validators=[MinValueValidator(date(1970, 1, 2), era), MaxValueValidator(date(2199, 12, 30), era)],
+        validators=[MinValueValidator(FIRST_DAY, era), MaxValueValidator(LAST_DAY, era)],
         error_messages={"invalid": "Give a date such as 2026-03-15."},
+    )
+
+
+def _moment_field(label: str) -> forms.DateTimeField:
+    era = "Give a time between 1970 and 2199."
+    first, last = (datetime.combine(day, time.min, tzinfo=UTC) for day in (FIRST_DAY, LAST_DAY))
+    return forms.DateTimeField(
+        label=label,
+        required=False,
+        validators=[MinValueValidator(first, era), MaxValueValidator(last, era)],
+        error_messages={"invalid": "Give a time such as 2026-03-15T10:30:00+00:00."},
     )
 
 
@@ -194,12 +206,12 @@ class SessionFilters(RangeFilters):
     seconds_below = _number_field("Lasting less than", 1, 86_401)
     weekday = _number_field("Weekday", 0, 6)
     hour = _number_field("Hour", 0, 23)
-    at = forms.DateTimeField(label="Going on at", required=False)
+    at = _moment_field("Going on at")
     open_now = forms.BooleanField(required=False)
     own_days = forms.BooleanField(required=False)
     reaching = forms.BooleanField(required=False)
     at_limit = _choice_field("Days at a limit", [(name, which.words) for name, which in FULL_DAYS.items()])
-    changed_after = forms.DateTimeField(label="Changed after", required=False)
+    changed_after = _moment_field("Changed after")
     older = CursorField(required=False)
     newer = CursorField(required=False)
 
@@ -272,7 +284,10 @@ class SessionFilters(RangeFilters):
 
     @cached_property
     def chips(self) -> list[tuple[str, str]]:
-        """What links have narrowed the list to, in words, each with the filter that it stands for."""
+        """What links have narrowed the list to, in words, each with the filter that it stands for; none where something
+        is wrong with a filter."""
+        if self.errors:
+            return []
         values = self.cleaned_data
         chips = [(name, words) for name, (words, _) in BEHIND_FIGURES.items() if values[name]]
         if values["decision"]:

@@ -418,6 +418,7 @@ def close(request: HttpRequest) -> HttpResponseBase:
     filters = StatementFilters(request.POST if request.method == "POST" else request.GET)
     month = filters.cleaned_data["month"] if filters.is_valid() else None
     if month is None:
+        messages.error(request, "Nothing was closed: give the month to close, such as 2026-03.")
         return HttpResponseRedirect(reverse("reports:statements"))
     address = f"{reverse('reports:statements')}?month={month}"
     if request.method == "POST":
