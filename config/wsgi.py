@@ -9,11 +9,11 @@ from django.core.signals import request_finished
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 
-from config.thread_connections import close_with_thread
+from config.shared_connections import share_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
-close_with_thread()
+share_connections()
 
 # Requests leave next to no cycles, and looking for some after every 700 objects costs each of them a sixth of its time.
 gc.collect()

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
-from django.db import InterfaceError, InternalError, OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, InternalError, OperationalError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sessions_app.pulse import LOOK_SECONDS, pulse
 from sessions_app.sqlite_lock import SHORT_MS, is_busy, wait_for_lock
@@ -47,6 +49,8 @@ class Patience:
 
 
 _local = threading.local()
+# How many outages the process had seen when a connection was last used.
+_outages: WeakKeyDictionary[BaseDatabaseWrapper, int] = WeakKeyDictionary()
 
 
 def current_patience() -> Patience | None:
@@ -58,8 +62,9 @@ def current_patience() -> Patience | None:
 def limited(patience: Patience) -> Iterator[Patience]:
     """Whatever waits for the database in this block fails with an OperationalError once the patience is over."""
     _local.patience = patience
-    if getattr(_local, "outages", 0) != pulse.outages:
-        _local.outages = pulse.outages
+    database = connections[DEFAULT_DB_ALIAS]
+    if _outages.get(database, 0) != pulse.outages:
+        _outages[database] = pulse.outages
         drop_connection()  # it may be dead without knowing it
     if not pulse.is_away:
         wait_for_lock(SHORT_MS)

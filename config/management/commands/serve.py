@@ -78,7 +78,6 @@ def web_command() -> list[str]:
         "--host": settings.HOST,
         "--port": settings.PORT,
         "--workers": settings.WEB_PROCESSES,
-        # Each thread keeps a database connection; idle ones stay as long as granian lets them, for the same reason.
         "--blocking-threads": THREADS,
         "--blocking-threads-idle-timeout": 600,
         "--backlog": 1024,

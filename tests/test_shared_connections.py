@@ -1,0 +1,162 @@
+"""Requests share the database's connections, whatever thread they run in."""
+
+import json
+import threading
+from contextlib import contextmanager
+from urllib.request import Request, urlopen
+
+import psycopg
+import pytest
+from django.core.signals import request_finished, request_started
+from django.db import connection, connections
+
+from config import shared_connections
+from config.shared_connections import share_connections
+from sessions_app.patience import Patience, limited
+from sessions_app.pulse import pulse
+from sessions_app.sqlite_lock import LONG_MS, SHORT_MS, wait_at_leisure, wait_for_lock
+from tests.builders import begin_body
+from tests.live import running_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def _shared():
+    kept = request_started.receivers[:], request_finished.receivers[:]
+    # Those of the tests' own client would close what is looked at.
+    request_finished.receivers = []
+    share_connections()
+    yield
+    for database in shared_connections._free:
+        database.close()
+    shared_connections._free.clear()
+    request_started.receivers, request_finished.receivers = kept
+    for signal in (request_started, request_finished):
+        signal.sender_receivers_cache.clear()
+
+
+@contextmanager
+def request():
+    request_started.send(None)
+    try:
+        connection.ensure_connection()
+        yield connection.connection
+    finally:
+        request_finished.send(None)
+
+
+def in_a_thread(work):
+    done = []
+    thread = threading.Thread(target=lambda: done.append(work()))
+    thread.start()
+    thread.join()
+    return done[0]
+
+
+def one_request():
+    with request() as used:
+        return used
+
+
+@pytest.mark.usefixtures("_shared")
+def test_a_request_takes_the_connection_of_the_one_before_it_in_another_thread():
+    assert in_a_thread(one_request) is in_a_thread(one_request)
+
+
+@pytest.mark.usefixtures("_shared")
+def test_requests_at_a_time_have_each_their_own_and_the_last_given_back_is_taken_first():
+    def both():
+        with request() as outer:
+            return outer, in_a_thread(one_request)
+
+    outer, inner = in_a_thread(both)
+
+    assert outer is not inner
+    assert in_a_thread(one_request) is outer
+    assert len(shared_connections._free) == 2
+
+
+@pytest.mark.usefixtures("_shared")
+def test_a_connection_that_was_closed_is_not_given_back():
+    def closing():
+        with request():
+            connection.close()
+
+    in_a_thread(closing)
+
+    assert shared_connections._free == []
+
+
+@pytest.mark.usefixtures("_shared")
+def test_a_thread_whose_request_was_broken_off_keeps_its_connection_for_the_next():
+    def broken_off():
+        request_started.send(None)
+        connection.ensure_connection()
+        return connection.connection, one_request()
+
+    first, second = in_a_thread(broken_off)
+
+    assert first is second
+    assert len(shared_connections._free) == 1
+
+
+@pytest.mark.usefixtures("_shared")
+def test_django_looks_after_the_connection_that_was_taken():
+    in_a_thread(one_request)
+    shared_connections._free[0].health_check_done = True
+
+    def begins():
+        request_started.send(None)
+        try:
+            return connections["default"].health_check_done
+        finally:
+            connection.ensure_connection()
+            request_finished.send(None)
+
+    assert in_a_thread(begins) is False
+
+
+@pytest.mark.usefixtures("_shared")
+def test_a_connection_from_before_an_outage_is_opened_anew_whoever_takes_it(monkeypatch):
+    before = in_a_thread(one_request)
+    monkeypatch.setattr(pulse, "outages", pulse.outages + 1)
+
+    def webhook():
+        with request(), limited(Patience()):
+            connection.ensure_connection()
+            return connection.connection
+
+    after = in_a_thread(webhook)
+    assert after is not before
+    assert in_a_thread(webhook) is after
+
+
+@pytest.mark.only("sqlite")
+@pytest.mark.usefixtures("_shared")
+def test_who_waits_at_leisure_does_so_on_a_connection_that_another_thread_had_told_to_be_quick():
+    def waits(how) -> int:
+        with request() as used:
+            how()
+            return used.execute("PRAGMA busy_timeout").fetchone()[0]
+
+    assert in_a_thread(lambda: waits(lambda: wait_for_lock(SHORT_MS))) == SHORT_MS
+    assert in_a_thread(lambda: waits(wait_at_leisure)) == LONG_MS
+    assert in_a_thread(lambda: waits(lambda: wait_for_lock(SHORT_MS))) == SHORT_MS
+
+
+@pytest.mark.serial
+@pytest.mark.only("postgresql")
+def test_a_server_has_no_more_connections_than_requests_at_a_time():
+    with running_server("postgresql") as server:
+        for number in range(60):
+            body = json.dumps(begin_body(sessionId=f"s{number}")).encode()
+            headers = {"X-API-Key": server.webhook_key, "Content-Type": "application/json"}
+            with urlopen(Request(f"{server.url}/webhooks/livetok/begin", body, headers), timeout=10) as answer:
+                assert answer.status == 200
+        with psycopg.connect(server.database_url) as looking:
+            ((count,),) = looking.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid()"
+            ).fetchall()
+
+    assert count <= 3  # one for each web process, and the worker's
