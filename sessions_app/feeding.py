@@ -35,6 +35,8 @@ logger = logging.getLogger("frontdesk.spool")
 ROUNDS = 3
 # What one transaction takes, since others may have to wait for all of it: a caller's next begin, on SQLite any.
 BATCH_SECONDS = 0.02
+# After it, for those who wait for their turn to write on SQLite.
+PAUSE_SECONDS = 0.02
 
 # An internal error is the request's: it leaves a transaction that PostgreSQL goes on with no more.
 AWAY = (OperationalError, InterfaceError)
@@ -76,11 +78,9 @@ class Feeder:
         streams = [_readable(path, this) for path in files]
         merged = heapq.merge(*streams, key=lambda waiting: waiting[1].received_at)
         waiting = (each for each in merged if each[0].path not in this.held)
-        started = time.monotonic()
         while self._feed_batch(waiting, this, should_stop):
-            if settings.IS_SQLITE:  # those who wait for their turn to write get as much time as this took
-                time.sleep(time.monotonic() - started)
-            started = time.monotonic()
+            if settings.IS_SQLITE:
+                time.sleep(PAUSE_SECONDS)
         for path in set(files) - this.held:
             _delete(path, this.done[path])
         logger.info("spool fed", extra={"requests": this.fed})
