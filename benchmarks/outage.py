@@ -11,6 +11,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from benchmarks.bare import bare_writes
 from benchmarks.goals import goal_line
 from benchmarks.livetok import LiveTok, Sender
 from benchmarks.servers import DATABASES, add_customers, database_server
@@ -124,7 +125,7 @@ def _ways(server: LiveServer, postgres: PostgresServer | None) -> dict[str, Away
 
 def outage(server: LiveServer, away: Away, seconds: float, say: Say) -> Outcome:
     livetok = PacedLiveTok(int(server.env["PORT"]), server.webhook_key, CUSTOMERS, secrets.randbelow(10**6))
-    with livetok.sending(CONNECTIONS):
+    with bare_writes(server.folder, SESSIONS_PER_SECOND) as bare, livetok.sending(CONNECTIONS):
         time.sleep(BEFORE_SECONDS)
         gone_at = time.monotonic()
         with away():
@@ -137,6 +138,7 @@ def outage(server: LiveServer, away: Away, seconds: float, say: Say) -> Outcome:
     say(f"{len(ledger.events):,} events, {ledger.failed} deliveries not answered 200; {stored}")
     say(f"all of it stored {time.monotonic() - ended_at:.0f} s after the last was sent")
     first_until = gone_at + FIRST_SECONDS
+    say(f"meanwhile, the slowest bare write to disk: {Times(bare).slowest(first_until, back_at):.0f} ms")
     return Outcome(
         acknowledged=ledger.acknowledged,
         first_ms=times.slowest(gone_at, first_until),
