@@ -14,7 +14,7 @@ from sessions_app.models import RefusedRequests
 from sessions_app.patience import Patience, limited
 from sessions_app.refused import RefusedCounter
 from sessions_app.sqlite_turns import turn_to_write
-from sessions_app.statements import transaction
+from sessions_app.statements import djangos_transaction
 
 pytestmark = pytest.mark.only("sqlite")
 
@@ -85,7 +85,7 @@ def test_strangers_are_counted_in_turn_and_not_by_chance_between_two_writes(capl
 
     def write_for_a_while():
         try:
-            with transaction():
+            with djangos_transaction():
                 begun.set()
                 time.sleep(0.5)
         finally:
