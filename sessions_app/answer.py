@@ -31,8 +31,11 @@ def answer_of(
     return {"allowed": decision.allowed, "context": {**context, **denied}, "limits": limits}
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def as_bytes(answer: dict[str, Any]) -> bytes:
-    return json.dumps(answer, separators=(",", ":")).encode()
+    return _encode(answer).encode()
 
 
 def fallback_answer(choice: str, message: str) -> AnswerGiven | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from customers.limits import Limit, Metric, Period
 
@@ -113,8 +113,7 @@ class Facts:
         return tuple(limit for limit in self.limits if limit.applies_to(self.channel, self.agent))
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One rule as it was judged. `reason` is what it denies with; `passed` is None where the rule did not apply."""
 
     reason: Reason

@@ -185,7 +185,7 @@ def _caller(fields: _Fields, region: str) -> Caller:
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body, parse_int=_integer)
+        document = _decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
         is_too_deep = _is_nested_below(DEEPEST_NESTING, document)
     except RecursionError:
         is_too_deep = True
@@ -204,6 +204,10 @@ def _integer(digits: str) -> int | float:
         return int(digits)
     except ValueError:
         return math.inf
+
+
+# Made once: `json.loads` would make one for each body.
+_decoder = json.JSONDecoder(parse_int=_integer)
 
 
 def _is_nested_below(depth: int, document: Any) -> bool:
@@ -253,6 +257,8 @@ def _names(path: str) -> tuple[str, ...]:
 
 def _storable(text: str) -> str:
     """The text without what no database takes: NUL characters and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
