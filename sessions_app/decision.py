@@ -150,7 +150,7 @@ def whole_check(stored: Mapping[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = {"check": stored["check"], "passed": True, "note": ""}
     if "limit" in stored:
         limit, used = stored["limit"], stored.get("used")
-        metric, period = _LIMITED[stored["check"]]
+        metric, period = _METRIC_AND_PERIOD[stored["check"]]
         whole |= {"metric": metric.value, "period": period.value, "channel": None, "agent": None, "hard": True}
         whole |= {"origin": "tier", "limit": limit, "used": used}
         whole["left"] = None if limit is None or used is None else _rounded(max(0, limit - used))
@@ -226,7 +226,7 @@ def _limit_holds(facts: Facts, limit: Limit) -> Check:
     return Check(reason, used < limit.amount, "", limit, used)
 
 
-_LIMITED = {
+_METRIC_AND_PERIOD = {
     Reason.CONCURRENT_SESSIONS: (Metric.CONCURRENT_SESSIONS, Period.NONE),
     Reason.SESSIONS_DAY: (Metric.SESSIONS, Period.DAY),
     Reason.SESSIONS_WEEK: (Metric.SESSIONS, Period.WEEK),
@@ -235,7 +235,7 @@ _LIMITED = {
     Reason.CALL_MINUTES_WEEK: (Metric.CALL_MINUTES, Period.WEEK),
     Reason.CALL_MINUTES_MONTH: (Metric.CALL_MINUTES, Period.MONTH),
 }
-_LIMIT_REASONS = {limited: reason for reason, limited in _LIMITED.items()}
+_LIMIT_REASONS = {measured: reason for reason, measured in _METRIC_AND_PERIOD.items()}
 
 
 def _rounded(amount: float | None) -> float | int | None:

@@ -25,7 +25,7 @@ from sessions_app.periods import span_of
 from sessions_app.quick_rows import stored_row
 from sessions_app.sqlite_steps import run_steps
 from sessions_app.statements import IS_SQLITE, fetch
-from sessions_app.usage import PERIODS, Amount, OpenSession, UsageKey, contribution, usage_from, within
+from sessions_app.usage import ADDING, PERIODS, Amount, OpenSession, UsageKey, contribution, usage_from, within
 
 POLICY_COLUMNS = (
     "id",
@@ -64,7 +64,6 @@ END_COLUMNS = (
     "flags",
 )
 SUMMED = ("sessions", "call_seconds")
-ADDED = ("sessions", "seconds", "call_seconds")
 RECORDED = ("channel", "agent", *(f"{column}_{period}" for column in SUMMED for period in PERIODS))
 
 Model = TypeVar("Model", bound=models.Model)
@@ -323,7 +322,7 @@ def _steps(kind: str, takes_turn: bool, used: int) -> Iterator[tuple[str, str]]:
     else:
         yield "session", _end_sql()
     for name in (f"used{number}" for number in range(used)):
-        yield name, _insert_sql(name, DailyUsage, USED_FIELDS, "session") + _adding_sql()
+        yield name, f"{_insert_sql(name, DailyUsage, USED_FIELDS, 'session')} {ADDING}"
     yield "event", _insert_sql("event", WebhookEvent, EVENT_FIELDS, "session")
 
 
@@ -369,11 +368,6 @@ def _end_sql() -> str:
     changes = ", ".join(f"{field.column} = %(session_{field.column})s" for field in END_FIELDS)
     return f"""UPDATE {_table(Session)} SET {changes} WHERE id = %(session_id)s AND end_received_at IS NULL
 AND COALESCE(customer_id, 0) = COALESCE(%(session_customer_id)s, 0) AND flags = %(session_flags_before)s"""
-
-
-def _adding_sql() -> str:
-    added = ", ".join(f"{name} = {_table(DailyUsage)}.{name} + excluded.{name}" for name in ADDED)
-    return f" ON CONFLICT (customer_id, day, channel, agent) DO UPDATE SET {added}"
 
 
 def _insert_sql(prefix: str, model: type[models.Model], fields: Sequence[Field], source: str) -> str:

@@ -1,5 +1,6 @@
-"""Rows of models without `Model.__init__`, which goes through every field and its descriptor anew: for a session that
-took a begin as long as deciding it.
+"""Rows of models without `Model.__init__`, which goes through every field and its descriptor anew.
+
+A begin spent as long on that, for its session, as on deciding.
 
 For models that take their values as they are: no signal of theirs is heard, and nothing is checked.
 """

@@ -76,22 +76,26 @@ def _of_the_row(parameter: re.Match[str]) -> str:
 
 def _insert(database: BaseDatabaseWrapper, view: _View, values: list[Any]) -> None:
     try:
-        _execute(database, view.insert, values)
+        _store(database, view.insert, values)
     except OperationalError as error:
         if str(error) != f"no such table: {view.name}":
             raise
         for making in view.makings:  # for the first time, or made in a transaction that was undone
-            database.connection.execute(making)
-        _execute(database, view.insert, values)
+            _execute(database, making)
+        _store(database, view.insert, values)
 
 
-def _execute(database: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> None:
+def _store(database: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> None:
     if database.queries_logged:
         with database.cursor() as cursor:
             cursor.execute(sql.replace("?", "%s"), values)
     else:
-        with database.wrap_database_errors:
-            database.connection.execute(sql, values)
+        _execute(database, sql, values)
+
+
+def _execute(database: BaseDatabaseWrapper, sql: str, values: Sequence[Any] = ()) -> None:
+    with database.wrap_database_errors:
+        database.connection.execute(sql, values)
 
 
 @contextmanager
@@ -107,13 +111,14 @@ def _synced_afterwards(database: BaseDatabaseWrapper) -> Iterator[None]:
         yield
         return
     try:
-        database.connection.execute("PRAGMA synchronous = NORMAL")
+        _execute(database, "PRAGMA synchronous = NORMAL")
         try:
             yield
         finally:
-            database.connection.execute("PRAGMA synchronous = FULL")
-        os.fdatasync(log)
-    except OSError as error:
-        raise OperationalError(f"the write-ahead log could not be synced: {error}") from error
+            _execute(database, "PRAGMA synchronous = FULL")
+        try:
+            os.fdatasync(log)
+        except OSError as error:
+            raise OperationalError(f"the write-ahead log could not be synced: {error}") from error
     finally:
         os.close(log)

@@ -72,15 +72,14 @@ def change_between(before: Mapping[UsageKey, Amount], after: Mapping[UsageKey, A
     return {key: change for key, change in changes.items() if change != Amount()}
 
 
-# One statement on both databases, so that two sessions of one customer add up whoever is first.
-_ADD = f"""
-INSERT INTO {DailyUsage._meta.db_table} AS kept (customer_id, day, channel, agent, sessions, seconds, call_seconds)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (customer_id, day, channel, agent) DO UPDATE SET
-    sessions = kept.sessions + excluded.sessions,
-    seconds = kept.seconds + excluded.seconds,
-    call_seconds = kept.call_seconds + excluded.call_seconds
-"""
+_TABLE = DailyUsage._meta.db_table
+# What follows an insert on both databases, so that two sessions of one customer add up whoever is first.
+ADDING = f"""ON CONFLICT (customer_id, day, channel, agent) DO UPDATE SET
+    sessions = {_TABLE}.sessions + excluded.sessions,
+    seconds = {_TABLE}.seconds + excluded.seconds,
+    call_seconds = {_TABLE}.call_seconds + excluded.call_seconds"""
+_ADD = f"""INSERT INTO {_TABLE} (customer_id, day, channel, agent, sessions, seconds, call_seconds)
+VALUES (%s, %s, %s, %s, %s, %s, %s) {ADDING}"""
 
 
 def _add(key: UsageKey, change: Amount) -> None:

@@ -79,6 +79,7 @@ def web_command() -> list[str]:
         "--port": settings.PORT,
         "--workers": settings.WEB_PROCESSES,
         "--blocking-threads": THREADS,
+        # Whoever calls after a quiet while shall not wait for a thread to start.
         "--blocking-threads-idle-timeout": 600,
         "--backlog": 1024,
         "--workers-kill-timeout": FINISH_SECONDS,
