@@ -47,6 +47,15 @@ class Patience:
             pulse.doubt()
         return pulse.is_away or silent > SILENT_SECONDS or now - self.started > self.slow_seconds
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The time that this block takes is not the database's, and is left out."""
+        paused_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self.started += time.monotonic() - paused_at
+
 
 _local = threading.local()
 # How many outages the process had seen when a connection was last used.

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from customers.defaults import make_defaults
 from customers.keys import KNOWN_SECONDS, create_key, forget_keys
 from customers.models import ApiKey, Customer, DenialMessage
-from sessions_app import outage
+from sessions_app import outage, webhook
 from sessions_app.answer import AnswerGiven
 from sessions_app.decision import Reason
 from sessions_app.feeding import Feeder, feeder
@@ -205,6 +205,35 @@ def test_the_events_tell_who_sent_them_and_when(known_livetok):
     event = WebhookEvent.objects.get(session_id="123")
     assert before < event.received_at < after
     assert (event.key[:7], event.address, event.route) == ("LiveTok", "127.0.0.1", "end")
+
+
+def test_the_time_that_a_client_takes_to_send_its_body_is_not_the_databases(known_livetok, monkeypatch):
+    """Else a slow client's request would be taken for one that has waited too long, at the first lock that is held."""
+    read_at_once = webhook.read_body
+    begun = threading.Event()
+
+    def hold_a_lock():
+        with transaction.atomic():
+            Customer.objects.select_for_update().get()
+            begun.set()
+            time.sleep(0.3)
+        connections.close_all()
+
+    holding = threading.Thread(target=hold_a_lock)
+
+    def read_slowly(request):
+        time.sleep(0.6)
+        holding.start()
+        begun.wait()
+        return read_at_once(request)
+
+    monkeypatch.setattr(webhook, "SLOW_SECONDS", 0.5)
+    monkeypatch.setattr(webhook, "read_body", read_slowly)
+    answer = known_livetok.begin(sessionId="slow")
+    holding.join()
+
+    assert "context" in answer
+    assert not spool_files()
 
 
 @pytest.mark.only("sqlite")  # on PostgreSQL a thread connects, too
