@@ -27,7 +27,7 @@ def main() -> int:
     for database in databases:
         _say(f"\n== {database}, load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
         if options.flat:
-            goals += [goal_line(database, *goal) for goal in flatness(database, options.flat, CUSTOMERS, _say)]
+            goals += [goal_line(database, *goal) for goal in flatness(database, options.flat, _say)]
         elif options.short:
             goals.append(_short(database, options.rounds, options.seconds))
         elif options.memory:

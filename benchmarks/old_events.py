@@ -11,19 +11,16 @@ DAYS_AGO = 60
 class Dialect:
     numbers: str
     moment: str  # so many seconds ago
-    day: str
 
 
 DIALECTS = {
     "postgresql": Dialect(
         "generate_series({first}, {last}) AS numbers(n)",
         "now() - make_interval(secs => {ago})",
-        "CAST({moment} AT TIME ZONE 'UTC' AS date)",
     ),
     "sqlite": Dialect(
         "(WITH RECURSIVE up(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM up WHERE n < {last}) SELECT n FROM up)",
         "strftime('%Y-%m-%d %H:%M:%f', 'now', printf('%+f seconds', -({ago})))",
-        "date({moment})",
     ),
 }
 

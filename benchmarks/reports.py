@@ -1,4 +1,4 @@
-"""`make bench-reports`: report pages and files over a year of sessions, through the real server."""
+"""`make bench-reports`: report pages and files over a year of sessions, through the real server; then its begins."""
 
 import argparse
 import os
@@ -7,20 +7,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime
 from http.client import HTTPConnection
 from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
+from benchmarks.filled import filled
+from benchmarks.flat import flat_goals
 from benchmarks.goals import goal_line
 from benchmarks.processes import memory_mb, web_processes
-from benchmarks.servers import DATABASES, Driven, add_customers, database_server
+from benchmarks.servers import DATABASES, database_server
 from benchmarks.year import Year
-from tests.live import LiveServer, manage, running_server, start_server, wait_until_ready
+from tests.live import LiveServer
 
-CUSTOMERS = 50_000
 FEW_SESSIONS = 100_000
 ROUNDS = 15
 PAGE_NUMBER, PAGE_SIZE = 10_000, 50
@@ -37,32 +38,13 @@ def main() -> int:
     for database in [options.database] if options.database else list(DATABASES):
         _say(f"\n== {database}, load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
         with database_server(database):
-            with filled(database, min(FEW_SESSIONS, options.sessions)) as few:
+            with filled(database, min(FEW_SESSIONS, options.sessions), _say) as few:
                 few_ms = overview_ms(Staff(few))
-            with filled(database, options.sessions) as server:
+            with filled(database, options.sessions, _say) as server:
                 goals += [goal_line(database, *goal) for goal in _goals(server, options.sessions, few_ms)]
+                goals += [goal_line(database, *goal) for goal in flat_goals(database, server, _say)]
     _say("\n" + "\n".join(goals))
     return 0
-
-
-@contextmanager
-def filled(database: str, sessions: int) -> Iterator[LiveServer]:
-    """A server with so many sessions over a year, summed."""
-    with running_server(database, TIME_ZONE="Europe/Madrid") as server:
-        add_customers(server.env, CUSTOMERS)
-        paths = "/webhooks/livetok/begin", "/webhooks/livetok/end"
-        Driven("", int(server.env["PORT"]), *paths, server.webhook_key, CUSTOMERS, server.process.pid, server.env).load(
-            1
-        )
-        server.stop()
-        with closing(Year(database, server.database_url)) as year:
-            year.fill(sessions, _say)
-        began = time.perf_counter()
-        manage(server.env, "rebuild_sums")
-        _say(f"summed in {time.perf_counter() - began:,.0f} s")
-        server.process = start_server(server.env).process
-        wait_until_ready(server)
-        yield server
 
 
 class Staff:

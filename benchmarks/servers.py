@@ -16,7 +16,7 @@ from benchmarks.processes import web_processes
 from config.children import start_child, stop_child
 from tests.conftest import ENVIRONMENT
 from tests.databases import SERVER_URL, PostgresServer, start_postgres
-from tests.live import ROOT, new_environment, running_server
+from tests.live import ROOT, LiveServer, new_environment, running_server
 
 DATABASES = ("sqlite", "postgresql")
 STRAIGHT_KEY = "a-key-of-the-bench"
@@ -72,13 +72,17 @@ def database_server(database: str) -> Iterator[PostgresServer | None]:
 
 
 @contextmanager
-def frontdesk(database: str, customers: int) -> Iterator[Driven]:
-    """Frontdesk, set up and started as by `make run`."""
-    with running_server(database) as server:
+def frontdesk(database: str, customers: int, **variables: str) -> Iterator[Driven]:
+    """Frontdesk, set up and started as by `make run`. `variables` go into its environment."""
+    with running_server(database, **variables) as server:
         add_customers(server.env, customers)
-        paths = "/webhooks/livetok/begin", "/webhooks/livetok/end"
-        port = int(server.env["PORT"])
-        yield Driven("frontdesk", port, *paths, server.webhook_key, customers, server.process.pid, server.env)
+        yield driven(server, customers)
+
+
+def driven(server: LiveServer, customers: int) -> Driven:
+    paths = "/webhooks/livetok/begin", "/webhooks/livetok/end"
+    port = int(server.env["PORT"])
+    return Driven("frontdesk", port, *paths, server.webhook_key, customers, server.process.pid, server.env)
 
 
 @contextmanager
@@ -90,23 +94,23 @@ def straight(database: str, customers: int) -> Iterator[Driven]:
             command = [sys.executable, "-m", "benchmarks.straight", str(customers)]
             process = start_child(command, env=env, cwd=ROOT, stdout=log, stderr=log)
         stack.callback(stop_child, process, patience_seconds=30)
-        driven = Driven("straight", int(env["PORT"]), "/begin", "/end", STRAIGHT_KEY, customers, process.pid, env)
-        _wait_until_it_answers(driven, process)
-        yield driven
+        theirs = Driven("straight", int(env["PORT"]), "/begin", "/end", STRAIGHT_KEY, customers, process.pid, env)
+        _wait_until_it_answers(theirs, process)
+        yield theirs
 
 
-def _wait_until_it_answers(driven: Driven, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_it_answers(theirs: Driven, process: subprocess.Popen[bytes]) -> None:
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < give_up_at:
         try:
-            urlopen(f"http://127.0.0.1:{driven.port}/begin", timeout=5)
+            urlopen(f"http://127.0.0.1:{theirs.port}/begin", timeout=5)
         except URLError as error:
             if getattr(error, "code", None):  # 403: it is there
                 return
         except OSError:
             pass
         time.sleep(0.1)
-    log = Path(driven.env["DATA_DIR"], "serve.log").read_text()
+    log = Path(theirs.env["DATA_DIR"], "serve.log").read_text()
     raise RuntimeError(f"the straight version does not start:\n{log[-2000:]}")
 
 

@@ -18,7 +18,8 @@ CHANNELS = ("telephony", "whatsapp", "web", "chat")
 AGENTS = ("1", "2", "3", "4", "5")
 DENIALS = ("call_minutes_day", "call_minutes_month", "sessions_month", "customer_paused", "channel_not_allowed")
 LENGTHS = 1000
-BUSY_SESSIONS, BUSY_DAYS = 10_000, 28
+BUSY_SESSIONS, BUSY_DAYS = 10_000, 7
+LOGGED_DAYS = 30
 # While it is loaded: what is cut short here is of no use to anybody.
 UNSAFE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "8GB"}
 # They hold many sessions, each in an order of its own: made at the end. The others are small.
@@ -79,7 +80,10 @@ class Year:
         self.connection.close()
 
     def fill(self, sessions: int, say: Say) -> None:
-        """Sessions over the year until two hours ago, of the last weeks ten thousand the first customer's."""
+        """Sessions over the year until two hours ago, of this month's ten thousand the first customer's; sums and log.
+
+        Where the month is younger than a week, the ten thousand are of the last seven days.
+        """
         began = time.perf_counter()
         self._set_unsafe()
         self._prepare(sessions)
@@ -93,7 +97,8 @@ class Year:
             self.connection.execute(index)
         say("indexes are made again")
         self._add_up()
-        say("usage is summed")
+        self._log()
+        say("usage is summed, and the log of requests filled")
         if not self.is_sqlite:  # as its autovacuum does by and by; of SQLite nobody gathers statistics
             self.connection.execute("VACUUM ANALYZE")
         self._set_safe()
@@ -201,8 +206,10 @@ SELECT {chosen} FROM s CROSS JOIN bench_pattern AS pattern""")
         return f"printf('%0{digits}d', {number})" if self.is_sqlite else f"lpad(({number})::text, {digits}, '0')"
 
     def _make_busy(self) -> None:
-        """Some of its newest sessions become the first customer's: ten thousand, evenly within the last weeks."""
-        since = f"{datetime.now(UTC) - timedelta(days=BUSY_DAYS):%Y-%m-%d %H:%M:%S}"
+        """Some of its newest sessions become the first customer's: ten thousand, evenly."""
+        now = datetime.now(UTC)
+        month = now.replace(day=1, hour=0, minute=0, second=0)
+        since = f"{min(month, now - timedelta(days=BUSY_DAYS)):%Y-%m-%d %H:%M:%S}"
         # Stored in the order of their starts.
         first, newest = self._row(
             "SELECT min(id), max(id) FROM sessions_app_session "
@@ -234,6 +241,17 @@ SELECT {chosen} FROM s CROSS JOIN bench_pattern AS pattern""")
             "COALESCE(sum(duration_seconds), 0) FROM sessions_app_session WHERE allowed AND customer_id IS NOT NULL "
             f"AND session_id LIKE 'year-%' GROUP BY customer_id, {day}, channel_id, agent_id ON CONFLICT DO NOTHING"
         )
+
+    def _log(self) -> None:
+        """The log holds as many days as it is kept."""
+        since = f"{datetime.now(UTC) - timedelta(days=LOGGED_DAYS):%Y-%m-%d %H:%M:%S}"
+        for event in ("begin", "end"):
+            self.connection.execute(
+                "INSERT INTO sessions_app_webhookevent (received_at, event, session_id, is_test, verdict, status, "
+                f"error, took_ms, key, address, route, body) SELECT {event}_received_at, 'session_{event}', "
+                f"session_id, is_test, 'accepted', 200, '', 1.0, 'LiveTok', '127.0.0.1', '{event}', {event}_body "
+                f"FROM sessions_app_session WHERE started_at > '{since}' AND {event}_received_at IS NOT NULL"
+            )
 
     def _many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         if self.is_sqlite:
