@@ -47,14 +47,9 @@ class Patience:
             pulse.doubt()
         return pulse.is_away or silent > SILENT_SECONDS or now - self.started > self.slow_seconds
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """The time that this block takes is not the database's, and is left out."""
-        paused_at = time.monotonic()
-        try:
-            yield
-        finally:
-            self.started += time.monotonic() - paused_at
+    def leave_out(self, seconds: float) -> None:
+        """Time that just passed while nobody waited for the database."""
+        self.started += seconds
 
 
 _local = threading.local()
