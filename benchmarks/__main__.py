@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -55,14 +56,15 @@ def _full(database: str, rounds: int, seconds: float) -> list[tuple[str, float]]
         server = stack.enter_context(database_server(database))
         ours = stack.enter_context(frontdesk(database, CUSTOMERS))
         theirs = stack.enter_context(straight(database, CUSTOMERS))
+        nothing = replace(theirs, name="nothing", begin_path="/nothing", end_path="/nothing")
         floor = PostgresFloor(server, CUSTOMERS) if server else SqliteFloor(Path(ours.env["DATA_DIR"]), CUSTOMERS)
-        for driven in (ours, theirs):
+        for driven in (ours, theirs, nothing):
             driven.load(WARM_UP_SECONDS)
-        rates: dict[str, list[float]] = {"floor": [], "straight": [], "frontdesk": []}
-        costs: dict[str, list[float]] = {"straight": [], "frontdesk": []}
+        rates: dict[str, list[float]] = {"floor": [], "nothing": [], "straight": [], "frontdesk": []}
+        costs: dict[str, list[float]] = {"nothing": [], "straight": [], "frontdesk": []}
         for number in range(1, rounds + 1):
             rates["floor"].append(floor.sessions_per_second(seconds))
-            for driven in (theirs, ours):
+            for driven in (nothing, theirs, ours):
                 rate, cost = _rate_and_cost(driven, seconds)
                 rates[driven.name].append(rate)
                 costs[driven.name].append(cost)
