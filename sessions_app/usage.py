@@ -1,8 +1,7 @@
 """How much a customer has used: what a session counts, the daily sums, and reading them back."""
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +15,8 @@ from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, seconds_by_day, span_of
 
 PERIODS = (Period.DAY, Period.WEEK, Period.MONTH)
+_SESSIONS = {period: f"sessions_{period}" for period in PERIODS}
+_CALL_SECONDS = {period: f"call_seconds_{period}" for period in PERIODS}
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,8 @@ def _recorded(customer_id: int, spans: dict[Period, Span]) -> Iterable[Mapping[s
     sums = {}
     for period, span in spans.items():
         within = Q(day__gte=span.first_day, day__lt=span.after_last_day)
-        sums[f"sessions_{period}"] = Sum("sessions", filter=within, default=0)
-        sums[f"call_seconds_{period}"] = Sum("call_seconds", filter=within, default=0)
+        sums[_SESSIONS[period]] = Sum("sessions", filter=within, default=0)
+        sums[_CALL_SECONDS[period]] = Sum("call_seconds", filter=within, default=0)
     return (
         DailyUsage.objects.filter(
             customer_id=customer_id,
@@ -193,39 +194,36 @@ class _Rows:
     """Usage being put together, by channel and agent."""
 
     def __init__(self, recorded: Iterable[Mapping[str, Any]]) -> None:
-        self.sessions: Counter[tuple[str, str, Period]] = Counter()
-        self.call_seconds: Counter[tuple[str, str, Period]] = Counter()
-        self.held_seconds: defaultdict[tuple[str, str, Period], float] = defaultdict(float)
-        self.open: Counter[tuple[str, str]] = Counter()
-        self.scopes: set[tuple[str, str]] = set()
+        self.by_scope: dict[tuple[str, str], UsageRow] = {}
         for row in recorded:
-            scope = row["channel"], row["agent"]
-            self.scopes.add(scope)
-            for period in PERIODS:
-                self.sessions[*scope, period] = row[f"sessions_{period}"]
-                self.call_seconds[*scope, period] = row[f"call_seconds_{period}"]
+            channel, agent = row["channel"], row["agent"]
+            self.by_scope[channel, agent] = UsageRow(
+                channel or None,
+                agent or None,
+                {period: row[name] for period, name in _SESSIONS.items()},
+                {period: row[name] for period, name in _CALL_SECONDS.items()},
+                dict.fromkeys(PERIODS, 0.0),
+            )
 
     def subtract(self, key: UsageKey, amount: Amount, spans: Mapping[Period, Span]) -> None:
+        row = self.by_scope.get((key.channel, key.agent))
         for period, span in spans.items():
-            if span.holds(key.day):
-                self.sessions[key.channel, key.agent, period] -= amount.sessions
-                self.call_seconds[key.channel, key.agent, period] -= amount.call_seconds
+            if row and span.holds(key.day):
+                row.sessions[period] -= amount.sessions
+                row.call_seconds[period] -= amount.call_seconds
 
     def hold(self, session: OpenSession, now: datetime, spans: Mapping[Period, Span], hold_seconds: int) -> None:
         scope = session.channel_id or "", session.agent_id or ""
-        self.scopes.add(scope)
-        self.open[scope] += 1
+        row = self.by_scope.get(scope) or _unused(*scope)
+        self.by_scope[scope] = replace(row, open_sessions=row.open_sessions + 1)
         if session.counts_toward_call_minutes:
             for period, span in spans.items():
-                self.held_seconds[*scope, period] += held_seconds(session, now, span, hold_seconds)
+                row.held_seconds[period] += held_seconds(session, now, span, hold_seconds)
 
     def __iter__(self) -> Iterator[UsageRow]:
-        for channel, agent in sorted(self.scopes):
-            yield UsageRow(
-                channel=channel or None,
-                agent=agent or None,
-                sessions={period: self.sessions[channel, agent, period] for period in PERIODS},
-                call_seconds={period: self.call_seconds[channel, agent, period] for period in PERIODS},
-                held_seconds={period: self.held_seconds[channel, agent, period] for period in PERIODS},
-                open_sessions=self.open[channel, agent],
-            )
+        return (row for _, row in sorted(self.by_scope.items()))
+
+
+def _unused(channel: str, agent: str) -> UsageRow:
+    nothing = dict.fromkeys(PERIODS, 0), dict.fromkeys(PERIODS, 0), dict.fromkeys(PERIODS, 0.0)
+    return UsageRow(channel or None, agent or None, *nothing)
