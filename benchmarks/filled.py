@@ -26,6 +26,8 @@ def filled(database: str, sessions: int, say: Say) -> Iterator[LiveServer]:
         began = time.perf_counter()
         manage(server.env, "rebuild_sums")
         say(f"summed in {time.perf_counter() - began:,.0f} s")
+        with closing(Year(database, server.database_url)) as year:
+            year.settle()
         server.process = start_server(server.env).process
         wait_until_ready(server)
         yield server

@@ -1,6 +1,7 @@
 """A year of made-up sessions, stored by the database's own means: days' and hours' rhythm, tiers, channels, denials."""
 
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -99,11 +100,17 @@ class Year:
         self._add_up()
         self._log()
         say("usage is summed, and the log of requests filled")
-        if not self.is_sqlite:  # as its autovacuum does by and by; of SQLite nobody gathers statistics
-            self.connection.execute("VACUUM ANALYZE")
+        self.settle()
         self._set_safe()
         took = time.perf_counter() - began
         say(f"{stored:,} sessions in {took:,.0f} s: {stored / took:,.0f} a second")
+
+    def settle(self) -> None:
+        """What a database does by and by after so many rows were written: of SQLite nobody gathers statistics."""
+        if not self.is_sqlite:
+            self.connection.execute("VACUUM ANALYZE")
+            self.connection.execute("CHECKPOINT")
+        os.sync()
 
     def _set_unsafe(self) -> None:
         """What is loaded is written once, not to a log first."""
@@ -118,7 +125,6 @@ class Year:
         if self.is_sqlite:
             self.connection.execute("PRAGMA journal_mode = WAL")
             return
-        self.connection.execute("CHECKPOINT")
         for name in UNSAFE:
             self.connection.execute(f"ALTER SYSTEM RESET {name}")
         self.connection.execute("SELECT pg_reload_conf()")
