@@ -1,6 +1,7 @@
 """How much a customer has used: what a session counts, the daily sums, and reading them back."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -127,7 +128,7 @@ def usage_at(
     """
     spans = {period: span_of(period, now, zone) for period in PERIODS}
     return usage_from(
-        _recorded(customer_id, spans),
+        recorded_sums([customer_id], spans).get(customer_id, ()),
         _open_sessions(customer_id, now, without),
         now,
         spans,
@@ -172,22 +173,27 @@ def _open_sessions(customer_id: int, now: datetime, without: Session | None) -> 
     return [OpenSession(*row) for row in candidates.values_list(*columns)]
 
 
-def _recorded(customer_id: int, spans: dict[Period, Span]) -> Iterable[Mapping[str, Any]]:
+def recorded_sums(customer_ids: Collection[int], spans: Mapping[Period, Span]) -> dict[int, list[Mapping[str, Any]]]:
+    """The sums of each customer's day, week and month by channel and agent, as `usage_from` takes them."""
     sums = {}
     for period, span in spans.items():
         within = Q(day__gte=span.first_day, day__lt=span.after_last_day)
         sums[_SESSIONS[period]] = Sum("sessions", filter=within, default=0)
         sums[_CALL_SECONDS[period]] = Sum("call_seconds", filter=within, default=0)
-    return (
+    rows = (
         DailyUsage.objects.filter(
-            customer_id=customer_id,
+            customer_id__in=customer_ids,
             day__gte=min(span.first_day for span in spans.values()),
             day__lt=max(span.after_last_day for span in spans.values()),
         )
-        .values("channel", "agent")
+        .values("customer_id", "channel", "agent")
         .annotate(**sums)
-        .order_by("channel", "agent")
+        .order_by()
     )
+    found: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[row["customer_id"]].append(row)
+    return found
 
 
 class _Rows:

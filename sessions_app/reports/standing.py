@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,9 +14,9 @@ from customers.access import zone_of
 from customers.limits import Limit, Metric, Period, effective_limits
 from customers.models import Customer, LimitOverride, TierLimit
 from sessions_app.decision import Usage
-from sessions_app.models import DailyUsage, Session
+from sessions_app.models import Session
 from sessions_app.periods import Span, span_of
-from sessions_app.usage import PERIODS, OpenSession, usage_from
+from sessions_app.usage import PERIODS, OpenSession, recorded_sums, usage_from
 
 # Those that use up within a period; sessions at once do not, and messages are never reported to us.
 USED_UP = (Metric.CALL_MINUTES, Metric.SESSIONS)
@@ -99,7 +99,7 @@ def limits_in_force_of(customer: Customer) -> tuple[Limit, ...]:
 def standings(customers: Sequence[Customer], now: datetime) -> dict[int, Standing]:
     """How each of the customers, read by `with_limits`, stands at `now`. Equal to `usage.usage_at` of each."""
     spans = {customer.pk: _spans(now, zone_of(customer)) for customer in customers}
-    recorded = _recorded(spans)
+    sums = _recorded(spans)
     open_sessions = _open_sessions(spans.keys(), now)
     return {
         customer.pk: Standing(
@@ -107,7 +107,7 @@ def standings(customers: Sequence[Customer], now: datetime) -> dict[int, Standin
             zone_of(customer),
             spans[customer.pk],
             usage_from(
-                recorded.get(customer.pk, []),
+                sums.get(customer.pk, []),
                 open_sessions.get(customer.pk, []),
                 now,
                 spans[customer.pk],
@@ -123,32 +123,15 @@ def _spans(now: datetime, zone: ZoneInfo) -> dict[Period, Span]:
     return {period: span_of(period, now, zone) for period in PERIODS}
 
 
-def _recorded(spans: Mapping[int, Mapping[Period, Span]]) -> dict[int, list[dict[str, Any]]]:
-    """The sums of each customer's day, week and month by channel and agent, as `usage_from` takes them."""
-    every_span = [span for of_customer in spans.values() for span in of_customer.values()]
-    if not every_span:
-        return {}
-    first, after = min(span.first_day for span in every_span), max(span.after_last_day for span in every_span)
-    rows = DailyUsage.objects.filter(customer_id__in=list(spans), day__gte=first, day__lt=after)
-    found: dict[int, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
-    columns = ("customer_id", "day", "channel", "agent", "sessions", "call_seconds")
-    for customer_id, day, channel, agent, sessions, call_seconds in rows.values_list(*columns).iterator():
-        periods = [period for period, span in spans[customer_id].items() if span.holds(day)]
-        if not periods:
-            continue
-        scopes = found[customer_id]
-        row = scopes.get((channel, agent))
-        if row is None:
-            row = scopes[channel, agent] = _empty_row(channel, agent)
-        for period in periods:
-            row[f"sessions_{period}"] += sessions
-            row[f"call_seconds_{period}"] += call_seconds
-    return {customer_id: list(scopes.values()) for customer_id, scopes in found.items()}
-
-
-def _empty_row(channel: str, agent: str) -> dict[str, Any]:
-    sums = {f"{what}_{period}": 0 for what in ("sessions", "call_seconds") for period in PERIODS}
-    return {"channel": channel, "agent": agent, **sums}
+def _recorded(spans: Mapping[int, Mapping[Period, Span]]) -> dict[int, list[Mapping[str, Any]]]:
+    """By customer. Asked for together are those for whom it is the same day, which in all the world are three sorts."""
+    together: dict[date, list[int]] = defaultdict(list)
+    for customer_id, of_customer in spans.items():
+        together[of_customer[Period.DAY].first_day].append(customer_id)
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for same_day in together.values():
+        found |= recorded_sums(same_day, spans[same_day[0]])
+    return found
 
 
 def _open_sessions(customer_ids: Iterable[int], now: datetime) -> dict[int, list[OpenSession]]:
