@@ -76,18 +76,19 @@ class _Connection:
 
     def __init__(self, load: Load, number: int, starts_at: float) -> None:
         self.load, self.measured = load, Measured()
-        prefix, at = f"{secrets.token_hex(8)}-", datetime.now(UTC)
-        self.begin = begin_template(load.begin_path, load.key, prefix, at)
-        self.end = end_template(load.end_path, load.key, prefix, at)
+        self.prefix = f"{secrets.token_hex(8)}-"
         self.pause = load.connections / load.requests_per_second if load.requests_per_second else 0.0
         self.due = starts_at + self.pause * number / load.connections
         self.stops_at = starts_at + load.seconds
-        self.chosen = random.Random(prefix)  # noqa: S311 - no secret
+        self.chosen = random.Random(self.prefix)  # noqa: S311 - no secret
 
     def run(self) -> Measured:
         while time.perf_counter() < self.stops_at:
             with socket.create_connection(("127.0.0.1", self.load.port)) as self.socket:
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                at = datetime.now(UTC)
+                self.begin = begin_template(self.load.begin_path, self.load.key, self.prefix, at)
+                self.end = end_template(self.load.end_path, self.load.key, self.prefix, at)
                 for _ in range(SESSIONS_A_CONNECTION):
                     self._session(self.measured.sessions)
                     self.measured.sessions += 1
