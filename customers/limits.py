@@ -48,6 +48,11 @@ class Limit:
         return " ".join(words) + ("" if self.hard else " (soft)")
 
     @property
+    def has_scope(self) -> bool:
+        """Whether it is for one channel or agent alone."""
+        return self.channel is not None or self.agent is not None
+
+    @property
     def key(self) -> tuple[Metric, Period, str | None, str | None]:
         """What an override must share with a tier's row to replace it."""
         return self.metric, self.period, self.channel, self.agent

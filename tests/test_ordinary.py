@@ -1,6 +1,7 @@
 """The hand-written reading equals the ORM's, and the ordinary way leaves the rows that the careful way would."""
 
 import json
+import threading
 
 import pytest
 from django.db import connection, transaction
@@ -8,7 +9,7 @@ from django.db import connection, transaction
 from customers.access import access_of, find_customer
 from customers.editing import claim_number
 from customers.models import Channel
-from sessions_app import lifecycle
+from sessions_app import lifecycle, ordinary
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.ordinary import read_begin
 from sessions_app.payloads import read_event
@@ -80,6 +81,27 @@ def test_the_reading_equals_the_orms(livetok: LiveTok, time_zone):
     assert reading.channel == Channel.objects.get(pk="whatsapp")
     assert reading.agent.name == "My Agent"
     assert read_begin(event_of(sessionId="open 1")).is_known
+
+
+def test_usage_is_read_as_one_sum_until_a_limit_is_for_a_part_of_it(livetok: LiveTok, monkeypatch):
+    monkeypatch.setattr(ordinary, "_limits_have_scopes", threading.Event())
+    tier = make_tier("premium", limit("call_minutes", 600), limit("sessions", 90, "month"))
+    customer = make_customer(tier)
+    for number, kind in enumerate(["web", "web", "telephony"]):
+        livetok.begin(sessionId=f"{number}", kind=kind, timestamp="2024-03-15T09:00:00Z")
+        livetok.end(sessionId=f"{number}", kind=kind, timestamp="2024-03-15T09:01:00Z", duration=60)
+    livetok.begin(sessionId="open", kind="web", timestamp="2024-03-15T09:59:00Z")
+
+    whole = read_begin(event_of(sessionId="new"))
+    make_override(customer, limit("sessions", 3, "month", channel="web"))
+    parted = read_begin(event_of(sessionId="new"))
+
+    usage = usage_at(customer.pk, NOW, whole.access.zone, tier.call_hold_minutes)
+    assert parted.usage == usage
+    assert [row.channel for row in whole.usage.rows] == [None, "web"]  # the open session's own
+    for one in whole.access.limits:
+        assert whole.usage.used(one) == usage.used(one)
+    assert [usage.used(one) for one in parted.access.limits if one.has_scope] == [3]
 
 
 @pytest.mark.parametrize("number", ["+1999999999", None])
