@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -10,6 +11,7 @@ from customers.keys import KeyHolder, key_holder
 from customers.models import ApiKey
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+NO_KEY = "Send a valid API key as X-API-Key, or as Authorization: Bearer. This request's is missing, wrong or revoked."
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -48,7 +50,9 @@ class HasScope(BasePermission):
     message = "This API key's scope does not allow that. Make one with the scope that the documentation names."
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        if request.auth is None:
+            raise NotAuthenticated(NO_KEY)
         scope = getattr(view, "required_scope", None)
         if scope is None:
             scope = ApiKey.Scope.READ if request.method in SAFE_METHODS else ApiKey.Scope.MANAGE
-        return request.auth is not None and holder_of(request).may(scope)
+        return holder_of(request).may(scope)
