@@ -63,12 +63,12 @@ bench: everything
 bench-short: everything
 	$(PYTHON) -m benchmarks --short --rounds 5 --seconds 0.6
 
-# Hours on a slow disk, and some 30 GB for each database: `make bench-flat SESSIONS=1000000` is a small one.
+# Half an hour and 25 GB for each database: `make bench-flat SESSIONS=1000000` is a small one.
 SESSIONS := 10000000
 bench-flat: everything
 	$(PYTHON) -m benchmarks --flat $(SESSIONS)
 
-# Report pages over a year of sessions.
+# The same, and report pages, over a year of sessions.
 bench-reports: everything
 	$(PYTHON) -m benchmarks.reports --sessions $(SESSIONS)
 
