@@ -124,7 +124,7 @@ def _spans(now: datetime, zone: ZoneInfo) -> dict[Period, Span]:
 
 
 def _recorded(spans: Mapping[int, Mapping[Period, Span]]) -> dict[int, list[Mapping[str, Any]]]:
-    """By customer. Asked for together are those for whom it is the same day, which in all the world are three sorts."""
+    """By customer. Those for whom it is the same day are asked for together; the world knows three at once at most."""
     together: dict[date, list[int]] = defaultdict(list)
     for customer_id, of_customer in spans.items():
         together[of_customer[Period.DAY].first_day].append(customer_id)
