@@ -239,13 +239,17 @@ SELECT {chosen} FROM s CROSS JOIN bench_pattern AS pattern""")
         return [sql for _, sql in rows]
 
     def _add_up(self) -> None:
-        """Customers' usage by day, as sessions that end leave it."""
+        """Customers' usage by day and their turns, as their begins and ends leave them."""
         day = "date(started_at)" if self.is_sqlite else "CAST(started_at AT TIME ZONE 'UTC' AS date)"
         self.connection.execute(
             "INSERT INTO sessions_app_dailyusage (customer_id, day, channel, agent, sessions, seconds, call_seconds) "
             f"SELECT customer_id, {day}, channel_id, agent_id, count(*), COALESCE(sum(duration_seconds), 0), "
             "COALESCE(sum(duration_seconds), 0) FROM sessions_app_session WHERE allowed AND customer_id IS NOT NULL "
             f"AND session_id LIKE 'year-%' GROUP BY customer_id, {day}, channel_id, agent_id ON CONFLICT DO NOTHING"
+        )
+        self.connection.execute(
+            "INSERT INTO sessions_app_customerturn (customer_id, begins) SELECT customer_id, sum(sessions) "
+            "FROM sessions_app_dailyusage WHERE true GROUP BY customer_id ON CONFLICT DO NOTHING"
         )
 
     def _log(self) -> None:

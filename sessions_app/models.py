@@ -254,7 +254,8 @@ class DailyUsage(models.Model):
     A blank `channel` or `agent` is a session without one. `call_seconds` are those that count toward call minutes.
     """
 
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="daily_usage")
+    # The constraint's index serves for the customer as well.
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="daily_usage", db_index=False)
     day = models.DateField()
     channel = models.CharField(max_length=64, blank=True)
     agent = models.CharField(max_length=255, blank=True)

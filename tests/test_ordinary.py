@@ -214,3 +214,18 @@ def test_both_statements_of_a_begin_and_of_an_end_are_prepared(livetok: LiveTok)
 
         assert len(prepared) == 4
         assert sum("sessions_app_session" in statement for statement in prepared) == 4
+
+
+@pytest.mark.parametrize("model", [Session, DailyUsage, WebhookEvent, CustomerTurn])
+def test_no_index_that_every_event_pays_is_the_beginning_of_another(db: None, model):
+    partial = {index.name for index in model._meta.indexes if index.condition}
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+    indexes = {
+        name: [*zip(about["columns"], about.get("orders") or ["ASC"] * len(about["columns"]), strict=True)]
+        for name, about in found.items()
+        if (about["index"] or about["unique"] or about["primary_key"]) and name not in partial
+    }
+
+    for name, columns in indexes.items():
+        assert [other for other, more in indexes.items() if other != name and more[: len(columns)] == columns] == []
