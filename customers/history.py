@@ -1,11 +1,14 @@
 """Who changed what on an object and on the rows that belong to it, and what every field was before and after."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -87,24 +90,30 @@ def moment_words(moment: datetime) -> str:
 
 def history_of(model: type[models.Model], pk: Any, parts: Sequence[Part] = ()) -> list[Entry]:
     """Every save of the object and its parts, the newest first; parts that are gone or have moved away included."""
-    steps = list(_steps(model, {model._meta.pk.attname: pk}))
+    steps = list(_steps(model, model._meta.pk.attname, pk))
     for part in parts:
         parent = f"{part.parent}_id"
-        mine = (step for step in _steps(part.model, {parent: pk}) if _is_of(step, parent, pk))
-        steps.extend(mine)
+        steps.extend(step for step in _steps(part.model, parent, pk) if _is_of(step, parent, pk))
     steps.sort(key=lambda step: step.after.history_date)
     names = _Names(steps, {part.model: part.parent for part in parts})
     entries = [_entry(save, names) for save in _saves(steps)]
     return [entry for entry in reversed(entries) if entry.rows]
 
 
-def _steps(model: type[models.Model], mine: dict[str, Any]) -> Iterable[_Step]:
-    history: models.Manager[Any] = model.history  # type: ignore[attr-defined]
-    attname = model._meta.pk.attname
-    rows = history.filter(**mine).values(attname)
-    records = history.filter(**{f"{attname}__in": rows}).select_related("history_user")
+@cache
+def _records(model: type[models.Model]) -> Any:
+    """The model of its historical records, which simple-history makes a class to get at."""
+    return model.history.model  # type: ignore[attr-defined]
+
+
+def _steps(model: type[models.Model], column: str, value: Any) -> Iterable[_Step]:
+    """Of all rows that had the value once. As SQL, since most have no step, and the ORM takes a millisecond to ask."""
+    kept = _records(model)
+    table, attname = kept._meta.db_table, model._meta.pk.attname
+    mine = f"SELECT {attname} FROM {table} WHERE {column} = %s"
+    records = f"SELECT * FROM {table} WHERE {attname} IN ({mine}) ORDER BY history_date, history_id"
     before: dict[Any, Any] = {}
-    for record in records.order_by("history_date", "history_id"):
+    for record in kept._base_manager.raw(records, [value]):
         row = getattr(record, attname)
         yield _Step(model, before.get(row), record)
         before[row] = record
@@ -133,18 +142,9 @@ def _entry(save: list[_Step], names: "_Names") -> Entry:
         rows[step.row] = _Step(step.model, first.before, step.after)
     changes = (_row_change(step, names) for step in rows.values())
     last = save[-1].after
-    return Entry(last.history_date, _who(last), _why(last), tuple(change for change in changes if change))
-
-
-def _who(record: Any) -> str:
-    user = record.history_user
-    if user is not None:
-        return str(user.get_full_name() or user.get_username())
-    return record.history_change_reason or "Frontdesk"
-
-
-def _why(record: Any) -> str:
-    return (record.history_change_reason or "") if record.history_user is not None else ""
+    who, reason = names.who(last), last.history_change_reason or ""
+    why = reason if who else ""
+    return Entry(last.history_date, who or reason or "Frontdesk", why, tuple(change for change in changes if change))
 
 
 def _row_change(step: _Step, names: "_Names") -> RowChange | None:
@@ -184,8 +184,9 @@ class _Names:
 
     def __init__(self, steps: list[_Step], parents: dict[type[models.Model], str]) -> None:
         self._parents = parents
-        self._related: dict[type[models.Model], dict[Any, str]] = {}
         self._chosen: dict[tuple[type[models.Model], Any], list[str]] = {}
+        self._users = get_user_model()._base_manager.in_bulk({step.after.history_user_id for step in steps} - {None})
+        related: dict[type[models.Model], set[Any]] = defaultdict(set)
         for model in {step.model for step in steps}:
             records = [
                 record for step in steps if step.model is model for record in (step.before, step.after) if record
@@ -194,25 +195,25 @@ class _Names:
                 if field.many_to_many:
                     self._read_chosen(model, field, records)
                 elif field.remote_field:
-                    self._read_related(field, records)
+                    related[field.related_model].update(getattr(record, field.attname) for record in records)
+        self._related = {model: _names_of(model, ids - {None}) for model, ids in related.items()}
 
     def fields(self, model: type[models.Model]) -> list[Any]:
-        tracked = getattr(model.history.model, "tracked_fields", [])  # type: ignore[attr-defined]
-        chosen = getattr(model.history.model, "_history_m2m_fields", [])  # type: ignore[attr-defined]
+        tracked = getattr(_records(model), "tracked_fields", [])
+        chosen = getattr(_records(model), "_history_m2m_fields", [])
         return [field for field in [*tracked, *chosen] if field.name not in _LEFT_OUT]
 
-    def _read_related(self, field: Any, records: list[Any]) -> None:
-        ids = {getattr(record, field.attname) for record in records} - {None}
-        found = field.related_model._base_manager.in_bulk(ids)
-        names = self._related.setdefault(field.related_model, {})
-        names |= {pk: str(found[pk]) if pk in found else f"{pk} (deleted)" for pk in ids}
-
     def _read_chosen(self, model: type[models.Model], field: Any, records: list[Any]) -> None:
-        kept = getattr(model.history.model, field.name).model  # type: ignore[attr-defined]
+        kept = getattr(_records(model), field.name).model
         target = field.m2m_reverse_field_name()
         rows = kept._base_manager.filter(history__in=[record.history_id for record in records]).select_related(target)
         for row in rows:
             self._chosen.setdefault((model, row.history_id), []).append(str(getattr(row, target)))
+
+    def who(self, record: Any) -> str:
+        """Blank where it was nobody who signs in."""
+        user = self._users.get(record.history_user_id)
+        return str(user.get_full_name() or user.get_username()) if user else ""
 
     def says_something(self, field: Any, record: Any) -> bool:
         """Whether a new or removed row's field is worth a line: an override without an amount is."""
@@ -230,6 +231,11 @@ class _Names:
         if field.remote_field:
             return self._related[field.related_model].get(value, str(value))
         return _words(field, value)
+
+
+def _names_of(model: type[models.Model], ids: set[Any]) -> dict[Any, str]:
+    found = model._base_manager.in_bulk(ids)
+    return {pk: str(found[pk]) if pk in found else f"{pk} (deleted)" for pk in ids}
 
 
 def _words(field: Any, value: Any) -> str:

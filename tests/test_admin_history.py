@@ -105,5 +105,6 @@ def test_a_long_history_has_pages_and_few_queries(ana):
 def test_an_unknown_history_is_a_404_and_a_forbidden_one_a_403(ana):
     tier = make_tier()
 
-    assert ana.get("/admin/customers/tier/9999/history/").status_code == 404
+    for nobody in ("9999", "abc", "1.5", "9" * 20):
+        assert ana.get(f"/admin/customers/tier/{nobody}/history/").status_code == 404
     assert staff(None, "nobody").get(f"/admin/customers/tier/{tier.pk}/history/").status_code == 403

@@ -170,6 +170,7 @@ def test_hand_written_sql_stands_in_few_modules_and_one_calls_what_writes_sessio
     }
 
     assert sql == {
+        "customers.history",
         "sessions_app.ordinary",
         "sessions_app.reports.shares",
         "sessions_app.snapshots",

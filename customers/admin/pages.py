@@ -30,9 +30,12 @@ class HistoryAdmin(admin.ModelAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        pk = unquote(object_id)
+        try:
+            pk = self.model._meta.pk.clean(unquote(object_id), None)
+        except ValidationError:
+            raise Http404 from None
         entries = history_of(self.model, pk, self.history_parts)
-        obj = self.get_object(request, pk)
+        obj = self.get_object(request, str(pk))
         if obj is None and not entries:
             raise Http404
         if not self.has_view_or_change_permission(request, obj):
