@@ -52,7 +52,14 @@ def action(permission: str) -> Callable[[View], View]:
 
 
 def page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
-    """A report page. It has its own navigation in place of the admin's sidebar."""
-    chrome = {**admin.site.each_context(request), "is_nav_sidebar_enabled": False}
-    chrome["time_zone"] = timezone.get_default_timezone_name()
+    """A report page. It has its own navigation in place of the admin's sidebar.
+
+    So it goes without what `each_context` puts together for that: every model that the member of staff may see.
+    """
+    chrome = {
+        "has_permission": admin.site.has_permission(request),
+        "is_popup": False,
+        "is_nav_sidebar_enabled": False,
+        "time_zone": timezone.get_default_timezone_name(),
+    }
     return render(request, template, {**chrome, **context}, status=status)

@@ -1,7 +1,11 @@
 """What report templates need beyond Django's own filters."""
 
+from functools import lru_cache
+
 from django import template
 from django.http import QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from sessions_app.reports.figures import number_words
 from sessions_app.wording import duration_words
@@ -10,6 +14,16 @@ register = template.Library()
 
 register.filter("duration", duration_words)
 register.filter("number", number_words)
+
+BAR = """<svg class="bar{}" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" focusable="false">\
+<rect class="track" width="100" height="8"/><rect class="filled" width="{}" height="8"/></svg>"""
+
+
+@register.filter
+@lru_cache(maxsize=4096)
+def bar(percent: float, kind: str = "") -> SafeString:
+    """A share as a bar, 0 to 100; the number beside it says the same. `kind` is good, odd, bad or blank."""
+    return format_html(BAR, f" {kind}" if kind else "", percent or 0)
 
 
 @register.filter
