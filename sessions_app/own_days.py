@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q
+from django.db.models import Case, Count, DateTimeField, DurationField, ExpressionWrapper, F, Q, When
 from django.db.models.lookups import GreaterThan
 
 from sessions_app.models import SessionQuerySet
-from sessions_app.periods import starts_at
+from sessions_app.periods import local_day, starts_at
 from sessions_app.sums.counting import TIMED
 from sessions_app.sums.peaks import LONGEST
 
@@ -18,6 +18,16 @@ FURTHEST_ZONE = timedelta(hours=16)
 _DURATION = ExpressionWrapper(F("duration_seconds") * timedelta(seconds=1), output_field=DurationField())
 # When a session with a duration that counts ended, by it.
 ENDS = ExpressionWrapper(F("started_at") + _DURATION, output_field=DateTimeField())
+
+
+def count_on_own_days(sessions: SessionQuerySet, first: date, after: date) -> int:
+    """How many of the sessions start on the days [first, after) in their own time zones, in one statement."""
+    start, end = (datetime.combine(day, time.min, tzinfo=UTC) for day in (first, after))
+    near = sessions.filter(started_at__gte=start - FURTHEST_ZONE, started_at__lt=end + FURTHEST_ZONE)
+    certain = When(started_at__gte=start + FURTHEST_ZONE, started_at__lt=end - FURTHEST_ZONE, then=None)
+    edge = Case(certain, default=F("started_at"), output_field=DateTimeField())
+    rows = near.order_by().values_list("time_zone", edge).annotate(Count("pk"))
+    return sum(count for name, at, count in rows if at is None or first <= local_day(at, ZoneInfo(name)) < after)
 
 
 def on_own_days(

@@ -15,8 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride
 from sessions_app.models import DailyUsage, Session
+from sessions_app.own_days import count_on_own_days, on_own_days
 from sessions_app.periods import local_day
 from sessions_app.reports import customers, export, shares
+from sessions_app.reports.customers import DAYS_AT_LIMIT
 from sessions_app.reports.shares import GROUPS, full_days, group_sizes, members, shares_of, short_of_minutes
 from sessions_app.reports.standing import standings, with_limits
 from sessions_app.usage import contribution
@@ -27,7 +29,7 @@ from tests.staff import report_page, text_of
 NOW = moment("2024-03-31T23:30:00+00:00")
 ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
 CUSTOMERS_STATEMENTS = 24
-CUSTOMER_STATEMENTS = 25
+CUSTOMER_STATEMENTS = 20
 
 
 def show(client, path, now=NOW):
@@ -153,6 +155,33 @@ def test_days_at_the_limit_equal_a_slow_recount(traffic):
 
     assert full_days(NOW, days=30, share=0.8, at_least=2) == expected
     assert expected
+
+
+def test_one_customers_page_says_as_many_days_at_a_limit_as_everybodys_statement(traffic, viewer):
+    make_override(traffic[6], limit("call_minutes", 1, channel="telephony"))
+    make_override(traffic[1], limit("sessions", 1, agent="1"))
+    make_override(traffic[3], limit("sessions", 1, channel="web"))
+    expected = full_days(NOW, days=DAYS_AT_LIMIT, share=1)
+    found = {}
+    for customer in traffic:
+        response = show(viewer, f"customers/{customer.pk}/")
+        [figure] = [figure for figure in response.context["figures"] if figure.label.startswith("Days at a limit")]
+        found[customer.pk] = int(figure.value)
+
+    assert {pk: days for pk, days in found.items() if days} == expected
+    assert len(set(expected.values())) > 2, "the limits say little"
+
+
+@pytest.mark.parametrize("days", [1, 2, 9])
+def test_sessions_are_counted_on_their_own_days_as_they_are_found(traffic, days):
+    counted = []
+    for number in range(16):
+        first = NOW.date() - timedelta(days=number)
+        after = first + timedelta(days=days)
+        counted.append(count_on_own_days(Session.objects.all(), first, after))
+        assert counted[-1] == on_own_days(Session.objects.all(), [(first, after)]).count()
+
+    assert len(set(counted)) > 3, "the traffic says little"
 
 
 def test_the_page_shows_customers_by_name_in_groups_and_as_a_file(traffic, viewer):

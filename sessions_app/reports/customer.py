@@ -1,22 +1,22 @@
 """One customer's page: use against every limit, where the limits come from, recent days, sessions and changes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from customers.history import Part, history_of
-from customers.limits import Metric, Period
+from customers.limits import Limit, Metric, Period
 from customers.models import Customer, LimitOverride, PhoneNumber
 from customers.origins import limits_in_force, remaining_words
 from sessions_app.models import DailyUsage, Session
-from sessions_app.own_days import on_own_days
+from sessions_app.own_days import count_on_own_days
 from sessions_app.periods import ONE_DAY, local_day
 from sessions_app.reports.customers import CANDIDATE_SHARE, DAYS_AT_LIMIT, DAYS_DEFINITION, use_address
 from sessions_app.reports.export import FORMATS, Row, export
@@ -30,14 +30,18 @@ from sessions_app.reports.figures import (
 )
 from sessions_app.reports.lines import lines_of
 from sessions_app.reports.pages import page, report
-from sessions_app.reports.queries import LISTED
-from sessions_app.reports.shares import full_days
+from sessions_app.reports.queries import LISTED_OF_ONE
 from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.wording import duration_words
 
 DAYS_SHOWN = 31
 SESSIONS_SHOWN = 10
 CHANGES_SHOWN = 20
+# A column of the daily sums, and the one channel and agent, if any, that are added up.
+Scope: TypeAlias = tuple[str, str | None, str | None]
+SHOWN: tuple[Scope, ...] = (("sessions", None, None), ("seconds", None, None), ("call_seconds", None, None))
+# By metric: the column that fills its limits, and how much of it is one of their units.
+FILLING = {Metric.SESSIONS: ("sessions", 1), Metric.CALL_MINUTES: ("call_seconds", 60)}
 DAY_COLUMNS = ("Day", "Sessions", "Minutes", "Call minutes")
 PERIOD_WORDS = {Period.DAY: "Today", Period.WEEK: "This week", Period.MONTH: "This month"}
 
@@ -103,17 +107,21 @@ class DayLine:
     sessions: int
     seconds: int
     call_seconds: int
+    is_full: bool
     longest: int
     customer_id: int
 
     @property
-    def addresses(self) -> dict[str, str]:
-        day, customer = self.day, self.customer_id
-        return {
-            "sessions": used_address(day, day, customer=customer),
-            "minutes": used_address(day, day, customer=customer, minutes=True),
-            "call_minutes": used_address(day, day, customer=customer, minutes=True, calls=True),
-        }
+    def address(self) -> str:
+        return used_address(self.day, self.day, customer=self.customer_id)
+
+    @property
+    def minutes_address(self) -> str:
+        return used_address(self.day, self.day, customer=self.customer_id, minutes=True)
+
+    @property
+    def call_minutes_address(self) -> str:
+        return used_address(self.day, self.day, customer=self.customer_id, minutes=True, calls=True)
 
     @property
     def iso(self) -> str:
@@ -170,19 +178,40 @@ def _held_minutes(standing: Standing, use: LimitUse) -> float:
     return standing.usage.held_seconds(limit.period, limit.channel, limit.agent) / 60
 
 
-def day_lines(customer: Customer, today: date) -> list[DayLine]:
-    """The last days, today first, those without a session included."""
+def day_lines(standing: Standing, today: date) -> list[DayLine]:
+    """The last days, today first, those without a session included. Which are full is as `shares.full_days` has it."""
     first = today - timedelta(days=DAYS_SHOWN - 1)
+    full_at = _full_at(standing.limits)
+    scopes = list(dict.fromkeys([*SHOWN, *full_at]))
     rows = (
-        DailyUsage.objects.filter(customer=customer, day__gte=first, day__lte=today)
+        DailyUsage.objects.filter(customer=standing.customer, day__gte=first, day__lte=today)
         .order_by()
-        .values("day")
-        .annotate(of_sessions=Sum("sessions"), of_seconds=Sum("seconds"), of_calls=Sum("call_seconds"))
+        .values_list("day")
+        .annotate(**{f"sum_{number}": _sum(*scope) for number, scope in enumerate(scopes)})
     )
-    found = {row["day"]: (row["of_sessions"], row["of_seconds"], row["of_calls"]) for row in rows}
-    longest = max((seconds for _, seconds, _ in found.values()), default=0)
+    found = {}
+    for day, *sums in rows:
+        used = dict(zip(scopes, sums, strict=True))
+        is_full = any(used[scope] >= amount for scope, amount in full_at.items())
+        found[day] = sums[0], sums[1], sums[2], is_full
+    longest = max((seconds for _, seconds, _, _ in found.values()), default=0)
     days = (today - timedelta(days=number) for number in range(DAYS_SHOWN))
-    return [DayLine(day, *found.get(day, (0, 0, 0)), longest, customer.pk) for day in days]
+    return [DayLine(day, *found.get(day, (0, 0, 0, False)), longest, standing.customer.pk) for day in days]
+
+
+def _full_at(limits: Iterable[Limit]) -> dict[Scope, int]:
+    """How much of each daily sum fills a hard limit."""
+    full_at = {}
+    for limit in limits:
+        if limit.hard and limit.amount and limit.period is Period.DAY and limit.metric in FILLING:
+            column, unit = FILLING[limit.metric]
+            full_at[column, limit.channel, limit.agent] = limit.amount * unit
+    return full_at
+
+
+def _sum(column: str, channel: str | None, agent: str | None) -> Sum:
+    scope = {name: value for name, value in (("channel", channel), ("agent", agent)) if value is not None}
+    return Sum(column, filter=Q(**scope), default=0) if scope else Sum(column)
 
 
 @report
@@ -192,12 +221,11 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
     found = get_object_or_404(_ready(now), pk=pk)
     standing = standings([found], now)[found.pk]
     today = local_day(now, standing.zone)
-    days = day_lines(found, today)
+    days = day_lines(standing, today)
     file_format = request.GET.get("format")
     if file_format in FORMATS:
         return export(f"customer-{found.pk}-days", file_format, DAY_COLUMNS, (line.as_row() for line in days))
-    sessions = Session.objects.filter(customer=found).order_by("-started_at", "-pk")
-    sessions = sessions.select_related("channel", "agent", "tier", "customer").only(*LISTED)[:SESSIONS_SHOWN]
+    sessions = found.sessions.order_by("-started_at", "-pk").select_related("channel", "agent").only(*LISTED_OF_ONE)
     context = {
         "title": str(found),
         "customer": found,
@@ -207,7 +235,7 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
         "figures": _figures(standing, days, now),
         "days": days,
         "has_days": any(line.sessions or line.seconds for line in days),
-        "lines": lines_of(sessions, now),
+        "lines": lines_of(sessions[:SESSIONS_SHOWN], now),
         "sessions_address": sessions_address(customer=found.pk, period="90d"),
         "history": history_of(Customer, found.pk, [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")])[
             :CHANGES_SHOWN
@@ -222,15 +250,14 @@ def _ready(now: datetime) -> Any:
     return customers.prefetch_related("numbers", "valid_overrides__author")  # type: ignore[misc]
 
 
-def _figures(standing: Standing, days: Iterable[DayLine], now: datetime) -> list[Figure]:
+def _figures(standing: Standing, days: Sequence[DayLine], now: datetime) -> list[Figure]:
     found, month = standing.customer, standing.spans[Period.MONTH]
     this_month = [line for line in days if month.holds(line.day)]
     today = local_day(now, standing.zone)
     first_shown = today - timedelta(days=DAYS_SHOWN - 1)
     live = Session.objects.filter(customer=found, is_test=False)
     open_now = live.in_state(Session.State.OPEN, now).count()
-    denied = on_own_days(live.in_state(Session.State.DENIED, now), [(first_shown, today + ONE_DAY)]).count()
-    at_limit = full_days(now, days=DAYS_AT_LIMIT, share=1, customer_ids=[found.pk]).get(found.pk, 0)
+    denied = count_on_own_days(live.in_state(Session.State.DENIED, now), first_shown, today + ONE_DAY)
     recorded = sum(line.call_seconds for line in days if line.day == today)
     held = standing.usage.held_seconds(Period.DAY)
     return [
@@ -263,7 +290,7 @@ def _figures(standing: Standing, days: Iterable[DayLine], now: datetime) -> list
         ),
         Figure(
             f"Days at a limit, of {DAYS_AT_LIMIT}",
-            number_words(at_limit),
+            number_words(sum(line.is_full for line in days[:DAYS_AT_LIMIT])),
             DAYS_DEFINITION,
             full_days_address(found.pk, "reached"),
         ),

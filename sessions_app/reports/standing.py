@@ -83,8 +83,10 @@ def with_limits(customers: QuerySet[Customer], now: datetime) -> QuerySet[Custom
     valid = LimitOverride.objects.filter(
         Q(valid_from__isnull=True) | Q(valid_from__lte=now), Q(valid_until__isnull=True) | Q(valid_until__gt=now)
     )
+    # In no order: it would join channels and agents, and limits in force have their own.
     return customers.select_related("tier").prefetch_related(
-        Prefetch("tier__limits", TierLimit.objects.all()), Prefetch("overrides", valid, to_attr="valid_overrides")
+        Prefetch("tier__limits", TierLimit.objects.order_by()),
+        Prefetch("overrides", valid.order_by(), to_attr="valid_overrides"),
     )
 
 
