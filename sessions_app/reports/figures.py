@@ -30,15 +30,17 @@ def sessions_address(**filters: object) -> str:
 
 def query_of(**filters: object) -> str:
     """A page's filters as its address has them; those that are None, False or blank are left out."""
-    asked = ((name, _as_text(value)) for name, value in filters.items())
-    query = "&".join(f"{name}={_quoted(text)}" for name, text in asked if text)
+    query = "&".join(filter(None, map(_asked, filters, filters.values())))
     return f"?{query}" if query else ""
 
 
-def _as_text(value: object) -> str:
+# A page has hundreds of addresses, with the same few days and names. `typed`, since True is 1.
+@lru_cache(maxsize=4096, typed=True)
+def _asked(name: str, value: object) -> str:
     if isinstance(value, bool):
-        return "on" if value else ""
-    return "" if value is None else str(value)
+        return f"{name}=on" if value else ""
+    text = "" if value is None else str(value)
+    return f"{name}={quote_plus(text)}" if text else ""
 
 
 def used_address(first_day: date, last_day: date, *, minutes: bool = False, **filters: object) -> str:
@@ -51,10 +53,6 @@ def used_address(first_day: date, last_day: date, *, minutes: bool = False, **fi
 def full_days_address(customer_id: int, which: str) -> str:
     """The sessions of the days that `shares.FULL_DAYS` counts as full."""
     return sessions_address(customer=customer_id, used=True, at_limit=which)
-
-
-# A page has hundreds of addresses, with the same few days and names.
-_quoted = lru_cache(maxsize=4096)(quote_plus)
 
 
 @cache

