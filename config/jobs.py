@@ -12,7 +12,7 @@ from django.db import Error, close_old_connections
 from django.utils import timezone
 
 from sessions_app.feeding import feeder
-from sessions_app.retention import delete_events
+from sessions_app.retention import delete_events, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
 
 logger = logging.getLogger("frontdesk.worker")
@@ -38,6 +38,7 @@ def prune_events(should_stop: ShouldStop) -> None:
 JOBS = [
     Job("feed spool", timedelta(seconds=1), feeder.feed),
     Job("prune events", timedelta(minutes=1), prune_events),
+    Job("prune past months' writes", timedelta(hours=1), delete_writes_nobody_billed),
     Job("keep sums", timedelta(minutes=1), keep_sums),
 ]
 

@@ -7,7 +7,7 @@ at midnight. Its duration is rounded by its tier, and only then added up.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,18 +15,21 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, Max, OuterRef, QuerySet, Sum, Value, When
 from django.utils import timezone
 
 from customers.access import zone_of
 from customers.models import Customer, Tier
 from customers.past import monthly_call_minutes
 from sessions_app.events import LONGEST_DURATION_SECONDS
-from sessions_app.models import DENIED, DailyUsage, Session, StatementLine, StatementMonth
+from sessions_app.models import DENIED, DailyUsage, PastMonthWrite, Session, StatementLine, StatementMonth
 from sessions_app.own_days import on_own_days
 from sessions_app.periods import starts_at
 
 CUSTOMERS_AT_ONCE = 1000
+# Zones are up to sixteen hours from UTC. The rest is for whoever takes a session's hour for the running one, and does
+# not list its write, but stands still before it sends it.
+LISTED_AFTER = timedelta(days=2)
 
 Roundings = Mapping[int | None, int]
 
@@ -293,13 +296,14 @@ def close_month(month: Month, user: User) -> StatementMonth:
     In short transactions, so that LiveTok never waits; each line is of one moment, and whatever comes after it is a
     correction, billed with the month that is closed next. A closing that was cut short goes on where it stopped.
     """
-    if timezone.now() < closable_from(month):
+    began = timezone.now()
+    if began < closable_from(month):
         raise MonthNotOver
     closed, _ = StatementMonth.objects.get_or_create(
         first_day=month.first_day,
         defaults={
             "closed_by": user,
-            "closed_at": timezone.now(),
+            "closed_at": began,
             "roundings": {str(pk): step for pk, step in roundings_now().items()},
         },
     )
@@ -310,24 +314,75 @@ def close_month(month: Month, user: User) -> StatementMonth:
         lines = [_line(closed, statement, statement, of_month=month.first_day) for statement in told]
         # Of two closings at once the first one's line stays.
         StatementLine.objects.bulk_create([line for line in lines if line.sessions], ignore_conflicts=True)
-    for before in StatementMonth.objects.filter(finished_at__isnull=False).exclude(pk=closed.pk).order_by("pk"):
-        _bill_corrections(before, closed)
+    for before in _closed_before(closed).filter(changes_are_listed=False).order_by("pk"):
+        _recount(before, closed)
+        _keep_to_list(before, began)
+    _recount_listed(closed)
+    _keep_to_list(closed, closed.closed_at)
     StatementMonth.objects.filter(pk=closed.pk, finished_at__isnull=True).update(finished_at=timezone.now())
     closed.refresh_from_db()
     return closed
 
 
-def _bill_corrections(before: StatementMonth, closed: StatementMonth) -> None:
+def _closed_before(closed: StatementMonth) -> QuerySet[StatementMonth]:
+    return StatementMonth.objects.filter(finished_at__isnull=False).exclude(pk=closed.pk)
+
+
+def _keep_to_list(closed: StatementMonth, counted_from: datetime) -> None:
+    """From now on look only at what is listed, if all that was not listed was stored before the sessions were counted.
+
+    A month that is closed sooner is recounted once more, with the month that is closed next.
+    """
+    over = datetime.combine(Month(closed.first_day).after, time.min, tzinfo=UTC)
+    if counted_from >= over + LISTED_AFTER:
+        StatementMonth.objects.filter(pk=closed.pk).update(changes_are_listed=True)
+
+
+def _recount(before: StatementMonth, closed: StatementMonth) -> None:
+    """Bill all that has changed in a month closed before."""
     last = 0
     while numbers := customers_after(before, last, CUSTOMERS_AT_ONCE):
         last = numbers[-1]
-        if wrong := list(corrections_of(before, numbers)):
-            with transaction.atomic():
-                # Of two months closed at once, only one bills a correction: the other waits, and looks again.
-                StatementMonth.objects.select_for_update().get(pk=before.pk)
-                corrections = corrections_of(before, wrong).values()
-                lines = [_line(closed, one.statement, one, of_month=before.first_day) for one in corrections]
-                StatementLine.objects.bulk_create(lines, ignore_conflicts=True)
+        _bill_corrections(before, closed, numbers)
+
+
+def _recount_listed(closed: StatementMonth) -> None:
+    """Bill what has changed in the months closed before, going by the list alone.
+
+    Whatever a row on the list tells of is stored, so the recount holds it. Rows that come meanwhile wait for the month
+    that is closed next.
+    """
+    listed = PastMonthWrite.objects.filter(is_recounted=False, month__in=_closed_before(closed).values("pk"))
+    newest, last = listed.aggregate(newest=Max("pk", default=0))["newest"], 0
+    while writes := list(listed.filter(pk__gt=last, pk__lte=newest).order_by("pk")[:CUSTOMERS_AT_ONCE]):
+        last = writes[-1].pk
+        for before in StatementMonth.objects.filter(pk__in={write.month for write in writes}).order_by("pk"):
+            numbers = {write.customer_number for write in writes if write.month == before.pk}
+            _bill_corrections(before, closed, sorted(numbers))
+        # By their ids: one with a lower number may be stored later.
+        PastMonthWrite.objects.filter(pk__in=[write.pk for write in writes]).update(is_recounted=True)
+
+
+def _bill_corrections(before: StatementMonth, closed: StatementMonth, numbers: Sequence[int]) -> None:
+    wrong = list(corrections_of(before, numbers))
+    if not wrong:
+        return
+    with transaction.atomic():
+        # Of two months closed at once, only one bills a correction: the other waits, and looks again.
+        StatementMonth.objects.select_for_update().get(pk=before.pk)
+        corrections = corrections_of(before, wrong)
+        # A closing that was cut short has billed some already, which have changed again: with the next one.
+        billed = closed.lines.filter(of_month=before.pk, customer_number__in=list(corrections))
+        later = set(billed.values_list("customer_number", flat=True))
+        StatementLine.objects.bulk_create(
+            _line(closed, correction.statement, correction, of_month=before.first_day)
+            for number, correction in corrections.items()
+            if number not in later
+        )
+        PastMonthWrite.objects.bulk_create(
+            PastMonthWrite(customer_number=number, month=before.first_day, noted_at=timezone.now())
+            for number in sorted(later)
+        )
 
 
 def roundings_of(closed: StatementMonth) -> dict[int | None, int]:

@@ -5,7 +5,7 @@ session second. Whoever loses an insert, or finds a row changed between reading 
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +27,7 @@ from sessions_app.hooks import provided_context, run_session_hooks
 from sessions_app.matching import decided_for, ended_by, waiting_for
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
+from sessions_app.past_months import note_past_months
 from sessions_app.payloads import read_event
 from sessions_app.quick_rows import new_row
 from sessions_app.situation import Judgement, judge
@@ -136,12 +137,16 @@ def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
 
     Part of the caller's transaction, with both customers locked.
     """
+    moved: set[UsageKey] = set()
     sessions = Session.objects.filter(customer=from_customer)
     note_late_writes(sessions.values_list("started_at", flat=True))
     sessions.update(customer=to_customer)
     for row in DailyUsage.objects.filter(customer=from_customer):
         amount = Amount(row.sessions, row.seconds, row.call_seconds)
-        record_change({}, {UsageKey(to_customer.pk, row.day, row.channel, row.agent): amount})
+        before, after = (UsageKey(who.pk, row.day, row.channel, row.agent) for who in (from_customer, to_customer))
+        record_change({}, {after: amount})
+        moved |= {before, after}
+    note_past_months(moved)
     DailyUsage.objects.filter(customer=from_customer).delete()
 
 
@@ -192,12 +197,13 @@ def _begin_ordinarily(
     session = _new_session(event, [])
     _decide(session, event, reading, reading.access, provided, given)
     row = _event_row(event, delivery, Verdict.ACCEPTED)
-    late = is_late(session.started_at, timezone.now())
+    used, late = contribution(session), is_late(session.started_at, timezone.now())
     with _one_transaction(late):
-        if not write_begin(session, contribution(session), row, reading.begins):
+        if not write_begin(session, used, row, reading.begins):
             return None
         if late:
             note_late_write(session.started_at)
+            note_past_months(used, session.pk)
         run_session_hooks(session, "begin")
     return Outcome(session, row)
 
@@ -208,12 +214,13 @@ def _end_ordinarily(event: SessionEnd, delivery: Delivery, session: Session) -> 
     _set_end(session, event)
     _judge_occupancy(session)
     row = _event_row(event, delivery, Verdict.ACCEPTED)
-    late = is_late(session.started_at, timezone.now())
+    after, late = contribution(session), is_late(session.started_at, timezone.now())
     with _one_transaction(late):
-        if not write_end(session, change_between(before, contribution(session)), row, flags_before=flags_before):
+        if not write_end(session, change_between(before, after), row, flags_before=flags_before):
             return None
         if late:
             note_late_write(session.started_at)
+            note_past_months({**before, **after}, session.pk)
         run_session_hooks(session, "end")
     return Outcome(session, row)
 
@@ -253,8 +260,7 @@ def _begin(
 
     _decide(session, event, reading, access, provided, given)
     session.save()
-    record_change(before, contribution(session))
-    note_late_writes({started_before, session.started_at})
+    _count(session, before, started_before)
     run_session_hooks(session, "begin")
     return _log(event, delivery, session, Verdict.ACCEPTED)
 
@@ -273,8 +279,7 @@ def _let_stand(decided: Session, given: AnswerGiven) -> None:
     _store_given(session, given)
     _judge_occupancy(session)
     session.save()
-    record_change(before, contribution(session))
-    note_late_writes({session.started_at})
+    _count(session, before, session.started_at)
 
 
 def _decide(
@@ -343,10 +348,17 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     _take_end(session, event)
     _judge_occupancy(session)
     session.save()
-    record_change(before, contribution(session))
-    note_late_writes({started_before, session.started_at})
+    _count(session, before, started_before)
     run_session_hooks(session, "end")
     return _log(event, delivery, session, verdict)
+
+
+def _count(session: Session, before: Mapping[UsageKey, Amount], started_before: datetime | None) -> None:
+    """Bring all that is made of sessions in line with one that counted `before`, or say that it is not any more."""
+    after = contribution(session)
+    record_change(before, after)
+    note_late_writes({started_before, session.started_at})
+    note_past_months({**before, **after}, session.pk)
 
 
 def _sessions_of(event: SessionEvent) -> list[Session]:

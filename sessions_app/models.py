@@ -469,6 +469,8 @@ class StatementMonth(models.Model):
     closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     closed_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
+    # Whether all that came after the sessions were counted stands in `PastMonthWrite`; else they are recounted.
+    changes_are_listed = models.BooleanField(default=False)
     # Of each tier by its id, in seconds: a recount rounds as the closing did, whatever the tier says since.
     roundings = models.JSONField(default=dict)
 
@@ -510,3 +512,20 @@ class StatementLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.customer_name}, {self.month_id:%Y-%m}"
+
+
+class PastMonthWrite(models.Model):
+    """That a customer's sessions of an earlier month were written: what was billed of them may hold no more.
+
+    Rows are only added, so that no event waits for another; `is_recounted` once a closing has looked at what they say.
+    A blank `session`: all those that came or went with a merge.
+    """
+
+    customer_number = models.BigIntegerField(help_text="The customer's id then; it may be gone since.")
+    month = models.DateField(help_text="The month's first day.")
+    session = models.ForeignKey(Session, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
+    noted_at = models.DateTimeField(db_index=True)
+    is_recounted = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"{self.customer_number} in {self.month:%Y-%m}"

@@ -61,7 +61,7 @@ def contribution(session: Session) -> dict[UsageKey, Amount]:
     return {UsageKey(session.customer_id, day, channel, agent): amount for day, amount in amounts.items()}
 
 
-def record_change(before: dict[UsageKey, Amount], after: dict[UsageKey, Amount]) -> None:
+def record_change(before: Mapping[UsageKey, Amount], after: Mapping[UsageKey, Amount]) -> None:
     """Bring the sums from what a session counted `before` to what it counts `after`, in the caller's transaction."""
     for key, change in change_between(before, after).items():
         _add(key, change)

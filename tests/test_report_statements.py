@@ -5,6 +5,7 @@ import io
 import random
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -32,8 +33,9 @@ from sessions_app.billing import (
     customers_of,
     roundings_now,
 )
-from sessions_app.models import Session, StatementLine, StatementMonth
+from sessions_app.models import PastMonthWrite, Session, StatementLine, StatementMonth
 from sessions_app.periods import local_day, starts_at
+from sessions_app.retention import delete_writes_nobody_billed
 from tests.builders import limit, make_customer, make_livetok, make_override, make_tier, moment
 from tests.staff import report_page, staff, text_of
 
@@ -41,6 +43,7 @@ MARCH = Month(date(2024, 3, 1))
 BEFORE = moment("2024-01-01T00:00:00+00:00")
 AFTER = moment("2024-04-02T12:00:00+00:00")
 JUNE = moment("2024-06-02T12:00:00+00:00")
+LONG_AFTER = moment("2024-07-05T12:00:00+00:00")
 ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
 STATEMENTS_STATEMENTS = 26
 
@@ -71,17 +74,18 @@ def rows_of(response):
     return list(csv.DictReader(io.StringIO(response.getvalue().decode("utf-8-sig"))))
 
 
-def call(livetok, session_id, started_at, seconds=None, number="+15550000001", **changes):
+def call(livetok, session_id, started_at, seconds=None, number="+15550000001", now=None, **changes):
+    """A begin and its end, each received when it says that it was, or `now`."""
     caller = {"sessionId": session_id, "phoneNumber": number}
-    with time_machine.travel(started_at, tick=False):
+    with time_machine.travel(now or started_at, tick=False):
         livetok.begin(**caller, timestamp=started_at.isoformat(), **changes)
     if seconds is not None:
-        end(livetok, session_id, started_at, seconds, number)
+        end(livetok, session_id, started_at, seconds, number, now)
 
 
-def end(livetok, session_id, started_at, seconds, number="+15550000001"):
+def end(livetok, session_id, started_at, seconds, number="+15550000001", now=None):
     ended_at = started_at + timedelta(seconds=seconds)
-    with time_machine.travel(ended_at, tick=False):
+    with time_machine.travel(now or ended_at, tick=False):
         livetok.end(sessionId=session_id, phoneNumber=number, timestamp=ended_at.isoformat(), duration=seconds)
 
 
@@ -270,7 +274,7 @@ def test_a_correction_is_billed_with_the_month_that_is_closed_next_and_stays(liv
     assert "Correction of Mar 2024 Ada, billed with this month" in page
     assert "Correction Ada, billed with April 2024" in text_of(show(viewer, "?month=2024-03", JUNE))
 
-    call(livetok, "late", start, 30, kind="chat")
+    call(livetok, "late", start, 30, now=JUNE, kind="chat")
     Tier.objects.update(rounding_seconds=1)
     assert billed(viewer, "2024-03") == [march, in_april, ("2024-03", "", "correction", "1", "1.0", "0.0", "0.0")]
     assert billed(viewer, "2024-04")[1:] == [in_april]
@@ -294,16 +298,20 @@ def test_a_correction_leads_to_the_sessions_of_which_something_came_since(liveto
     assert [line.session.session_id for line in lines] == ["b"]
 
 
+START, CALLER = st.tuples(st.integers(0, 2), st.integers(0, 40)), st.sampled_from([0, 0, 1])
 STEPS = st.one_of(
-    st.tuples(st.just("call"), st.sampled_from([0, 0, 1]), st.integers(0, 2), st.sampled_from([None, 59, 61, 200])),
+    st.tuples(st.just("call"), START, CALLER, st.sampled_from([None, 59, 61, 200])),
     st.tuples(st.just("end"), st.integers(0, 3), st.sampled_from([1, 60, 121, 300])),
+    st.tuples(st.just("only_end"), START, st.sampled_from([0, 1, None]), st.sampled_from([1, 60, 121, 300])),
+    st.tuples(st.just("begin"), st.integers(0, 3)),
     st.tuples(st.just("close"), st.integers(0, 2)),
     st.tuples(st.just("merge")),
+    st.tuples(st.just("change_tier"), st.sampled_from(["premium", "exact"])),
 )
 
 
-@given(steps=st.lists(STEPS, min_size=6, max_size=16))
-@hypothesis.settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, min_size=6, max_size=20))
+@hypothesis.settings(max_examples=30, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 def test_what_was_billed_stays_and_adds_up_to_a_recount_at_each_closing(livetok, closer, steps):
     with transaction.atomic():
         customer_of(limit("call_minutes", 2, "month", hard=False))
@@ -313,45 +321,70 @@ def test_what_was_billed_stays_and_adds_up_to_a_recount_at_each_closing(livetok,
 
 
 class Billing:
-    """Sessions that come, end, end otherwise and change hands while months are closed."""
+    """Sessions that come, end, end otherwise and change hands while months are closed, all of it long after them."""
 
     months = (MARCH, MARCH.next, MARCH.next.next)
 
     def __init__(self, livetok, closer):
-        self.livetok, self.closer, self.sessions = livetok, closer, []
+        self.livetok, self.closer, self.sessions, self.now = livetok, closer, [], LONG_AFTER
 
     def play(self, steps):
         for name, *values in [*steps, ("close", 1), ("close", 0), ("close", 2)]:
+            self.now += timedelta(minutes=1)
             getattr(self, name)(*values)
 
-    def call(self, month, caller, seconds):
-        number, started_at = f"+1555000000{caller + 1}", starts_at(self.months[month].first_day, ZoneInfo("UTC"))
-        started_at += timedelta(minutes=len(self.sessions))
-        self.sessions.append((f"s{len(self.sessions)}", started_at, number))
-        call(self.livetok, *self.sessions[-1][:2], seconds, number, kind="chat" if seconds == 59 else "telephony")
+    def call(self, start, caller, seconds):
+        name, started_at, number = self.another(start, caller)
+        kind = "chat" if seconds == 59 else "telephony"
+        call(self.livetok, name, started_at, seconds, number, self.now, kind=kind)
 
     def end(self, which, seconds):
         if which < len(self.sessions):
             name, started_at, number = self.sessions[which]
-            end(self.livetok, name, started_at, seconds, number)
+            end(self.livetok, name, started_at, seconds, number or ..., self.now)
+
+    def only_end(self, start, caller, seconds):
+        """Its begin comes later or never. `caller` None: it does not say whose session it was."""
+        name, started_at, number = self.another(start, caller)
+        end(self.livetok, name, started_at, seconds, number or ..., self.now)
+
+    def begin(self, which):
+        """A begin that comes late, or again."""
+        if which < len(self.sessions):
+            name, started_at, number = self.sessions[which]
+            call(self.livetok, name, started_at, None, number or "+15550000001", self.now, kind="telephony")
+
+    def another(self, start, caller):
+        month, hours = start
+        started_at = starts_at(self.months[month].first_day, ZoneInfo("UTC")) + timedelta(hours=hours * 18)
+        number = None if caller is None else f"+1555000000{caller + 1}"
+        self.sessions.append((f"s{len(self.sessions)}", started_at, number))
+        return self.sessions[-1]
 
     def merge(self):
         """Ada turns out to be whom the policy has served under another number."""
         ada = Customer.objects.get(name="Ada")
         if Customer.objects.filter(numbers__key="+15550000003").exclude(pk=ada.pk).exists():
-            lock_customer(ada.pk)
-            claim_number(ada, "+15550000003")
+            with time_machine.travel(self.now, tick=False):
+                lock_customer(ada.pk)
+                claim_number(ada, "+15550000003")
+
+    def change_tier(self, slug):
+        with time_machine.travel(self.now, tick=False):
+            ada = Customer.objects.get(name="Ada")
+            ada.tier = Tier.objects.get(slug=slug)
+            ada.save()
 
     def close(self, month):
         before = {line.pk: model_to_dict(line) for line in StatementLine.objects.all()}
-        if not StatementMonth.objects.filter(pk=self.months[month].first_day).exists():
-            close(self.closer, self.months[month], JUNE)
-        else:
+        if StatementMonth.objects.filter(pk=self.months[month].first_day).exists():
             return
+        assert close(self.closer, self.months[month], self.now).changes_are_listed
         after = {line.pk: model_to_dict(line) for line in StatementLine.objects.all()}
         assert before.items() <= after.items()
         for closed in StatementMonth.objects.all():
             assert self.billed(closed) == self.recounted(closed)
+            assert corrections_of(closed, everybody(closed)) == {}
 
     def billed(self, closed):
         found = {}
@@ -365,9 +398,8 @@ class Billing:
 
     def recounted(self, closed):
         roundings = {int(pk): step for pk, step in closed.roundings.items()}
-        everybody = Customer.objects.values_list("pk", flat=True)
         found = {}
-        for number, counted in count(list(everybody), Month(closed.pk), roundings).items():
+        for number, counted in count(everybody(closed), Month(closed.pk), roundings).items():
             total, is_ada = counted.total, Customer.objects.get(pk=number).name == "Ada"
             sums = Counter(seconds=total.seconds, billed=total.billed_seconds, calls=counted.billed_call_seconds)
             sums["sessions"] = total.sessions
@@ -377,6 +409,80 @@ class Billing:
                 sums.update({(channel, place): amount for place, amount in enumerate(amounts)})
             found[number] = +sums
         return found
+
+
+def everybody(closed):
+    """Every customer there is, or was when the month was closed."""
+    numbers = StatementLine.objects.filter(of_month=closed.pk).values_list("customer_number", flat=True)
+    return sorted({*Customer.objects.values_list("pk", flat=True), *numbers})
+
+
+def test_a_closing_costs_the_same_however_many_months_were_closed_before(livetok, closer):
+    customer_of()
+    months = [MARCH]
+    for _ in range(4):
+        months.append(months[-1].next)
+    for number, month in enumerate(months):
+        call(livetok, f"s{number}", starts_at(month.first_day, ZoneInfo("UTC")) + timedelta(days=3), 60)
+    costs = []
+    for month in months:
+        with CaptureQueriesContext(connection) as queries:
+            close(closer, month, starts_at(month.next.next.first_day, ZoneInfo("UTC")))
+        costs.append(len(queries))
+
+    assert len(set(costs)) == 1, costs
+    start = moment("2024-03-05T10:00:00+00:00")
+    call(livetok, "late", start, 60, now=starts_at(months[-1].next.next.last_day, ZoneInfo("UTC")))
+    closed = close(closer, months[-1].next, starts_at(months[-1].next.next.next.first_day, ZoneInfo("UTC")))
+    assert [line.of_month for line in closed.lines.all()] == [MARCH.first_day]
+
+
+@pytest.mark.parametrize(("closed_at", "again"), [(AFTER, True), (AFTER + timedelta(days=1), False)])
+def test_a_month_closed_as_soon_as_it_was_over_is_recounted_whole_once_more(livetok, closer, closed_at, again):
+    """Somebody may still have taken it for the running one, and listed no write."""
+    customer_of()
+    start = moment("2024-03-05T10:00:00+00:00")
+    call(livetok, "a", start, 60)
+    close(closer, MARCH, closed_at)
+    end(livetok, "a", start, 120, now=closed_at + timedelta(hours=1))
+    PastMonthWrite.objects.all().delete()
+
+    assert [line.seconds for line in close(closer, MARCH.next, JUNE).lines.all()] == ([60] if again else [])
+    end(livetok, "a", start, 240, now=JUNE + timedelta(hours=1))
+    PastMonthWrite.objects.all().delete()
+    assert not close(closer, MARCH.next.next, LONG_AFTER).lines.exists()
+
+
+def test_what_changes_again_before_a_closing_that_was_cut_short_is_gone_on_with_is_billed_with_the_next(
+    livetok, closer
+):
+    customer_of()
+    start = moment("2024-03-05T10:00:00+00:00")
+    call(livetok, "a", start, 60)
+    close(closer, MARCH, LONG_AFTER)
+    for seconds in (120, 240):
+        end(livetok, "a", start, seconds, now=LONG_AFTER + timedelta(seconds=seconds))
+        StatementMonth.objects.exclude(pk=MARCH.first_day).update(finished_at=None)
+        in_april = close(closer, MARCH.next, LONG_AFTER)
+
+    in_may = close(closer, MARCH.next.next, LONG_AFTER)
+    assert [line.seconds for line in in_april.lines.all()] == [60]
+    assert [line.seconds for line in in_may.lines.all()] == [120]
+
+
+def test_what_changes_in_a_month_that_is_not_closed_is_kept_on_no_list(livetok, closer):
+    customer_of()
+    start = moment("2024-03-05T10:00:00+00:00")
+    call(livetok, "april", start + timedelta(days=31), 60, now=LONG_AFTER)
+    close(closer, MARCH, LONG_AFTER)
+    call(livetok, "march", start, 60, now=LONG_AFTER)
+    delete_writes_nobody_billed()
+
+    assert {write.month for write in PastMonthWrite.objects.all()} == {MARCH.first_day}
+    assert [line.of_month for line in close(closer, MARCH.next, LONG_AFTER).lines.order_by("of_month")] == [
+        MARCH.first_day,
+        MARCH.next.first_day,
+    ]
 
 
 def test_a_customer_who_first_shows_up_after_the_closing_is_all_correction(livetok, viewer, closer):
@@ -516,6 +622,8 @@ def test_two_closings_and_late_ends_at_once_lose_nothing():
     assert sum(int(row["Exact seconds"]) for row in rows) == 12 * 90
     assert sum(float(row["Minutes"]) for row in rows) == 12 * 2
     assert sum(int(row["Sessions"]) for row in rows) == 12
+    close_month(MARCH.next, user)
+    assert sum(StatementLine.objects.values_list("seconds", flat=True)) == 12 * 90
 
 
 @pytest.mark.serial
@@ -547,3 +655,80 @@ def test_of_two_months_closed_at_once_one_bills_a_correction():
     assert StatementMonth.objects.filter(finished_at__isnull=False).count() == 3
     lines = StatementLine.objects.filter(of_month=MARCH.first_day).exclude(month_id=MARCH.first_day)
     assert sorted(lines.values_list("seconds", flat=True)) == [240] * 12
+
+
+@pytest.mark.serial
+@pytest.mark.django_db(transaction=True)
+def test_a_correction_that_comes_while_months_are_closed_is_billed_once():
+    livetok, user = make_livetok(), User.objects.create_superuser("closer")
+    start, numbers = moment("2024-03-05T10:00:00+00:00"), [f"+1555{index:07}" for index in range(8)]
+    for index, number in enumerate(numbers):
+        customer_of(name=f"N{index:02}", number=number)
+        call(livetok, f"s{index}", start, 60, number)
+    close_month(MARCH, user)
+    months = [MARCH.next]
+    for _ in range(4):
+        months.append(months[-1].next)
+
+    def correcting():
+        for seconds in (90, 120, 150):
+            for index, number in enumerate(numbers):
+                timestamp = (start + timedelta(seconds=seconds)).isoformat()
+                livetok.end(sessionId=f"s{index}", phoneNumber=number, timestamp=timestamp, duration=seconds)
+        connection.close()
+
+    def closing(some):
+        for month in some:
+            close_month(month, user)
+        connection.close()
+
+    run_at_once([correcting, lambda: closing(months[:2]), lambda: closing(months[2:4])])
+    close_month(months[4], user)
+
+    assert PastMonthWrite.objects.filter(is_recounted=False).count() == 0
+    billed = Counter()
+    for line in StatementLine.objects.all():
+        billed[line.customer_number] += line.seconds
+    assert billed == dict.fromkeys(Customer.objects.values_list("pk", flat=True), 150)
+
+
+@pytest.mark.serial
+@pytest.mark.only("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_a_correction_listed_before_another_and_stored_after_it_waits_for_the_next_closing():
+    livetok, user = make_livetok(), User.objects.create_superuser("closer")
+    start, numbers = moment("2024-03-05T10:00:00+00:00"), ["+15550000001", "+15550000002"]
+    for name, number in zip("ab", numbers, strict=True):
+        customer_of(name=name, number=number)
+        call(livetok, name, start, 60, number)
+    close_month(MARCH, user)
+    listed, closed = threading.Event(), threading.Event()
+
+    def slow():
+        with transaction.atomic():
+            livetok.end(sessionId="a", phoneNumber=numbers[0], timestamp="2024-03-05T10:02:00Z", duration=120)
+            listed.set()
+            assert closed.wait(10)
+        connection.close()
+
+    def quick():
+        assert listed.wait(10)
+        livetok.end(sessionId="b", phoneNumber=numbers[1], timestamp="2024-03-05T10:03:00Z", duration=180)
+        close_month(MARCH.next, user)
+        closed.set()
+        connection.close()
+
+    run_at_once([slow, quick])
+    close_month(MARCH.next.next, user)
+
+    later = StatementLine.objects.exclude(month_id=MARCH.first_day).order_by("month")
+    assert [(line.month_id, line.customer_name, line.seconds) for line in later] == [
+        (MARCH.next.first_day, "b", 120),
+        (MARCH.next.next.first_day, "a", 60),
+    ]
+
+
+def run_at_once(works):
+    with ThreadPoolExecutor(len(works)) as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result()

@@ -47,7 +47,12 @@ def test_deleting_stops_when_asked_to():
 def test_jobs_are_done_in_their_time():
     every = {job.name: job.every for job in JOBS}
     minute, second = timedelta(minutes=1), timedelta(seconds=1)
-    assert every == {"feed spool": second, "prune events": minute, "keep sums": minute}
+    assert every == {
+        "feed spool": second,
+        "prune events": minute,
+        "prune past months' writes": timedelta(hours=1),
+        "keep sums": minute,
+    }
 
 
 @pytest.mark.django_db
