@@ -2,8 +2,10 @@
 
 import csv
 import io
+import json
 import random
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -16,7 +18,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection, transaction
 from django.forms.models import model_to_dict
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from customers.editing import claim_number, lock_customer
@@ -33,10 +35,12 @@ from sessions_app.billing import (
     customers_of,
     roundings_now,
 )
+from sessions_app.feeding import Feeder
 from sessions_app.models import PastMonthWrite, Session, StatementLine, StatementMonth
 from sessions_app.periods import local_day, starts_at
 from sessions_app.retention import delete_writes_nobody_billed
-from tests.builders import limit, make_customer, make_livetok, make_override, make_tier, moment
+from sessions_app.spool import Spool, SpooledRequest
+from tests.builders import end_body, limit, make_customer, make_livetok, make_override, make_tier, moment
 from tests.staff import report_page, staff, text_of
 
 MARCH = Month(date(2024, 3, 1))
@@ -83,10 +87,12 @@ def call(livetok, session_id, started_at, seconds=None, number="+15550000001", n
         end(livetok, session_id, started_at, seconds, number, now)
 
 
-def end(livetok, session_id, started_at, seconds, number="+15550000001", now=None):
+def end(livetok, session_id, started_at, seconds, number="+15550000001", now=None, **changes):
     ended_at = started_at + timedelta(seconds=seconds)
     with time_machine.travel(now or ended_at, tick=False):
-        livetok.end(sessionId=session_id, phoneNumber=number, timestamp=ended_at.isoformat(), duration=seconds)
+        livetok.end(
+            sessionId=session_id, phoneNumber=number, timestamp=ended_at.isoformat(), duration=seconds, **changes
+        )
 
 
 def customer_of(*limits, rounding=60, zone="", name="Ada", number="+15550000001", slug="premium"):
@@ -298,25 +304,53 @@ def test_a_correction_leads_to_the_sessions_of_which_something_came_since(liveto
     assert [line.session.session_id for line in lines] == ["b"]
 
 
-START, CALLER = st.tuples(st.integers(0, 2), st.integers(0, 40)), st.sampled_from([0, 0, 1])
-STEPS = st.one_of(
+def test_a_correction_leads_to_sessions_whose_end_waited_on_disk_while_the_month_was_closed(
+    livetok, viewer, closer, settings, tmp_path
+):
+    settings.DATA_DIR = tmp_path
+    customer_of()
+    start = moment("2024-03-31T23:50:00+00:00")
+    call(livetok, "a", start, 60)
+    call(livetok, "b", start)
+    body = json.dumps(end_body(sessionId="b", phoneNumber="+15550000001", timestamp="2024-04-01T00:00:00Z"))
+    received_at = start + timedelta(minutes=10)
+    Spool().append(SpooledRequest(received_at, "end", body.encode(), 200, "LiveTok", "10.0.0.1", 1, None, None))
+    close(closer)
+    with time_machine.travel(AFTER + timedelta(minutes=1), tick=False):
+        assert Feeder().feed() == 1
+
+    row = show(viewer, now=JUNE).context["rows"][1]["row"]
+    assert row.kind == "correction"
+    assert listed(viewer, row.changes_address) == ["b"]
+
+
+START, CALLER = st.tuples(st.sampled_from([0, 0, 0, 1, 2]), st.integers(0, 40)), st.sampled_from([0, 0, 1])
+WHICH, SECONDS = st.integers(0, 3), st.sampled_from([1, 60, 121, 300])
+CHANGES = st.one_of(
     st.tuples(st.just("call"), START, CALLER, st.sampled_from([None, 59, 61, 200])),
-    st.tuples(st.just("end"), st.integers(0, 3), st.sampled_from([1, 60, 121, 300])),
-    st.tuples(st.just("only_end"), START, st.sampled_from([0, 1, None]), st.sampled_from([1, 60, 121, 300])),
-    st.tuples(st.just("begin"), st.integers(0, 3)),
-    st.tuples(st.just("close"), st.integers(0, 2)),
+    st.tuples(st.just("end"), WHICH, SECONDS),
+    st.tuples(st.just("only_end"), START, st.sampled_from([0, 1, None]), SECONDS),
+    st.tuples(st.just("begin"), WHICH, st.sampled_from([0, 0, None]), st.sampled_from([0, 0, 18, 900])),
     st.tuples(st.just("merge")),
     st.tuples(st.just("change_tier"), st.sampled_from(["premium", "exact"])),
 )
+CLOSINGS = st.tuples(st.just("close"), st.integers(0, 2))
+MARCHS_FIRST = (0, 0)
 
 
-@given(steps=st.lists(STEPS, min_size=6, max_size=20))
+@given(before=st.lists(CHANGES, min_size=2, max_size=8), after=st.lists(CHANGES | CLOSINGS, min_size=1, max_size=8))
+@example(before=[("call", MARCHS_FIRST, 0, None)], after=[("end", 0, 60)])
+@example(before=[("call", MARCHS_FIRST, 2, 61)], after=[("merge",)])
+@example(before=[("only_end", MARCHS_FIRST, None, 61)], after=[("begin", 0, 0, 0)])
+@example(before=[("only_end", MARCHS_FIRST, 0, 61)], after=[("begin", 0, None, 0)])
+@example(before=[("only_end", MARCHS_FIRST, 0, 61)], after=[("begin", 0, 0, 900)])
+@example(before=[("only_end", MARCHS_FIRST, 0, 61), ("change_tier", "exact")], after=[("begin", 0, 0, 0)])
 @hypothesis.settings(max_examples=30, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
-def test_what_was_billed_stays_and_adds_up_to_a_recount_at_each_closing(livetok, closer, steps):
+def test_what_was_billed_stays_and_adds_up_to_a_recount_at_each_closing(livetok, closer, before, after):
     with transaction.atomic():
         customer_of(limit("call_minutes", 2, "month", hard=False))
         customer_of(slug="exact", rounding=6, name="Bob", number="+15550000002")
-        Billing(livetok, closer).play(steps)
+        Billing(livetok, closer).play([*before, ("close", 0), *after, ("close", 1), ("close", 2)])
         transaction.set_rollback(True)
 
 
@@ -329,7 +363,7 @@ class Billing:
         self.livetok, self.closer, self.sessions, self.now = livetok, closer, [], LONG_AFTER
 
     def play(self, steps):
-        for name, *values in [*steps, ("close", 1), ("close", 0), ("close", 2)]:
+        for name, *values in steps:
             self.now += timedelta(minutes=1)
             getattr(self, name)(*values)
 
@@ -346,13 +380,15 @@ class Billing:
     def only_end(self, start, caller, seconds):
         """Its begin comes later or never. `caller` None: it does not say whose session it was."""
         name, started_at, number = self.another(start, caller)
-        end(self.livetok, name, started_at, seconds, number or ..., self.now)
+        end(self.livetok, name, started_at, seconds, number or ..., self.now, kind="telephony")
 
-    def begin(self, which):
-        """A begin that comes late, or again."""
+    def begin(self, which, caller, hours):
+        """A begin that comes late, or again, and may name another caller, none, or another time."""
         if which < len(self.sessions):
-            name, started_at, number = self.sessions[which]
-            call(self.livetok, name, started_at, None, number or "+15550000001", self.now, kind="telephony")
+            name, started_at, _ = self.sessions[which]
+            number = ... if caller is None else f"+1555000000{caller + 1}"
+            started_at += timedelta(hours=hours)
+            call(self.livetok, name, started_at, None, number, self.now, kind="telephony")
 
     def another(self, start, caller):
         month, hours = start
@@ -379,6 +415,7 @@ class Billing:
         before = {line.pk: model_to_dict(line) for line in StatementLine.objects.all()}
         if StatementMonth.objects.filter(pk=self.months[month].first_day).exists():
             return
+        delete_writes_nobody_billed()
         assert close(self.closer, self.months[month], self.now).changes_are_listed
         after = {line.pk: model_to_dict(line) for line in StatementLine.objects.all()}
         assert before.items() <= after.items()
@@ -702,23 +739,30 @@ def test_a_correction_listed_before_another_and_stored_after_it_waits_for_the_ne
         customer_of(name=name, number=number)
         call(livetok, name, start, 60, number)
     close_month(MARCH, user)
-    listed, closed = threading.Event(), threading.Event()
+    is_listed, may_be_stored = threading.Event(), threading.Event()
 
     def slow():
         with transaction.atomic():
             livetok.end(sessionId="a", phoneNumber=numbers[0], timestamp="2024-03-05T10:02:00Z", duration=120)
-            listed.set()
-            assert closed.wait(10)
+            is_listed.set()
+            assert may_be_stored.wait(10)
         connection.close()
 
-    def quick():
-        assert listed.wait(10)
-        livetok.end(sessionId="b", phoneNumber=numbers[1], timestamp="2024-03-05T10:03:00Z", duration=180)
+    def closing():
         close_month(MARCH.next, user)
-        closed.set()
         connection.close()
 
-    run_at_once([slow, quick])
+    with ThreadPoolExecutor(2) as pool:
+        stored = pool.submit(slow)
+        assert is_listed.wait(10)
+        livetok.end(sessionId="b", phoneNumber=numbers[1], timestamp="2024-03-05T10:03:00Z", duration=180)
+        with transaction.atomic():
+            StatementMonth.objects.select_for_update().get(pk=MARCH.first_day)
+            closed = pool.submit(closing)
+            wait_until_somebody_waits_for_a_lock()
+            may_be_stored.set()
+            stored.result()
+        closed.result()
     close_month(MARCH.next.next, user)
 
     later = StatementLine.objects.exclude(month_id=MARCH.first_day).order_by("month")
@@ -726,6 +770,20 @@ def test_a_correction_listed_before_another_and_stored_after_it_waits_for_the_ne
         (MARCH.next.first_day, "b", 120),
         (MARCH.next.next.first_day, "a", 60),
     ]
+
+
+def wait_until_somebody_waits_for_a_lock():
+    give_up_at = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if cursor.fetchone():
+                return
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
 
 
 def run_at_once(works):

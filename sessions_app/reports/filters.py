@@ -20,7 +20,7 @@ from customers.models import Agent, Channel, Customer, Tier
 from customers.past import numbers_moved_since
 from sessions_app.decision import Reason
 from sessions_app.events import LONGEST_DURATION_SECONDS
-from sessions_app.models import DENIED, NO_END, Session, SessionQuerySet, SupersededEnd
+from sessions_app.models import DENIED, NO_END, PastMonthWrite, Session, SessionQuerySet, SupersededEnd
 from sessions_app.own_days import ENDS, on_own_days
 from sessions_app.periods import ONE_DAY, hours_of, local_day
 from sessions_app.reports.cursors import Cursor, CursorField
@@ -473,7 +473,9 @@ def _going_on_at(moment: datetime) -> Q:
 def _changed_after(moment: datetime) -> Q:
     """Sessions of which something came, or that came to another customer with the number."""
     corrected = SupersededEnd.objects.filter(recorded_at__gt=moment).values("session")
-    changed = Q(begin_received_at__gt=moment) | Q(end_received_at__gt=moment) | Q(pk__in=corrected)
+    # What waited on disk was received earlier than it was stored.
+    stored = PastMonthWrite.objects.filter(noted_at__gt=moment, session__isnull=False).values("session")
+    changed = Q(begin_received_at__gt=moment) | Q(end_received_at__gt=moment) | Q(pk__in=corrected) | Q(pk__in=stored)
     return changed | Q(phone_key__in=numbers_moved_since(moment))
 
 
