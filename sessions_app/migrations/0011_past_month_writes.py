@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sessions_app", "0009_index_of_denied_sessions"),
+        ("sessions_app", "0010_one_index_of_daily_usage"),
     ]
 
     operations = [
