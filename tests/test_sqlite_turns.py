@@ -5,14 +5,17 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
+from django.utils import timezone
 
 from sessions_app import sqlite_turns
-from sessions_app.models import RefusedRequests
+from sessions_app.models import RefusedRequests, WebhookEvent
 from sessions_app.patience import Patience, limited
 from sessions_app.refused import RefusedCounter
+from sessions_app.retention import delete_events
 from sessions_app.sqlite_turns import turn_to_write
 from sessions_app.statements import djangos_transaction
 
@@ -100,6 +103,31 @@ def test_strangers_are_counted_in_turn_and_not_by_chance_between_two_writes(capl
 
     assert RefusedRequests.objects.get().count == 1
     assert not caplog.records
+
+
+@pytest.mark.django_db(transaction=True)
+def test_old_requests_are_deleted_in_turn(monkeypatch):
+    """Or LiveTok's requests, which have theirs, would look for SQLite's own lock now and then, and miss the pauses."""
+    monkeypatch.setattr(sqlite_turns, "TURN_SECONDS", 0.1)
+    now = timezone.now()
+    WebhookEvent.objects.create(received_at=now - timedelta(days=1), verdict="accepted", status=200, took_ms=1)
+    taken, is_over = threading.Event(), threading.Event()
+
+    def request():
+        with turn_to_write():
+            taken.set()
+            is_over.wait(10)
+
+    requesting = threading.Thread(target=request)
+    requesting.start()
+    assert taken.wait(10)
+    try:
+        with pytest.raises(OperationalError, match="database is locked"):
+            delete_events(now)
+    finally:
+        is_over.set()
+        requesting.join()
+    assert delete_events(now) == 1
 
 
 def take_turn():
