@@ -19,7 +19,7 @@ from sessions_app.own_days import count_on_own_days, on_own_days
 from sessions_app.periods import local_day
 from sessions_app.reports import customers, export, shares
 from sessions_app.reports.customers import DAYS_AT_LIMIT
-from sessions_app.reports.shares import GROUPS, full_days, group_sizes, members, shares_of, short_of_minutes
+from sessions_app.reports.shares import GROUPS, full_days, group_sizes, members, short_of_minutes
 from sessions_app.reports.standing import standings, with_limits
 from sessions_app.usage import contribution
 from tests.builders import limit, make_customer, make_override, make_tier, moment
@@ -92,7 +92,7 @@ def traffic(livetok):
     return customers
 
 
-def test_shares_of_everybody_equal_each_ones_standing(traffic):
+def test_groups_hold_those_whose_standing_says_so(traffic):
     everybody = list(with_limits(Customer.objects.all(), NOW))
     stand = standings(everybody, NOW)
     expected = {
@@ -102,17 +102,13 @@ def test_shares_of_everybody_equal_each_ones_standing(traffic):
         if (fullest := stand[customer.pk].fullest(period)) is not None
     }
 
-    found = shares_of([customer.pk for customer in everybody], NOW)
-
-    assert found == {key: pytest.approx(share) for key, share in expected.items()}
-    assert len({round(share, 2) for share in found.values()}) > 4, "the traffic says little"
+    assert len({round(share, 2) for share in expected.values()}) > 4, "the traffic says little"
     sizes = Counter((period, group_of(share)) for (_, period), share in expected.items())
     assert group_sizes(NOW) == sizes
-    for group in GROUPS:
-        wanted = {
-            pk for (pk, period), share in expected.items() if period is Period.DAY and group_of(share) == group.slug
-        }
-        assert members(Period.DAY, group, NOW) == wanted
+    for period in (Period.DAY, Period.MONTH):
+        for group in GROUPS:
+            wanted = {pk for (pk, of), share in expected.items() if of is period and group_of(share) == group.slug}
+            assert members(period, group, NOW) == wanted
 
 
 def group_of(share):

@@ -147,12 +147,8 @@ def _group_of(share: float) -> Group:
     return next(group for group in GROUPS if share < group.high)
 
 
-def shares_of(customer_ids: Sequence[int], now: datetime) -> dict[tuple[int, Period], float]:
-    """The share of the fullest limit by customer and period."""
-    return _shares(customer_ids, now, _held(now, MEASURED))
-
-
 def _shares(customer_ids: Sequence[int], now: datetime, held: "Held") -> dict[tuple[int, Period], float]:
+    """The share of the fullest limit by customer and period."""
     shares: dict[tuple[int, Period], float] = {}
     for use in _uses(customer_ids, now, held):
         key = use.customer_id, Period(use.period)
