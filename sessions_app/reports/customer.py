@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from django.db.models import Q, Sum
 from django.http import HttpRequest
@@ -218,7 +218,8 @@ def _sum(column: str, channel: str | None, agent: str | None) -> Sum:
 def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One customer."""
     now = timezone.now()
-    found = get_object_or_404(_ready(now), pk=pk)
+    ready = with_limits(Customer.objects.all(), now).prefetch_related("valid_overrides__author")  # type: ignore[misc]
+    found = get_object_or_404(ready, pk=pk)
     standing = standings([found], now)[found.pk]
     today = local_day(now, standing.zone)
     days = day_lines(standing, today)
@@ -243,11 +244,6 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
         "changes_shown": CHANGES_SHOWN,
     }
     return page(request, "reports/customer.html", context)
-
-
-def _ready(now: datetime) -> Any:
-    customers = with_limits(Customer.objects.all(), now)
-    return customers.prefetch_related("numbers", "valid_overrides__author")  # type: ignore[misc]
 
 
 def _figures(standing: Standing, days: Sequence[DayLine], now: datetime) -> list[Figure]:
