@@ -1,16 +1,21 @@
 """What report pages share: ranges and what they compare with, figures, and tables as files."""
 
+import re
 from datetime import UTC, datetime
 from io import BytesIO
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.template.defaultfilters import date as date_filter
+from django.utils import timezone
 from openpyxl import load_workbook
 
 from sessions_app.reports.charts import Bar, draw_bars
 from sessions_app.reports.export import TooManyRows, export, without_formula
 from sessions_app.reports.figures import change_words, kind_of_change, points_words, sessions_address, share_words
 from sessions_app.reports.ranges import preset_range
+from sessions_app.templatetags import reports
+from tests.builders import moment
 
 MADRID = ZoneInfo("Europe/Madrid")
 
@@ -133,3 +138,21 @@ def test_an_xlsx_file_ends_where_csv_must_take_over(monkeypatch):
 
     with pytest.raises(TooManyRows):
         export("sessions", "xlsx", ["Number"], ([number] for number in range(101)))
+
+
+@pytest.mark.parametrize("text", ["2024-03-31T23:30:05+00:00", "2026-11-01T00:00:00+00:00", "1999-12-09T09:08:07.5Z"])
+def test_moments_are_said_as_the_date_filter_says_them(text):
+    at = timezone.localtime(moment(text))
+
+    assert reports.moment(at) == date_filter(at, "D j M Y H:i:s")
+    assert reports.iso(at) == date_filter(at, "c")
+
+
+def test_a_bar_is_as_wide_as_its_share_and_of_its_kind():
+    assert '<svg class="bar" ' in reports.bar(12.5)
+    assert '<svg class="bar bad" ' in reports.bar(100.0, "bad")
+    assert [re.search(r'filled" width="(.*?)"', reports.bar(percent))[1] for percent in (0.0, 12.5, 100.0)] == [
+        "0",
+        "12.5",
+        "100.0",
+    ]
