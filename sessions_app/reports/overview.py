@@ -451,7 +451,8 @@ class Overview:
         at = peak.reached_at.astimezone(self.range.zone)
         return {
             "most": peak.most,
-            "title": f"at {at:%a} {at.day} {at:%b %H:%M:%S}",
+            "words": number_words(peak.most),
+            "title": f"at {at:%a %-d %b %H:%M:%S}",
             "address": sessions_address(at=at.isoformat(), channel=channel),
         }
 

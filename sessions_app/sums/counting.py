@@ -1,7 +1,7 @@
 """Counting sessions: what those that started within some hours add up to, straight from the sessions themselves."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -48,7 +48,8 @@ class Sums:
     durations: Counter[int] = field(default_factory=Counter)
 
     def add(self, cell: Cell, amounts: Amounts) -> None:
-        self.cells[cell] = self.cells[cell].plus(amounts)
+        before = self.cells.get(cell)
+        self.cells[cell] = before.plus(amounts) if before else amounts
 
     def add_cell(self, row: DayCell) -> None:
         cell = Cell(row.tier_id or 0, row.channel, row.agent, row.outcome, row.reason)
@@ -65,26 +66,29 @@ class Sums:
             self.add(Cell(*cell), Amounts(sessions, timed, seconds))
         self.add_durations(durations)
 
-    def add_durations(self, durations: Mapping[str, int]) -> None:
-        """JSON knows only texts as names."""
-        for bucket, count in durations.items():
-            self.durations[int(bucket)] += count
+    def add_durations(self, *durations: Mapping[str, int]) -> None:
+        """JSON knows only texts as names: they become numbers once for all."""
+        found: dict[str, int] = {}
+        for histogram in durations:
+            for bucket, count in histogram.items():
+                found[bucket] = found.get(bucket, 0) + count
+        self.durations.update({int(bucket): count for bucket, count in found.items()})
 
     @property
     def total(self) -> Amounts:
-        return self.of(lambda cell: True)
+        return _together(self.cells.values())
 
     def of(self, wanted: Callable[[Cell], bool]) -> Amounts:
         """The amounts of those cells that `wanted` says yes to."""
-        total = Amounts()
-        for cell, amounts in self.cells.items():
-            if wanted(cell):
-                total = total.plus(amounts)
-        return total
+        return _together([amounts for cell, amounts in self.cells.items() if wanted(cell)])
 
     @property
     def denied(self) -> int:
         return self.of(lambda cell: cell.outcome == DayCell.Outcome.DENIED).sessions
+
+
+def _together(some: Collection[Amounts]) -> Amounts:
+    return Amounts(*map(sum, zip(*some, strict=True))) if some else Amounts()
 
 
 Piece: TypeAlias = tuple[datetime, datetime]  # the instants [start, end)

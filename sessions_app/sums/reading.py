@@ -123,7 +123,8 @@ def report_between(start: datetime, end: datetime, known: Kept, *, is_test: bool
         report.days[day].add(Cell(outcome=outcome, reason=reason), Amounts(*amounts))
     hours = _days(HourSums, parts.days, is_test).values_list("day", "hour", "sessions", "denied", "seconds")
     for day, hour, *amounts in hours:
-        report.hours[day, hour] += HourAmounts(*amounts)
+        before = report.hours.get((day, hour))
+        report.hours[day, hour] = before + HourAmounts(*amounts) if before else HourAmounts(*amounts)
     for hour, sums in _of_hours(parts, is_test):
         report.add_hour(hour, sums)
     return report
@@ -164,8 +165,7 @@ _AMOUNTS = (Sum("sessions"), Sum("timed"), Sum("seconds"))
 
 def _add_days(sums: Sums, days: list[date], is_test: bool | None, by: tuple[str, ...]) -> None:
     _add_cells(sums, days, is_test, by)
-    for durations in _days(DaySums, days, is_test).values_list("durations", flat=True):
-        sums.add_durations(durations)
+    sums.add_durations(*_days(DaySums, days, is_test).values_list("durations", flat=True))
 
 
 def _add_cells(sums: Sums, days: list[date], is_test: bool | None, by: tuple[str, ...]) -> None:
