@@ -26,7 +26,20 @@ from sessions_app.periods import span_of
 from sessions_app.quick_rows import stored_row
 from sessions_app.sqlite_steps import run_steps
 from sessions_app.statements import IS_SQLITE, fetch
-from sessions_app.usage import ADDING, PERIODS, Amount, OpenSession, UsageKey, contribution, usage_from, within
+from sessions_app.usage import (
+    ADDING,
+    PERIODS,
+    RECORDED,
+    RECORDED_SUMS,
+    WITHIN_SPANS,
+    Amount,
+    OpenSession,
+    UsageKey,
+    contribution,
+    days_of,
+    usage_from,
+    within,
+)
 
 POLICY_COLUMNS = (
     "id",
@@ -64,8 +77,6 @@ END_COLUMNS = (
     "counts_toward_call_minutes",
     "flags",
 )
-SUMMED = ("sessions", "call_seconds")
-RECORDED = ("channel", "agent", *(f"{column}_{period}" for column in SUMMED for period in PERIODS))
 
 Model = TypeVar("Model", bound=models.Model)
 Field: TypeAlias = "models.Field[Any, Any]"
@@ -125,12 +136,8 @@ def _read_begin(event: SessionBegin, zone: ZoneInfo, without: Session | None) ->
         "phone_key": caller.phone_key,
         "external_id": caller.external_id,
         "now": event.at,
-        "first_day": min(span.first_day for span in spans.values()),
-        "after_last_day": max(span.after_last_day for span in spans.values()),
+        **days_of(spans),
     }
-    for period, span in spans.items():
-        parameters[f"{period}_from"] = span.first_day
-        parameters[f"{period}_until"] = span.after_last_day
     by_scope = without is not None or _limits_have_scopes.is_set()
     rows = fetch(_reading_sql(caller.identity[0] if caller.identity else "", by_scope), parameters)
     if not rows:
@@ -177,12 +184,6 @@ def _reading_sql(known_by: str, by_scope: bool) -> str:
         "": "FALSE",
     }[known_by]
     policy = "unknown_callers" if known_by else "callers_without_number"
-    within = "FILTER (WHERE day >= %({period}_from)s AND day < %({period}_until)s)"
-    sums = ", ".join(
-        f"COALESCE(SUM({column}) {within.format(period=period)}, 0) AS {column}_{period}"
-        for column in SUMMED
-        for period in PERIODS
-    )
     scope, grouped = ("channel, agent", " GROUP BY channel, agent") if by_scope else ("'' AS channel, '' AS agent", "")
     limit = _array("metric", "period", "channel_id", "agent_id", "amount", "hard")
     tier_limits = f"SELECT {_all(limit)} FROM {_table(TierLimit)} WHERE tier_id = t.id"
@@ -199,8 +200,8 @@ SELECT CAST(EXISTS (SELECT 1 FROM {_table(Session)} WHERE session_id = %(session
     CAST((SELECT {_all(limit)} FROM {_table(LimitOverride)} WHERE customer_id = c.id
         AND (valid_from IS NULL OR valid_from <= %(now)s) AND (valid_until IS NULL OR valid_until > %(now)s)) AS text),
     CAST((SELECT {_all(_array(*RECORDED))} FROM (
-        SELECT {scope}, {sums} FROM {_table(DailyUsage)}
-        WHERE customer_id = c.id AND day >= %(first_day)s AND day < %(after_last_day)s{grouped}) AS used) AS text),
+        SELECT {scope}, {RECORDED_SUMS} FROM {_table(DailyUsage)}
+        WHERE customer_id = c.id AND {WITHIN_SPANS}{grouped}) AS used) AS text),
     CAST((SELECT {_all(begun)}
         FROM {_table(Session)} WHERE customer_id = c.id AND allowed AND end_received_at IS NULL
         AND declared_missing_at IS NULL AND NOT is_test AND open_until > %(now)s) AS text),

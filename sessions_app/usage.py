@@ -172,25 +172,32 @@ def _open_sessions(customer_id: int, now: datetime, without: Session | None) -> 
     return [OpenSession(*row) for row in candidates.values_list(*columns)]
 
 
-# Asking the ORM for six sums takes longer than adding them up.
-_SUMMED = ("channel", "agent", *_SESSIONS.values(), *_CALL_SECONDS.values())
-_SUMS = ", ".join(
-    f"CAST(COALESCE(SUM({column}) FILTER (WHERE day >= %({period}_first)s AND day < %({period}_after)s), 0) AS bigint)"
+# What `usage_from` takes of each channel and agent, and what adds it up with the parameters of `days_of`.
+RECORDED = ("channel", "agent", *_SESSIONS.values(), *_CALL_SECONDS.values())
+RECORDED_SUMS = ", ".join(
+    f"CAST(COALESCE(SUM({column}) FILTER (WHERE day >= %({period}_from)s AND day < %({period}_until)s), 0) AS bigint)"
+    f" AS {column}_{period}"
     for column in ("sessions", "call_seconds")
     for period in PERIODS
 )
-_RECORDED = f"""SELECT customer_id, channel, agent, {_SUMS} FROM {_TABLE}
-WHERE customer_id IN ({{customers}}) AND day >= %(first)s AND day < %(after)s GROUP BY customer_id, channel, agent"""
+WITHIN_SPANS = "day >= %(first_day)s AND day < %(after_last_day)s"
+# Asking the ORM for six sums takes longer than adding them up.
+_RECORDED = f"""SELECT customer_id, channel, agent, {RECORDED_SUMS} FROM {_TABLE}
+WHERE customer_id IN ({{customers}}) AND {WITHIN_SPANS} GROUP BY customer_id, channel, agent"""
+
+
+def days_of(spans: Mapping[Period, Span]) -> dict[str, date]:
+    """The parameters of RECORDED_SUMS and WITHIN_SPANS: each span's days, and those of all together."""
+    return {
+        "first_day": min(span.first_day for span in spans.values()),
+        "after_last_day": max(span.after_last_day for span in spans.values()),
+        **{f"{period}_from": span.first_day for period, span in spans.items()},
+        **{f"{period}_until": span.after_last_day for period, span in spans.items()},
+    }
 
 
 def recorded_sums(customer_ids: Collection[int], spans: Mapping[Period, Span]) -> dict[int, list[Mapping[str, Any]]]:
     """The sums of each customer's day, week and month by channel and agent, as `usage_from` takes them."""
-    days = {
-        "first": min(span.first_day for span in spans.values()),
-        "after": max(span.after_last_day for span in spans.values()),
-        **{f"{period}_first": span.first_day for period, span in spans.items()},
-        **{f"{period}_after": span.after_last_day for period, span in spans.items()},
-    }
     customers = {f"customer_{number}": pk for number, pk in enumerate(customer_ids)}
     found: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     if not customers:
@@ -198,10 +205,10 @@ def recorded_sums(customer_ids: Collection[int], spans: Mapping[Period, Span]) -
     with connection.cursor() as cursor:
         cursor.execute(
             _RECORDED.format(customers=", ".join(f"%({name})s" for name in customers)),
-            {**customers, **{name: day.isoformat() for name, day in days.items()}},
+            {**customers, **{name: day.isoformat() for name, day in days_of(spans).items()}},
         )
         for customer_id, *sums in cursor.fetchall():
-            found[customer_id].append(dict(zip(_SUMMED, sums, strict=True)))
+            found[customer_id].append(dict(zip(RECORDED, sums, strict=True)))
     return found
 
 
