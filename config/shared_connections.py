@@ -1,9 +1,10 @@
 """Requests take a database connection and give it back; the one that was given back last is taken first.
 
-Django keeps one for each thread, and the web server has its threads take requests in turn. So all sixteen connections
-of a process would be in use, however few requests come at a time: each is a process of PostgreSQL's, with a memory of
-its own that the processor's caches have lost since. Sharing them, four requests at a time need about four, and a tenth
-more sessions per second were answered.
+Django keeps one for each thread, and the web server has its threads take requests in turn. So every thread that a burst
+once called for, sixteen at most, would have its connection used by turns from then on: each is a process of
+PostgreSQL's, with a memory of its own that the processor's caches have lost since. Sharing them, four requests at a
+time need about four, and a tenth more sessions per second were answered. A connection is given back a moment after the
+answer went out, so that a caller's very next request may still find it taken, and open another.
 """
 
 from typing import Any
