@@ -60,8 +60,8 @@ def plain(start, end, zone, is_test=False):
 
 def on_the_page(start, end, is_test=False):
     known = kept()
-    report = report_between(start, end, known, is_test=is_test)
-    cells, days, hours = Counter(), Counter(), Counter()
+    report = report_between(start, end, known, is_test=is_test, by_hour=True)
+    cells, days, hours, weekdays = Counter(), Counter(), Counter(), Counter()
     for cell, amounts in report.sums.cells.items():
         for name, amount in amounts._asdict().items():
             cells[*cell, name] += amount
@@ -69,8 +69,10 @@ def on_the_page(start, end, is_test=False):
         for cell, amounts in sums.cells.items():
             for name, amount in amounts._asdict().items():
                 days[day, cell.outcome, name] += amount
-    for place, amounts in report.hours.items():
-        hours[place] += amounts.sessions
+    for (day, hour), amounts in report.hours.items():
+        hours[day, hour] += amounts.sessions
+        weekdays[day.weekday(), hour] += amounts.sessions
+    assert +report.weekdays == +weekdays
     durations = sorted(report.sums.durations.elements())
     assert sums_between(start, end, known, is_test=is_test).total == report.sums.total
     return +cells, +days, +hours, durations, callers_between(start, end, known, is_test=is_test)

@@ -177,7 +177,8 @@ class Overview:
         known = kept()
         self.compared = self.range.preceding(now)
         self.compared_until = self.compared.ends_before - timedelta(microseconds=1)
-        self.report = report_between(self.range.starts_at, self.range.ends_before, known, is_test=filters.is_test)
+        stretch, by_hour = (self.range.starts_at, self.range.ends_before), filters.unit == "hour"
+        self.report = report_between(*stretch, known, is_test=filters.is_test, by_hour=by_hour)
         self.before = sums_between(self.compared.starts_at, self.compared.ends_before, known, is_test=filters.is_test)
         self.sums = self.report.sums
         self.open_now, open_in_range, open_before = self._open()
@@ -401,16 +402,13 @@ class Overview:
 
     def _heat(self) -> Iterator[tuple[str, list[HeatCell]]]:
         came = _hours_that_came(self.range, self.now)
-        sessions: dict[tuple[int, int], int] = {}
-        for (day, hour), amounts in self.report.hours.items():
-            place = day.weekday(), hour
-            sessions[place] = sessions.get(place, 0) + amounts.sessions
+        sessions = self.report.weekdays
         means = {place: count / came[place] for place, count in sessions.items() if came.get(place)}
         most = max(means.values(), default=0)
         for weekday, name in enumerate(WEEKDAYS):
             cells = []
             for hour in range(24):
-                mean, count = means.get((weekday, hour), 0.0), sessions.get((weekday, hour), 0)
+                mean, count = means.get((weekday, hour), 0.0), sessions[weekday, hour]
                 step = min(HEAT_STEPS, int(mean / most * HEAT_STEPS) + 1) if mean else 0
                 title = f"{name} {hour:02}:00: {number_words(count)} sessions in {came.get((weekday, hour), 0)} hours"
                 words = number_words(mean, 0 if mean >= 9.95 else 1)

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Func, Q, TextField
 from django.db.models.functions import Coalesce
+from django.db.models.sql.compiler import SQLCompiler
 
 from customers.models import Customer
 from customers.phones import phone_key
@@ -25,16 +28,28 @@ MOST_FOUND = 10_000
 LAST_CHARACTER = "\U0010ffff"
 
 
+class _Stored(Func):
+    """A moment as the database has it. On SQLite that is text, which sorts alike, and parsing it would take longer
+    than all else that reading it takes."""
+
+    template = "%(expressions)s"
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template="%(expressions)s || ''", **context)
+
+
 @dataclass(frozen=True)
 class Found:
-    """What a search found among some sessions: each one's start and seconds that count, by its id.
+    """What a search found among some sessions: each one's start, as the database stores it, and seconds that count, by
+    its id.
 
     `rows` is None where more than `MOST_FOUND` match.
     """
 
     among: SessionQuerySet
     condition: Q
-    rows: dict[int, tuple[datetime, int]] | None
+    rows: dict[int, tuple[Any, int]] | None
 
     @property
     def sessions(self) -> SessionQuerySet:
@@ -45,7 +60,9 @@ class Found:
         if self.rows is None:
             return self.sessions
         places = sorted((started_at, pk) for pk, (started_at, _) in self.rows.items())
-        number = len(places) if place is None else bisect_left(places, place)
+        number = len(places)
+        if place is not None:
+            number = bisect_left(places, (connection.ops.adapt_datetimefield_value(place[0]), place[1]))
         beside = places[max(0, number - size) : number + size + 1]
         return self.among.filter(pk__in={pk for _, pk in [*beside, *places[-size:]]})
 
@@ -57,10 +74,11 @@ def search(text: str, sessions: SessionQuerySet) -> Found:
     Each way has its index, but a database may not see that for all together; so each is gone alone.
     """
     ways = [Q(session_id=text), Q(external_id=text) & ~Q(external_id=""), _of_customers(text), *_of_numbers(text)]
-    rows: dict[int, tuple[datetime, int]] = {}
-    counted = sessions.annotate(length=Coalesce(LENGTH, 0)).order_by().values_list("pk", "started_at", "length")
+    rows: dict[int, tuple[Any, int]] = {}
+    counted = sessions.annotate(start=_Stored("started_at"), length=Coalesce(LENGTH, 0)).order_by()
+    wanted = counted.values_list("pk", "start", "length")
     for way in ways:
-        rows |= {pk: (started_at, length) for pk, started_at, length in counted.filter(way)[: MOST_FOUND + 1]}
+        rows |= {pk: (started_at, length) for pk, started_at, length in wanted.filter(way)[: MOST_FOUND + 1]}
         if len(rows) > MOST_FOUND:  # then there are some on every page, gone through in order
             return Found(sessions, reduce(or_, ways), None)
     return Found(sessions, Q(pk__in=list(rows)), rows)

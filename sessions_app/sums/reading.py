@@ -4,14 +4,16 @@ Counted on the spot is what started after the worker's mark, in an hour that lat
 an hour.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from django.db.models import Model, Q, QuerySet, Sum
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Func, IntegerField, Model, Q, QuerySet, Sum
+from django.db.models.sql.compiler import SQLCompiler
 
 from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, SumsMark
 from sessions_app.periods import ONE_DAY, Hour, hour_of, hours_of, local_day, starts_at
@@ -96,13 +98,15 @@ class HourAmounts(NamedTuple):
 
 @dataclass
 class Report:
-    """What the sessions between two moments add up to: together, by local day, and by hour of a local day.
+    """What the sessions between two moments add up to: together, by local day, by hour of a weekday (from Monday, 0),
+    and by hour of a local day where that was asked for.
 
-    `days` tells cells by outcome and reason alone, `hours` no cells but sessions, denied ones and seconds.
+    `days` tells cells by outcome and reason alone, `weekdays` sessions, `hours` those, denied ones and seconds.
     """
 
     sums: Sums = field(default_factory=Sums)
     days: defaultdict[date, Sums] = field(default_factory=lambda: defaultdict(Sums))
+    weekdays: Counter[tuple[int, int]] = field(default_factory=Counter)
     hours: defaultdict[tuple[date, int], HourAmounts] = field(default_factory=lambda: defaultdict(HourAmounts))
 
     def add_hour(self, hour: Hour, sums: Sums) -> None:
@@ -110,10 +114,23 @@ class Report:
         for cell, amounts in sums.cells.items():
             self.days[hour.day].add(Cell(outcome=cell.outcome, reason=cell.reason), amounts)
         total = sums.total
+        self.weekdays[hour.day.weekday(), hour.hour] += total.sessions
         self.hours[hour.day, hour.hour] += HourAmounts(total.sessions, sums.denied, total.seconds)
 
 
-def report_between(start: datetime, end: datetime, known: Kept, *, is_test: bool | None = False) -> Report:
+class Weekday(Func):
+    """A day's place in its week, 0 for Monday, worked out by the database itself, which SQLite's own function does."""
+
+    output_field = IntegerField()
+    template = "CAST(EXTRACT(ISODOW FROM %(expressions)s) AS integer) - 1"
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template="(strftime('%%%%w', %(expressions)s) + 6) %%%% 7", **context)
+
+
+def report_between(
+    start: datetime, end: datetime, known: Kept, *, is_test: bool | None = False, by_hour: bool = False
+) -> Report:
     """Read in one snapshot with `known`. `is_test` None: live and test traffic together."""
     parts = parts_between(start, end, known)
     report = Report()
@@ -121,10 +138,12 @@ def report_between(start: datetime, end: datetime, known: Kept, *, is_test: bool
     days = _days(DayCell, parts.days, is_test).values_list("day", "outcome", "reason").annotate(*_AMOUNTS)
     for day, outcome, reason, *amounts in days.order_by():
         report.days[day].add(Cell(outcome=outcome, reason=reason), Amounts(*amounts))
-    hours = _days(HourSums, parts.days, is_test).values_list("day", "hour", "sessions", "denied", "seconds")
-    for day, hour, *amounts in hours:
-        before = report.hours.get((day, hour))
-        report.hours[day, hour] = before + HourAmounts(*amounts) if before else HourAmounts(*amounts)
+    hours = _days(HourSums, parts.days, is_test).order_by()
+    weekdays = hours.values_list(Weekday("day"), "hour").annotate(Sum("sessions"))
+    report.weekdays.update({(weekday, hour): sessions for weekday, hour, sessions in weekdays})
+    if by_hour:
+        for day, hour, *amounts in hours.values_list("day", "hour", "sessions", "denied", "seconds"):
+            report.hours[day, hour] += HourAmounts(*amounts)
     for hour, sums in _of_hours(parts, is_test):
         report.add_hour(hour, sums)
     return report
