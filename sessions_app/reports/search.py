@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Func, Q, TextField
+from django.db.models import Field, Func, Q
 from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -26,23 +26,29 @@ _SEPARATORS = re.compile(r"[\s\-.()\[\]+]")
 MOST_MATCHES = 1000
 MOST_FOUND = 10_000
 LAST_CHARACTER = "\U0010ffff"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _Stored(Func):
-    """A moment as the database has it. On SQLite that is text, which sorts alike, and parsing it would take longer
-    than all else that reading it takes."""
+class _Place(Func):
+    """Where a moment stands among others, as what a database driver has not to make a moment of: that would take longer
+    than all else of reading it. On SQLite that is its text, on PostgreSQL its microseconds."""
 
-    template = "%(expressions)s"
-    output_field = TextField()
+    template = "CAST(EXTRACT(EPOCH FROM %(expressions)s) * 1000000 AS bigint)"
+    output_field = Field()
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
         return self.as_sql(compiler, connection, template="%(expressions)s || ''", **context)
 
 
+def _place_of(moment: datetime) -> Any:
+    if connection.vendor == "sqlite":
+        return connection.ops.adapt_datetimefield_value(moment)
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
 @dataclass(frozen=True)
 class Found:
-    """What a search found among some sessions: each one's start, as the database stores it, and seconds that count, by
-    its id.
+    """What a search found among some sessions: where each one's start stands, and its seconds that count, by its id.
 
     `rows` is None where more than `MOST_FOUND` match.
     """
@@ -59,10 +65,8 @@ class Found:
         """By start, the first of them and those on either side of a start and id, `size` each, without reading all."""
         if self.rows is None:
             return self.sessions
-        places = sorted((started_at, pk) for pk, (started_at, _) in self.rows.items())
-        number = len(places)
-        if place is not None:
-            number = bisect_left(places, (connection.ops.adapt_datetimefield_value(place[0]), place[1]))
+        places = sorted((start, pk) for pk, (start, _) in self.rows.items())
+        number = len(places) if place is None else bisect_left(places, (_place_of(place[0]), place[1]))
         beside = places[max(0, number - size) : number + size + 1]
         return self.among.filter(pk__in={pk for _, pk in [*beside, *places[-size:]]})
 
@@ -75,10 +79,10 @@ def search(text: str, sessions: SessionQuerySet) -> Found:
     """
     ways = [Q(session_id=text), Q(external_id=text) & ~Q(external_id=""), _of_customers(text), *_of_numbers(text)]
     rows: dict[int, tuple[Any, int]] = {}
-    counted = sessions.annotate(start=_Stored("started_at"), length=Coalesce(LENGTH, 0)).order_by()
+    counted = sessions.annotate(start=_Place("started_at"), length=Coalesce(LENGTH, 0)).order_by()
     wanted = counted.values_list("pk", "start", "length")
     for way in ways:
-        rows |= {pk: (started_at, length) for pk, started_at, length in wanted.filter(way)[: MOST_FOUND + 1]}
+        rows |= {pk: (start, length) for pk, start, length in wanted.filter(way)[: MOST_FOUND + 1]}
         if len(rows) > MOST_FOUND:  # then there are some on every page, gone through in order
             return Found(sessions, reduce(or_, ways), None)
     return Found(sessions, Q(pk__in=list(rows)), rows)
