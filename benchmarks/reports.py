@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from benchmarks.filled import filled
 from benchmarks.flat import flat_goals
+from benchmarks.gauge import fixed_work_ms
 from benchmarks.goals import goal_line
 from benchmarks.processes import memory_mb, web_processes
 from benchmarks.servers import DATABASES, database_server
@@ -39,6 +40,7 @@ def main() -> int:
         _say(f"\n== {database}, load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
         with database_server(database):
             with filled(database, min(FEW_SESSIONS, options.sessions), _say) as few:
+                _say(f"with {FEW_SESSIONS:,} sessions")
                 few_ms = overview_ms(Staff(few))
             with filled(database, options.sessions, _say) as server:
                 goals += [goal_line(database, *goal) for goal in _goals(server, options.sessions, few_ms)]
@@ -78,10 +80,14 @@ class Staff:
         self.get(path)
         return (time.perf_counter() - began) * 1000
 
-    def median_ms(self, path: str) -> float:
+    def timed(self, name: str, path: str) -> float:
+        """The median in milliseconds. Says it, and how long fixed work took between the requests."""
         for _ in range(3):
             self.get(path)
-        return median(self.took_ms(path) for _ in range(ROUNDS))
+        rounds = [(self.took_ms(path), fixed_work_ms()) for _ in range(ROUNDS)]
+        took, work = map(median, zip(*rounds, strict=True))
+        _say(f"{name}: {took:.1f} ms (fixed work: {work:.1f} ms)")
+        return took
 
     def _send(self, method: str, path: str, body: str | None = None) -> Any:
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
@@ -96,42 +102,32 @@ class Staff:
 
 
 def overview_ms(staff: Staff) -> float:
-    return staff.median_ms("/reports/?period=90d")
+    return staff.timed("overview", "/reports/?period=90d")
 
 
 def _goals(server: LiveServer, sessions: int, few_ms: float) -> Iterator[tuple[str, float]]:
     staff = Staff(server)
     overview = overview_ms(staff)
-    _say(f"overview: {overview:.1f} ms, with {FEW_SESSIONS:,} sessions {few_ms:.1f} ms")
     yield "reports_overview_ms", overview
     yield "reports_overview_of_few", overview / few_ms
     yield "reports_callers_ms", median(staff.took_ms("/reports/callers/?period=90d") for _ in range(5))
     listed = "/reports/sessions/?period=90d"
-    yield "reports_first_page_ms", _told("first page", staff.median_ms(listed))
-    yield (
-        "reports_10000th_page_ms",
-        _told("10,000th page", staff.median_ms(f"{listed}&older={_far_cursor(server, sessions)}")),
-    )
+    yield "reports_first_page_ms", staff.timed("first page", listed)
+    far = f"{listed}&older={_far_cursor(server, sessions)}"
+    yield "reports_10000th_page_ms", staff.timed("10,000th page", far)
     searches = {
         "first digits": "+4420000123",
         "last digits": "12345",
         "beginning of a name": "customer 123",
         "session id": _query(server, "SELECT session_id FROM sessions_app_session ORDER BY id DESC LIMIT 1"),
     }
-    times = {
-        name: _told(name, staff.median_ms(f"{listed}&{urlencode({'q': text})}")) for name, text in searches.items()
-    }
-    yield "reports_slowest_search_ms", max(times.values())
+    times = [staff.timed(name, f"{listed}&{urlencode({'q': text})}") for name, text in searches.items()]
+    yield "reports_slowest_search_ms", max(times)
     for sort in ("duration", "customer"):
-        yield f"reports_by_{sort}_ms", _told(f"by {sort}", staff.median_ms(f"{listed}&sort={sort}"))
+        yield f"reports_by_{sort}_ms", staff.timed(f"by {sort}", f"{listed}&sort={sort}")
     customer = _query(server, "SELECT min(id) FROM customers_customer")
-    yield "reports_customer_ms", _told("one customer", staff.median_ms(f"/reports/customers/{customer}/"))
+    yield "reports_customer_ms", staff.timed("one customer", f"/reports/customers/{customer}/")
     yield from _export(server, staff)
-
-
-def _told(name: str, ms: float) -> float:
-    _say(f"{name}: {ms:.1f} ms")
-    return ms
 
 
 def _export(server: LiveServer, staff: Staff) -> Iterator[tuple[str, float]]:
