@@ -48,8 +48,10 @@ def plain(start, end, zone, is_test=False):
         amounts = {"sessions": 1, "timed": int(counts), "seconds": seconds if counts else 0}
         for name, amount in amounts.items():
             cells[*shared, name] += amount
-            days[local_day(session.started_at, zone), outcome, name] += amount
-        hours[local_day(session.started_at, zone), session.started_at.astimezone(zone).hour] += 1
+        day = local_day(session.started_at, zone)
+        for name, amount in {"sessions": 1, "denied": int(is_denied), "seconds": amounts["seconds"]}.items():
+            days[day, name] += amount
+        hours[day, session.started_at.astimezone(zone).hour] += 1
         if counts:
             durations.append(seconds)
         caller = session.customer_id or session.phone_key or session.external_id
@@ -65,10 +67,9 @@ def on_the_page(start, end, is_test=False):
     for cell, amounts in report.sums.cells.items():
         for name, amount in amounts._asdict().items():
             cells[*cell, name] += amount
-    for day, sums in report.days.items():
-        for cell, amounts in sums.cells.items():
-            for name, amount in amounts._asdict().items():
-                days[day, cell.outcome, name] += amount
+    for day, totals in report.days.items():
+        for name, amount in totals._asdict().items():
+            days[day, name] += amount
     for (day, hour), amounts in report.hours.items():
         hours[day, hour] += amounts.sessions
         weekdays[day.weekday(), hour] += amounts.sessions

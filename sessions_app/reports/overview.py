@@ -34,7 +34,7 @@ from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.counting import Amounts, Cell, Sums
 from sessions_app.sums.histogram import by_step, percentile
 from sessions_app.sums.peaks import EVERY_CHANNEL, Peak
-from sessions_app.sums.reading import Kept, callers_between, kept, report_between, sums_between
+from sessions_app.sums.reading import Kept, Totals, callers_between, kept, report_between, sums_between
 from sessions_app.wording import duration_words, reason_words
 
 UNITS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
@@ -253,17 +253,14 @@ class Overview:
             yield from self._hourly()
             return
         for first, days in _grouped(self.range.days, self.filters.unit):
-            sums = Sums()
-            for day in days:
-                if day in self.report.days:
-                    sums.add_sums(self.report.days[day])
+            totals = sum((self.report.days[day] for day in days), Totals())
             address = {"first_day": days[0], "last_day": days[-1]}
             yield Period(
                 _period_name(first, days, self.filters.unit),
                 first,
-                sums.total.sessions,
-                sums.denied,
-                _minutes(sums.total.seconds),
+                totals.sessions,
+                totals.denied,
+                _minutes(totals.seconds),
                 {
                     "sessions": self.address(**address),
                     "denied": self.address(**address, state="denied"),
@@ -274,14 +271,14 @@ class Overview:
     def _hourly(self) -> Iterator[Period]:
         for day in self.range.days:
             for hour in dict.fromkeys(hour.hour for hour in hours_of(day, self.range.zone)):
-                amounts = self.report.hours[day, hour]
+                totals = self.report.hours[day, hour]
                 address = {"first_day": day, "last_day": day, "hour": hour}
                 yield Period(
                     f"{day:%a} {day.day} {day:%b} {hour:02}:00",
                     day,
-                    amounts.sessions,
-                    amounts.denied,
-                    _minutes(amounts.seconds),
+                    totals.sessions,
+                    totals.denied,
+                    _minutes(totals.seconds),
                     {
                         "sessions": self.address(**address),
                         "denied": self.address(**address, state="denied"),

@@ -86,36 +86,33 @@ def _add_hours(parts: Parts, day: date, start: datetime, end: datetime, known: K
             parts.pieces.append((hour, piece))
 
 
-class HourAmounts(NamedTuple):
+class Totals(NamedTuple):
     sessions: int = 0
     denied: int = 0
     seconds: int = 0
 
-    def __add__(self, other: tuple[int, ...]) -> "HourAmounts":  # type: ignore[override]
+    def __add__(self, other: tuple[int, ...]) -> "Totals":  # type: ignore[override]
         sessions, denied, seconds = other
-        return HourAmounts(self.sessions + sessions, self.denied + denied, self.seconds + seconds)
+        return Totals(self.sessions + sessions, self.denied + denied, self.seconds + seconds)
 
 
 @dataclass
 class Report:
     """What the sessions between two moments add up to: together, by local day, by hour of a weekday (from Monday, 0),
-    and by hour of a local day where that was asked for.
-
-    `days` tells cells by outcome and reason alone, `weekdays` sessions, `hours` those, denied ones and seconds.
+    and by hour of a local day where that was asked for. `weekdays` tells sessions alone.
     """
 
     sums: Sums = field(default_factory=Sums)
-    days: defaultdict[date, Sums] = field(default_factory=lambda: defaultdict(Sums))
+    days: defaultdict[date, Totals] = field(default_factory=lambda: defaultdict(Totals))
     weekdays: Counter[tuple[int, int]] = field(default_factory=Counter)
-    hours: defaultdict[tuple[date, int], HourAmounts] = field(default_factory=lambda: defaultdict(HourAmounts))
+    hours: defaultdict[tuple[date, int], Totals] = field(default_factory=lambda: defaultdict(Totals))
 
     def add_hour(self, hour: Hour, sums: Sums) -> None:
         self.sums.add_sums(sums)
-        for cell, amounts in sums.cells.items():
-            self.days[hour.day].add(Cell(outcome=cell.outcome, reason=cell.reason), amounts)
-        total = sums.total
+        total = Totals(sums.total.sessions, sums.denied, sums.total.seconds)
+        self.days[hour.day] += total
         self.weekdays[hour.day.weekday(), hour.hour] += total.sessions
-        self.hours[hour.day, hour.hour] += HourAmounts(total.sessions, sums.denied, total.seconds)
+        self.hours[hour.day, hour.hour] += total
 
 
 class Weekday(Func):
@@ -135,15 +132,14 @@ def report_between(
     parts = parts_between(start, end, known)
     report = Report()
     _add_days(report.sums, parts.days, is_test, ("tier_id", "channel", "agent"))
-    days = _days(DayCell, parts.days, is_test).values_list("day", "outcome", "reason").annotate(*_AMOUNTS)
-    for day, outcome, reason, *amounts in days.order_by():
-        report.days[day].add(Cell(outcome=outcome, reason=reason), Amounts(*amounts))
     hours = _days(HourSums, parts.days, is_test).order_by()
-    weekdays = hours.values_list(Weekday("day"), "hour").annotate(Sum("sessions"))
+    totals = Sum("sessions"), Sum("denied"), Sum("seconds")
+    report.days.update({day: Totals(*amounts) for day, *amounts in hours.values_list("day").annotate(*totals)})
+    weekdays = hours.values_list(Weekday("day"), "hour").annotate(totals[0])
     report.weekdays.update({(weekday, hour): sessions for weekday, hour, sessions in weekdays})
     if by_hour:
-        for day, hour, *amounts in hours.values_list("day", "hour", "sessions", "denied", "seconds"):
-            report.hours[day, hour] += HourAmounts(*amounts)
+        for day, hour, *amounts in hours.values_list("day", "hour").annotate(*totals):
+            report.hours[day, hour] = Totals(*amounts)
     for hour, sums in _of_hours(parts, is_test):
         report.add_hour(hour, sums)
     return report
