@@ -68,8 +68,11 @@ class LiveTokWebhook(APIView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with limited(Patience(SLOW_SECONDS)) as self.patience:
             response = super().dispatch(request, *args, **kwargs)
-        # By this DRF's request holds itself and the view, and all would wait for Python's search for garbage.
+        # By these DRF's request holds itself and the view, and an answer of its own, such as a refusal, all of them and
+        # itself: they would wait for Python's search for garbage.
         self.request.parser_context.clear()
+        if isinstance(response, Response):
+            response.add_post_render_callback(_let_go)
         return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -101,6 +104,10 @@ class LiveTokWebhook(APIView):
         if isinstance(exc, MustTryAgain):
             exc = DatabaseAway()
         return super().handle_exception(exc)
+
+
+def _let_go(response: Response) -> None:
+    response.renderer_context.clear()  # type: ignore[attr-defined]  # the view sets it
 
 
 def take(body: bytes | None, route: str, received_at: datetime, delivery: Delivery) -> tuple[int, bytes]:

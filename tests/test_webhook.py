@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 from django.test import Client, RequestFactory
+from rest_framework.response import Response
 
 from customers.keys import create_key
 from sessions_app import refused
@@ -47,13 +48,19 @@ def test_a_request_leaves_nothing_that_waits_for_a_search_for_garbage(livetok: L
 
     gc.disable()
     try:
-        for kind, body in (("begin", begin_body()), ("end", end_body()), ("rejected", {})):
+        sent = {"begin": (begin_body(), ""), "end": (end_body(), ""), "rejected": ({}, ""), "wrong key": ({}, "x")}
+        for kind, (body, wrong) in sent.items():
             request = RequestFactory().post(
-                "/webhooks/livetok", body, content_type="application/json", headers={"X-API-Key": livetok.secret}
+                "/webhooks/livetok",
+                body,
+                content_type="application/json",
+                headers={"X-API-Key": livetok.secret + wrong},
             )
             left[kind] = weakref.ref(request)
-            LiveTokWebhook.as_view()(request)
-            del request
+            response = LiveTokWebhook.as_view()(request)
+            if isinstance(response, Response):
+                response.render()
+            del request, response
         assert [kind for kind, request in left.items() if request()] == []
     finally:
         gc.enable()
