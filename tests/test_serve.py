@@ -99,13 +99,15 @@ def test_killing_serve_leaves_no_orphan(server):
     wait_until_free(int(server.env["PORT"]))
 
 
-def test_a_web_process_that_dies_is_replaced(server):
+def test_a_web_process_that_dies_is_replaced_by_one_that_runs_alike(server):
     [web, *_] = child(server, "granian").children()
+    assert web.environ()["MALLOC_ARENA_MAX"] == "2"
     web.kill()
     wait_until_gone([web])
     time.sleep(0.5)
     wait_until_ready(server)
     assert server.process.poll() is None
+    assert {web.environ()["MALLOC_ARENA_MAX"] for web in child(server, "granian").children()} == {"2"}
 
 
 def test_a_port_in_use_is_named(server):
