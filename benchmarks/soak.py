@@ -112,7 +112,8 @@ def used(driven: Driven) -> Usage:
 def _connections(url: str, files: list[str]) -> int:
     if url.startswith("sqlite:"):
         return files.count(url.removeprefix("sqlite:///"))
-    own = "datname = current_database() AND pid <> pg_backend_pid()"
+    # Without PostgreSQL's own, such as autovacuum's.
+    own = "datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
     [(count,)] = rows(url, f"SELECT count(*) FROM pg_stat_activity WHERE {own}")
     return int(count)
 
