@@ -39,8 +39,9 @@ def main() -> int:
     for database in [options.database] if options.database else list(DATABASES):
         _say(f"\n== {database}, load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
         with database_server(database):
-            with filled(database, min(FEW_SESSIONS, options.sessions), _say) as few:
-                _say(f"with {FEW_SESSIONS:,} sessions")
+            few_sessions = min(FEW_SESSIONS, options.sessions)
+            with filled(database, few_sessions, _say) as few:
+                _say(f"with {few_sessions:,} sessions")
                 few_ms = overview_ms(Staff(few))
             with filled(database, options.sessions, _say) as server:
                 goals += [goal_line(database, *goal) for goal in _goals(server, options.sessions, few_ms)]

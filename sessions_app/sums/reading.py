@@ -99,7 +99,7 @@ class Totals(NamedTuple):
 @dataclass
 class Report:
     """What the sessions between two moments add up to: together, by local day, by hour of a weekday (from Monday, 0),
-    and by hour of a local day where that was asked for. `weekdays` tells sessions alone.
+    and by hour of a local day. `weekdays` tells sessions alone; `hours` is whole only where it was asked for.
     """
 
     sums: Sums = field(default_factory=Sums)
