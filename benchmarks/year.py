@@ -205,7 +205,7 @@ SELECT {chosen} FROM s CROSS JOIN bench_pattern AS pattern""")
             **dict.fromkeys(("end_received_at", "end_stated_at", "ended_at"), ended.format("s.ended")),
             **dict.fromkeys(("stated_seconds", "duration_seconds"), ended.format("s.length")),
             "end_body": ended.format("pattern.end_body"),
-            "open_until": "s.open_until",
+            **dict.fromkeys(("open_until", "missing_from"), "s.open_until"),
         }
 
     def _padded(self, number: str, digits: int) -> str:

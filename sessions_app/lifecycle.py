@@ -302,7 +302,8 @@ def _decide(
     else:
         _store_given(session, given)
     _judge_occupancy(session)
-    session.open_until = session.started_at + (channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL)
+    longest = channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL
+    session.open_until, session.missing_from = session.started_at + longest, event.received_at + longest
 
 
 def _seen(event: SessionBegin, reading: Reading) -> tuple[Channel | None, Agent | None]:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.events import LONGEST_DURATION_SECONDS, Caller, duration_is_usable
@@ -77,6 +77,8 @@ class Session(models.Model):
     time_zone = models.CharField(max_length=64)
     counts_toward_call_minutes = models.BooleanField(default=True)
     open_until = models.DateTimeField(null=True)
+    # From then on, by our clock, an end that did not come is missing. None as well where it came before this field did.
+    missing_from = models.DateTimeField(null=True)
 
     flags = models.TextField(blank=True)
 
@@ -122,8 +124,8 @@ class Session(models.Model):
                 condition=Q(allowed=True, end_received_at__isnull=True),
             ),
             models.Index(
-                fields=["begin_received_at"],
-                name="session_without_end_by_receipt",
+                fields=["missing_from"],
+                name="session_without_end_by_missing",
                 condition=Q(allowed=True, end_received_at__isnull=True),
             ),
             models.Index(
@@ -179,15 +181,9 @@ class Session(models.Model):
             return self.State.DENIED.value
         if self.has_end:
             return self.State.ENDED.value
+        assert self.missing_from is not None
         is_missing = self.declared_missing_at is not None or our_now >= self.missing_from
         return self.State.MISSING_END.value if is_missing else self.State.OPEN.value
-
-    @property
-    def missing_from(self) -> datetime:
-        """By our clock: when an end that did not come is missing."""
-        assert self.begin_received_at is not None
-        assert self.open_until is not None
-        return self.begin_received_at + (self.open_until - self.started_at)
 
     def was_open_at(self, now: datetime) -> bool:
         """By LiveTok's clock, for a decision: begun less than its longest time before or after `now`."""
@@ -211,21 +207,11 @@ ENDED = Q(end_received_at__isnull=False) & ~DENIED
 NO_END = Q(allowed=True, end_received_at__isnull=True)
 
 
-# What a channel's longest session may be at most; bounds the search for what is open.
-LONGEST_OPEN = timedelta(days=7)
-
-
-def _is_missing(our_now: datetime) -> Q:
-    longest = F("open_until") - F("started_at")
-    return Q(declared_missing_at__isnull=False) | Q(begin_received_at__lte=our_now - longest)
-
-
 STATE_CONDITIONS = {
-    Session.State.OPEN.value: lambda our_now: (
-        # Nothing is open without `open_until`; saying so leads SQLite to the index of sessions without an end.
-        NO_END & Q(open_until__isnull=False, begin_received_at__gt=our_now - LONGEST_OPEN) & ~_is_missing(our_now)
+    Session.State.OPEN.value: lambda our_now: NO_END & Q(missing_from__gt=our_now, declared_missing_at__isnull=True),
+    Session.State.MISSING_END.value: lambda our_now: (
+        NO_END & (Q(missing_from__lte=our_now) | Q(declared_missing_at__isnull=False))
     ),
-    Session.State.MISSING_END.value: lambda our_now: NO_END & _is_missing(our_now),
     Session.State.DENIED.value: lambda our_now: DENIED,
     Session.State.ENDED.value: lambda our_now: ENDED,
 }

@@ -140,7 +140,7 @@ def test_the_ordinary_way_leaves_the_rows_of_the_careful_way(livetok: LiveTok, m
             livetok.end(sessionId=name, phoneNumber=number, duration=600, timestamp="2024-03-31T15:09:00Z")
             livetok.begin(sessionId=f"{name} open", phoneNumber=number)
         assert_usage_is_sound()
-        clocks = ("begin_received_at", "end_received_at", "answer")
+        clocks = ("begin_received_at", "missing_from", "end_received_at", "answer")
         return [
             rows_of(Session, *clocks, "customer"),
             rows_of(DailyUsage),

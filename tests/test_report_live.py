@@ -112,7 +112,7 @@ def test_callers_are_told_apart_as_the_sums_do(livetok, viewer):
     make_customer(make_tier(), "+15550000001")
     for caller in (("+15550000001", ""), ("+15550000002", ""), ("+15550000002", "crm-1"), (None, "crm-1"), (None, "")):
         begin(livetok, f"of {caller}", phoneNumber=caller[0], customer={"id": caller[1]} if caller[1] else None)
-    Session.objects.update(allowed=True, open_until=NOW + timedelta(hours=1))
+    Session.objects.update(allowed=True, open_until=NOW + timedelta(hours=1), missing_from=NOW + timedelta(hours=1))
     expected = {
         caller_number(session.customer_id, session.phone_key, session.external_id) or f"unnamed {session.pk}"
         for session in Session.objects.all()

@@ -64,7 +64,7 @@ def bare_session(started_at, **fields):
         "allowed": True,
         "reason": "allowed",
         "time_zone": "UTC",
-        "open_until": started_at + timedelta(hours=4),
+        **dict.fromkeys(("open_until", "missing_from"), started_at + timedelta(hours=4)),
     }
     if seconds is not None:
         ended_at = started_at + timedelta(seconds=max(seconds, 0))

@@ -97,6 +97,7 @@ def with_a_busy_month(customer: Customer, count: int) -> None:
             started_at=start,
             time_zone="UTC",
             open_until=start + timedelta(hours=24),
+            missing_from=start + timedelta(hours=24),
         )
         for index, start in enumerate(starts)
     )

@@ -32,7 +32,7 @@ LISTED_OF_ONE = (
     "declared_missing_at",
     "started_at",
     "duration_seconds",
-    "open_until",
+    "missing_from",
     "flags",
     "channel__label",
     "agent__name",
