@@ -330,6 +330,26 @@ class DayCell(models.Model):
         return f"{self.day} {self.outcome}"
 
 
+class WeekSums(models.Model):
+    """Of a whole week of the company's, from Monday, as in `HourSums`: a page reads one of them instead of seven days.
+
+    A week has none until the worker has added its days up, and from a change of one of them until it has done so again.
+    """
+
+    starts_on = models.DateField()
+    is_test = models.BooleanField(default=False)
+    cells = models.JSONField(default=list)
+    durations = models.JSONField(default=dict)
+    callers = models.BinaryField(default=b"")
+
+    class Meta:
+        verbose_name_plural = "week sums"
+        constraints = [models.UniqueConstraint(fields=["starts_on", "is_test"], name="weeksums_unique")]
+
+    def __str__(self) -> str:
+        return f"the week from {self.starts_on}"
+
+
 class DayPeak(models.Model):
     """The most sessions at once on a day of the company's; `channel` is blank for all channels together."""
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from customers.limits import Period
 
 ONE_DAY = timedelta(days=1)
+ONE_WEEK = timedelta(weeks=1)
 QUARTER = timedelta(minutes=15)
 
 
@@ -53,6 +54,15 @@ class Span:
         return self.first_day <= day < self.after_last_day
 
 
+def week_of(day: date) -> date:
+    """The Monday of its week."""
+    return day - timedelta(days=day.weekday())
+
+
+def days_of_week(monday: date) -> list[date]:
+    return [monday + number * ONE_DAY for number in range(7)]
+
+
 def span_of(period: Period, moment: datetime, zone: ZoneInfo) -> Span:
     """The day, week or month that holds `moment`."""
     return _span_of(period, local_day(moment, zone), zone)
@@ -63,8 +73,8 @@ def _span_of(period: Period, day: date, zone: ZoneInfo) -> Span:
     if period is Period.DAY:
         first, after_last = day, day + ONE_DAY
     elif period is Period.WEEK:
-        first = day - timedelta(days=day.weekday())
-        after_last = first + timedelta(weeks=1)
+        first = week_of(day)
+        after_last = first + ONE_WEEK
     elif period is Period.MONTH:
         first = day.replace(day=1)
         after_last = (first + timedelta(days=31)).replace(day=1)

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from customers.models import Agent
 from sessions_app.lifecycle import reassign_sessions
-from sessions_app.models import DayCell, DayPeak, HourSums, LateWrite, Session, SumsMark
-from sessions_app.periods import hour_of, hours_of, local_day, starts_at
+from sessions_app.models import DayCell, DayPeak, HourSums, LateWrite, Session, SumsMark, WeekSums
+from sessions_app.periods import ONE_WEEK, hour_of, hours_of, local_day, starts_at, week_of
 from sessions_app.sums.histogram import EDGES, bucket_of, by_step, percentile
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.sums.proving import sum_differences
-from sessions_app.sums.reading import callers_between, kept, report_between, sums_between
+from sessions_app.sums.reading import callers_between, kept, parts_between, report_between, sums_between
 from tests.builders import make_channel, make_livetok, make_tier, moment
 from tests.test_order_free import customers, deliveries, traffic  # noqa: F401 - a fixture among them
 from tests.test_reports import denied, make_session
@@ -80,10 +80,12 @@ def on_the_page(start, end, is_test=False):
 
 
 def assert_pages_are_right(zone, first=FIRST, last=LAST):
-    """Of whole days, and of a stretch that begins and ends within an hour."""
+    """Of whole days, of a stretch that begins and ends within an hour, and of whole weeks and some days beside them."""
     start, end = starts_at(first, zone), starts_at(last, zone)
+    within = start + timedelta(hours=30, minutes=20), end - timedelta(hours=7.3)
+    weeks = starts_at(week_of(first) - timedelta(days=2), zone), starts_at(week_of(last) + ONE_WEEK, zone)
     for is_test in (False, True):
-        for since, until in ((start, end), (start + timedelta(hours=30, minutes=20), end - timedelta(hours=7.3))):
+        for since, until in ((start, end), within, weeks):
             assert on_the_page(since, until, is_test) == plain(since, until, zone, is_test)
 
 
@@ -103,8 +105,9 @@ def test_pages_equal_a_recount_whatever_comes_and_whenever_the_worker_runs(custo
                     if data.draw(st.booleans()):
                         keep_sums()
             assert_pages_are_right(zone)
-            with time_machine.travel(now + timedelta(days=3), tick=False):
+            with time_machine.travel(now + timedelta(days=9), tick=False):
                 keep_sums()
+            assert WeekSums.objects.exists()
             assert LateWrite.objects.count() == 0
             assert_pages_are_right(zone)
             assert list(sum_differences()) == []
@@ -235,6 +238,51 @@ def test_sums_that_differ_are_told_and_set_right(livetok, capsys):
     printed = capsys.readouterr().out
     assert "reports, 2024-03-15, the hour 10:00: the sums differ from a recount" in printed
     assert "reports, 2024-03-15, the whole day: the sums differ from a recount" in printed
+
+
+def test_a_week_is_read_as_a_whole_until_one_of_its_days_changes(livetok):
+    livetok.begin(timestamp="2024-03-12T10:30:00Z")
+    start, end = moment("2024-03-10T00:00:00+00:00"), moment("2024-03-20T00:00:00+00:00")
+    week = [date(2024, 3, 11)]
+
+    with time_machine.travel("2024-03-18T00:04:59Z", tick=False):
+        keep_sums()
+        assert not WeekSums.objects.exists()
+    with time_machine.travel("2024-03-18T00:05:00Z", tick=False):
+        keep_sums()
+        assert parts_between(start, end, kept()).weeks == week
+        assert parts_between(start, moment("2024-03-17T23:59:00+00:00"), kept()).weeks == []
+        assert parts_between(start, end, kept()).days_apart == [date(2024, 3, 10)]
+        livetok.end(timestamp="2024-03-12T10:35:00Z")
+        assert parts_between(start, end, kept()).weeks == []
+        keep_sums()
+        assert parts_between(start, end, kept()).weeks == week
+        assert report_between(start, end, kept()).sums.total == (1, 1, 300)
+
+
+def test_the_weeks_of_days_that_were_summed_before_there_were_weeks_are_made_up_for(livetok):
+    livetok.begin()
+    for now in ("2024-03-25T12:00:00Z", "2024-04-08T12:00:00Z"):
+        with time_machine.travel(now, tick=False):
+            keep_sums()
+        assert {row.starts_on for row in WeekSums.objects.all()} == {date(2024, 3, 11)}
+        WeekSums.objects.all().delete()
+
+
+def test_sums_of_a_week_that_differ_are_told_and_set_right(livetok, capsys):
+    livetok.begin()
+    with time_machine.travel("2024-03-20T12:00:00Z", tick=False):
+        keep_sums()
+        WeekSums.objects.filter(is_test=False).update(callers=b"")
+
+        with pytest.raises(CommandError):
+            call_command("verify_usage")
+        call_command("verify_usage", "--repair")
+        call_command("verify_usage")
+
+    printed = capsys.readouterr().out
+    assert "reports, 2024-03-11, the whole week: the sums differ from a recount" in printed
+    assert printed.endswith("Every sum equals its recount.\n")
 
 
 def test_sums_are_rebuilt_from_the_sessions_alone(livetok):

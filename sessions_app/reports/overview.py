@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from customers.models import Agent, Channel, Tier
 from sessions_app.models import STATE_CONDITIONS, DayCell, DayPeak, Session, SumsMark
-from sessions_app.periods import hours_of
+from sessions_app.periods import hours_of, week_of
 from sessions_app.reports.charts import Bar, draw_bars
 from sessions_app.reports.export import FORMATS, export
 from sessions_app.reports.figures import (
@@ -536,7 +536,7 @@ def _grouped(days: Iterable[date], unit: str) -> list[tuple[date, list[date]]]:
     for day in days:
         first = {
             "day": day,
-            "week": day - timedelta(days=day.weekday()),
+            "week": week_of(day),
             "month": day.replace(day=1),
         }[unit]
         groups.setdefault(first, []).append(day)

@@ -62,9 +62,16 @@ class Sums:
 
     def add_kept(self, cells: Iterable[Sequence[Any]], durations: Mapping[str, int]) -> None:
         """Add what `HourSums` keeps."""
+        self.add_kept_cells(cells)
+        self.add_durations(durations)
+
+    def add_kept_cells(self, cells: Iterable[Sequence[Any]]) -> None:
         for *cell, sessions, timed, seconds in cells:
             self.add(Cell(*cell), Amounts(sessions, timed, seconds))
-        self.add_durations(durations)
+
+    def as_kept(self) -> tuple[list[list[Any]], dict[int, int]]:
+        """The cells and durations that `add_kept` adds, ready for JSON."""
+        return [[*cell, *amounts] for cell, amounts in sorted(self.cells.items())], dict(self.durations)
 
     def add_durations(self, *durations: Mapping[str, int]) -> None:
         """JSON knows only texts as names: they become numbers once for all."""

@@ -23,13 +23,15 @@ from sessions_app.models import (
     Session,
     SessionQuerySet,
     SumsMark,
+    WeekSums,
 )
-from sessions_app.periods import ONE_DAY, Hour, hour_of, hours_of, local_day, starts_at
+from sessions_app.periods import ONE_DAY, ONE_WEEK, Hour, hour_of, hours_of, local_day, starts_at, week_of
 from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.callers import pack, unpack
 from sessions_app.sums.counting import Sums, callers_apart, count_apart, within
 from sessions_app.sums.late import company_zone
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END, most_at_once
+from sessions_app.sums.reading import sums_of_days
 
 # An hour is summed when it has been over for so long: clocks of several machines may differ by as much.
 GRACE = timedelta(minutes=5)
@@ -46,7 +48,7 @@ def keep_sums(should_stop: ShouldStop = lambda: False) -> None:
     """Bring the sums up to now, and the most sessions at once of the days that they belong to."""
     if _mark().zone != company_zone().key:
         forget_sums()
-    while not should_stop() and (_count_late() or _count_next()):
+    while not should_stop() and (_count_late() or _count_next() or _sum_next_week()):
         pass
     _find_peaks(should_stop)
 
@@ -54,7 +56,7 @@ def keep_sums(should_stop: ShouldStop = lambda: False) -> None:
 def forget_sums() -> None:
     """Throw the sums away, to be counted again from the oldest session on."""
     with _keeping() as mark:
-        for model in (HourSums, DaySums, DayCell, DayPeak, CallerNumber):
+        for model in (HourSums, DaySums, DayCell, WeekSums, DayPeak, CallerNumber):
             model.objects.all().delete()
         mark.until, mark.peaks_at, mark.stale_peaks, mark.zone = None, None, [], company_zone().key
         mark.save()
@@ -201,6 +203,7 @@ _NUMBERS = CallerNumber._meta.db_table
 
 def _hour_sums(hour: Hour, sums: Sums, callers: set[int], is_test: bool) -> HourSums:
     total = sums.total
+    cells, durations = sums.as_kept()
     return HourSums(
         starts_at=hour.starts_at,
         day=hour.day,
@@ -209,15 +212,16 @@ def _hour_sums(hour: Hour, sums: Sums, callers: set[int], is_test: bool) -> Hour
         sessions=total.sessions,
         denied=sums.denied,
         seconds=total.seconds,
-        cells=[[*cell, *amounts] for cell, amounts in sorted(sums.cells.items())],
-        durations=dict(sums.durations),
+        cells=cells,
+        durations=durations,
         callers=pack(callers),
     )
 
 
 def _sum_days(days: Iterable[date]) -> None:
-    """Add up the hours of whole days."""
+    """Add up the hours of whole days. Their weeks are to be added up again."""
     for day in sorted(days):
+        WeekSums.objects.filter(starts_on=week_of(day)).delete()
         DayCell.objects.filter(day=day).delete()
         DaySums.objects.filter(day=day).delete()
         for is_test in (False, True):
@@ -247,6 +251,31 @@ def _sum_day(day: date, hours: Iterable[HourSums], is_test: bool) -> None:
         )
         for cell, amounts in sums.cells.items()
     )
+
+
+def _sum_next_week() -> bool:
+    """Add up the days of a week that is over. Whether there was one without sums."""
+    if not _weeks_without_sums(_mark()):
+        return False
+    with _keeping() as mark:
+        for week in _weeks_without_sums(mark)[:1]:
+            _sum_week(week)
+    return True
+
+
+def _weeks_without_sums(mark: SumsMark) -> list[date]:
+    days = DaySums.objects.order_by().values_list("day", flat=True).distinct()
+    weeks = {week_of(day) for day in days} - set(WeekSums.objects.values_list("starts_on", flat=True))
+    return sorted(week for week in weeks if mark.until and starts_at(week + ONE_WEEK, company_zone()) <= mark.until)
+
+
+def _sum_week(week: date) -> None:
+    for is_test in (False, True):
+        sums, callers = sums_of_days(week, week + ONE_WEEK, is_test)
+        cells, durations = sums.as_kept()
+        WeekSums.objects.create(
+            starts_on=week, is_test=is_test, cells=cells, durations=durations, callers=pack(callers)
+        )
 
 
 def _find_peaks(should_stop: ShouldStop) -> None:

@@ -1,30 +1,33 @@
 """The proof that the sums for reports equal a recount of the sessions; `recount` is the one for customers' usage."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from django.db.models import Max, Min
 
-from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, Session
-from sessions_app.periods import ONE_DAY, Hour, hours_of, local_day, starts_at
+from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, Session, WeekSums
+from sessions_app.periods import ONE_DAY, ONE_WEEK, Hour, hours_of, local_day, starts_at
 from sessions_app.snapshots import one_snapshot
-from sessions_app.sums.callers import pack, unpack
+from sessions_app.sums.callers import pack
 from sessions_app.sums.counting import Sums, callers_apart, count_apart
 from sessions_app.sums.late import company_zone
-from sessions_app.sums.reading import Kept, kept
+from sessions_app.sums.reading import Kept, kept, sums_of_days
 
 
 @dataclass(frozen=True)
 class SumDifference:
-    """An hour, or where there is none a whole day, whose sums are not what its sessions add up to."""
+    """An hour, or where there is none a whole day, whose sums are not what its sessions add up to; or a week from its
+    Monday on, whose sums are not what its days add up to.
+    """
 
     day: date
     hour: Hour | None
     is_test: bool
+    is_week: bool = False
 
     def __str__(self) -> str:
-        what = f"the hour {self.hour.hour}:00" if self.hour else "the whole day"
+        what = "the whole week" if self.is_week else f"the hour {self.hour.hour}:00" if self.hour else "the whole day"
         return f"reports, {self.day}, {what}{', test traffic' if self.is_test else ''}: the sums differ from a recount"
 
 
@@ -37,11 +40,19 @@ def sum_differences(*, repair: bool = False) -> Iterator[SumDifference]:
     while day is not None and last is not None and day <= last:
         with one_snapshot():
             found = list(_of_day(day, kept()))
-        if repair:
-            hours = {difference.hour or hours_of(day, company_zone())[0] for difference in found}
-            LateWrite.objects.bulk_create(LateWrite(started_at=hour.starts_at) for hour in hours)
-        yield from found
+        yield from _mended(found) if repair else found
         day = _next_day(day)
+    for week, is_test in WeekSums.objects.order_by("starts_on", "is_test").values_list("starts_on", "is_test"):
+        with one_snapshot():
+            found = list(_of_week(week, is_test))
+        yield from _mended(found) if repair else found
+
+
+def _mended(found: Sequence[SumDifference]) -> Sequence[SumDifference]:
+    """The same, put on the list of what the worker counts anew. With a day, its week is added up again."""
+    hours = {difference.hour or hours_of(difference.day, company_zone())[0] for difference in found}
+    LateWrite.objects.bulk_create(LateWrite(started_at=hour.starts_at) for hour in hours)
+    return found
 
 
 def _first_and_last() -> tuple[date | None, date | None]:
@@ -96,10 +107,14 @@ def _agrees(row: HourSums | None, counted: Sums, callers: set[int]) -> bool:
 
 
 def _day_agrees(day: date, is_test: bool, counted: Sums, callers: Iterable[int]) -> bool:
-    sums, packed = Sums(), b""
-    for row in DaySums.objects.filter(day=day, is_test=is_test):
-        sums.add_durations(row.durations)
-        packed += bytes(row.callers)
-    for cell in DayCell.objects.filter(day=day, is_test=is_test):
-        sums.add_cell(cell)
-    return sums == counted and unpack(packed) == unpack(pack(callers))
+    sums, known_callers = sums_of_days(day, day + ONE_DAY, is_test)
+    return sums == counted and known_callers == set(callers)
+
+
+def _of_week(week: date, is_test: bool) -> Iterator[SumDifference]:
+    sums, callers = sums_of_days(week, week + ONE_WEEK, is_test)
+    for row in WeekSums.objects.filter(starts_on=week, is_test=is_test):
+        kept_sums = Sums()
+        kept_sums.add_kept(row.cells, row.durations)
+        if kept_sums != sums or bytes(row.callers) != pack(callers):
+            yield SumDifference(week, None, is_test, is_week=True)

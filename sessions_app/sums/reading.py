@@ -1,4 +1,4 @@
-"""What sessions add up to, right to the session: whole days and hours from the sums, the rest counted on the spot.
+"""What sessions add up to, right to the session: weeks, days and hours from the sums, the rest counted on the spot.
 
 Counted on the spot is what started after the worker's mark, in an hour that late writes have changed, or in a part of
 an hour.
@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -15,8 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Func, IntegerField, Model, Q, QuerySet, Sum
 from django.db.models.sql.compiler import SQLCompiler
 
-from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, SumsMark
-from sessions_app.periods import ONE_DAY, Hour, hour_of, hours_of, local_day, starts_at
+from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, SumsMark, WeekSums
+from sessions_app.periods import ONE_DAY, Hour, days_of_week, hour_of, hours_of, local_day, starts_at
 from sessions_app.sums.callers import unpack
 from sessions_app.sums.counting import Amounts, Cell, Piece, Sums, callers_within, count_pieces
 from sessions_app.sums.late import company_zone
@@ -24,10 +25,14 @@ from sessions_app.sums.late import company_zone
 
 @dataclass(frozen=True)
 class Kept:
-    """How far the sums may be trusted: `until` there, but not the hours that have been `changed` since."""
+    """How far the sums may be trusted: `until` there, but not the hours that have been `changed` since.
+
+    `weeks` are the Mondays of those that have sums of their own.
+    """
 
     until: datetime | None
     changed: frozenset[Hour]
+    weeks: frozenset[date]
     zone: ZoneInfo
 
     def holds_hour(self, hour: Hour) -> bool:
@@ -42,19 +47,31 @@ def kept() -> Kept:
     mark = SumsMark.objects.filter(zone=zone.key).first()
     until = mark.until if mark else None
     changed: set[Hour] = set()
+    weeks: frozenset[date] = frozenset()
     if until is not None:
         late = LateWrite.objects.filter(started_at__lt=until).values_list("started_at", flat=True)
         changed = {hour_of(moment, zone) for moment in late}
-    return Kept(until, frozenset(changed), zone)
+        weeks = frozenset(WeekSums.objects.filter(is_test=False).values_list("starts_on", flat=True))
+    return Kept(until, frozenset(changed), weeks, zone)
 
 
 @dataclass
 class Parts:
-    """The instants between two moments, by where their sums are found. `pieces` are to be counted on the spot."""
+    """The instants between two moments, by where their sums are found. `pieces` are to be counted on the spot.
+
+    `days` are the whole ones, of which those of `weeks` need not be read one by one.
+    """
 
     days: list[date] = field(default_factory=list)
+    weeks: list[date] = field(default_factory=list)
     hours: list[Hour] = field(default_factory=list)
     pieces: list[tuple[Hour, Piece]] = field(default_factory=list)
+
+    @cached_property
+    def days_apart(self) -> list[date]:
+        """The whole days that are in none of the weeks."""
+        in_weeks = {day for week in self.weeks for day in days_of_week(week)}
+        return [day for day in self.days if day not in in_weeks]
 
     @property
     def counted(self) -> list[Piece]:
@@ -74,6 +91,8 @@ def parts_between(start: datetime, end: datetime, known: Kept) -> Parts:
         else:
             _add_hours(parts, day, start, end, known)
         day += ONE_DAY
+    whole = set(parts.days)
+    parts.weeks = [day for day in parts.days if day in known.weeks and whole.issuperset(days_of_week(day))]
     return parts
 
 
@@ -131,7 +150,7 @@ def report_between(
     """Read in one snapshot with `known`. `is_test` None: live and test traffic together."""
     parts = parts_between(start, end, known)
     report = Report()
-    _add_days(report.sums, parts.days, is_test, ("tier_id", "channel", "agent"))
+    _add_days(report.sums, parts, is_test, ("tier_id", "channel", "agent"))
     hours = _days(HourSums, parts.days, is_test).order_by()
     totals = Sum("sessions"), Sum("denied"), Sum("seconds")
     report.days.update({day: Totals(*amounts) for day, *amounts in hours.values_list("day").annotate(*totals)})
@@ -149,7 +168,7 @@ def sums_between(start: datetime, end: datetime, known: Kept, *, is_test: bool |
     """As the `sums` of `report_between`, but of whole days by outcome and reason alone."""
     parts = parts_between(start, end, known)
     found = Sums()
-    _add_days(found, parts.days, is_test, ())
+    _add_days(found, parts, is_test, ())
     for _, sums in _of_hours(parts, is_test):
         found.add_sums(sums)
     return found
@@ -159,7 +178,9 @@ def cells_between(start: datetime, end: datetime, known: Kept, *, is_test: bool 
     """As the `sums` of `report_between`, but without durations."""
     parts = parts_between(start, end, known)
     found = Sums()
-    _add_cells(found, parts.days, is_test, ("tier_id", "channel", "agent"))
+    for cells in _weeks(parts, is_test).values_list("cells", flat=True):
+        found.add_kept_cells(cells)
+    _add_cells(found, parts.days_apart, is_test, ("tier_id", "channel", "agent"))
     for _, sums in _of_hours(parts, is_test):
         found.add_sums(sums)
     return found
@@ -169,18 +190,36 @@ def callers_between(start: datetime, end: datetime, known: Kept, *, is_test: boo
     """How many callers had a session that started between two moments."""
     parts = parts_between(start, end, known)
     callers = callers_within(parts.counted, is_test=is_test)
-    for kept_sets in (_days(DaySums, parts.days, is_test), _hours(parts.hours, is_test)):
+    days, hours = _days(DaySums, parts.days_apart, is_test), _hours(parts.hours, is_test)
+    for kept_sets in (_weeks(parts, is_test), days, hours):
         for packed in kept_sets.values_list("callers", flat=True).iterator(chunk_size=20):
             callers.update(unpack(packed))
     return len(callers)
 
 
+def sums_of_days(first: date, after: date, is_test: bool) -> tuple[Sums, set[int]]:
+    """What the days from `first` until `after` are kept as, with their callers."""
+    sums, callers = Sums(), set[int]()
+    of_days = {"day__gte": first, "day__lt": after, "is_test": is_test}
+    for cell in DayCell.objects.filter(**of_days):
+        sums.add_cell(cell)
+    for day in DaySums.objects.filter(**of_days):
+        sums.add_durations(day.durations)
+        callers.update(unpack(day.callers))
+    return sums, callers
+
+
 _AMOUNTS = (Sum("sessions"), Sum("timed"), Sum("seconds"))
 
 
-def _add_days(sums: Sums, days: list[date], is_test: bool | None, by: tuple[str, ...]) -> None:
-    _add_cells(sums, days, is_test, by)
-    sums.add_durations(*_days(DaySums, days, is_test).values_list("durations", flat=True))
+def _add_days(sums: Sums, parts: Parts, is_test: bool | None, by: tuple[str, ...]) -> None:
+    """Of whole days, in weeks and apart; those apart by outcome, reason and `by` alone."""
+    durations = list(_days(DaySums, parts.days_apart, is_test).values_list("durations", flat=True))
+    for cells, of_week in _weeks(parts, is_test).values_list("cells", "durations"):
+        sums.add_kept_cells(cells)
+        durations.append(of_week)
+    sums.add_durations(*durations)
+    _add_cells(sums, parts.days_apart, is_test, by)
 
 
 def _add_cells(sums: Sums, days: list[date], is_test: bool | None, by: tuple[str, ...]) -> None:
@@ -207,6 +246,11 @@ def _days(model: type[Model], days: list[date], is_test: bool | None) -> QuerySe
     for first, last in _runs(days):
         condition |= Q(day__gte=first, day__lte=last)
     rows = model._default_manager.filter(condition)
+    return rows if is_test is None else rows.filter(is_test=is_test)
+
+
+def _weeks(parts: Parts, is_test: bool | None) -> QuerySet[WeekSums]:
+    rows = WeekSums.objects.filter(starts_on__in=parts.weeks)
     return rows if is_test is None else rows.filter(is_test=is_test)
 
 
