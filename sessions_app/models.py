@@ -208,7 +208,10 @@ NO_END = Q(allowed=True, end_received_at__isnull=True)
 
 
 STATE_CONDITIONS = {
-    Session.State.OPEN.value: lambda our_now: NO_END & Q(missing_from__gt=our_now, declared_missing_at__isnull=True),
+    Session.State.OPEN.value: lambda our_now: (
+        # Nothing is open without `open_until`; saying so leads SQLite to a customer's sessions without an end.
+        NO_END & Q(open_until__isnull=False, missing_from__gt=our_now, declared_missing_at__isnull=True)
+    ),
     Session.State.MISSING_END.value: lambda our_now: (
         NO_END & (Q(missing_from__lte=our_now) | Q(declared_missing_at__isnull=False))
     ),

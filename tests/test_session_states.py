@@ -153,6 +153,17 @@ def test_every_session_is_in_exactly_one_state_and_the_database_agrees(livetok: 
     assert seen == set(STATES)
 
 
+@pytest.mark.only("sqlite")
+def test_open_sessions_are_looked_for_among_those_without_an_end_alone(db):
+    now = timezone.now()
+
+    everybodys = Session.objects.in_state("open", now).explain()
+    of_one = Session.objects.filter(customer=1).in_state("open", now).explain()
+
+    assert "session_without_end_by_missing (missing_from>?)" in everybodys
+    assert "session_without_end (customer_id=? AND open_until>?)" in of_one
+
+
 # Denied
 
 
