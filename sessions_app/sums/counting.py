@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from django.db import connection
@@ -65,9 +66,16 @@ class Sums:
         self.add_kept_cells(cells)
         self.add_durations(durations)
 
-    def add_kept_cells(self, cells: Iterable[Sequence[Any]]) -> None:
-        for *cell, sessions, timed, seconds in cells:
-            self.add(Cell(*cell), Amounts(sessions, timed, seconds))
+    def add_kept_cells(self, *some: Iterable[Sequence[Any]]) -> None:
+        """The same few cells come again and again: they become cells once for all."""
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for *shared, sessions, timed, seconds in chain.from_iterable(some):
+            amounts = found.setdefault(tuple(shared), [0, 0, 0])
+            amounts[0] += sessions
+            amounts[1] += timed
+            amounts[2] += seconds
+        for cell, together in found.items():
+            self.add(Cell(*cell), Amounts(*together))
 
     def as_kept(self) -> tuple[list[list[Any]], dict[int, int]]:
         """The cells and durations that `add_kept` adds, ready for JSON."""

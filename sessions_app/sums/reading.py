@@ -5,7 +5,6 @@ an hour.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -126,12 +125,10 @@ class Report:
     weekdays: Counter[tuple[int, int]] = field(default_factory=Counter)
     hours: defaultdict[tuple[date, int], Totals] = field(default_factory=lambda: defaultdict(Totals))
 
-    def add_hour(self, hour: Hour, sums: Sums) -> None:
-        self.sums.add_sums(sums)
-        total = Totals(sums.total.sessions, sums.denied, sums.total.seconds)
-        self.days[hour.day] += total
-        self.weekdays[hour.day.weekday(), hour.hour] += total.sessions
-        self.hours[hour.day, hour.hour] += total
+    def add_hour(self, hour: Hour, totals: Totals) -> None:
+        self.days[hour.day] += totals
+        self.weekdays[hour.day.weekday(), hour.hour] += totals.sessions
+        self.hours[hour.day, hour.hour] += totals
 
 
 class Weekday(Func):
@@ -159,8 +156,8 @@ def report_between(
     if by_hour:
         for day, hour, *amounts in hours.values_list("day", "hour").annotate(*totals):
             report.hours[day, hour] = Totals(*amounts)
-    for hour, sums in _of_hours(parts, is_test):
-        report.add_hour(hour, sums)
+    for hour, of_hour in _add_within_days(report.sums, parts, is_test):
+        report.add_hour(hour, of_hour)
     return report
 
 
@@ -169,8 +166,7 @@ def sums_between(start: datetime, end: datetime, known: Kept, *, is_test: bool |
     parts = parts_between(start, end, known)
     found = Sums()
     _add_days(found, parts, is_test, ())
-    for _, sums in _of_hours(parts, is_test):
-        found.add_sums(sums)
+    _add_within_days(found, parts, is_test)
     return found
 
 
@@ -178,11 +174,9 @@ def cells_between(start: datetime, end: datetime, known: Kept, *, is_test: bool 
     """As the `sums` of `report_between`, but without durations."""
     parts = parts_between(start, end, known)
     found = Sums()
-    for cells in _weeks(parts, is_test).values_list("cells", flat=True):
-        found.add_kept_cells(cells)
+    found.add_kept_cells(*_weeks(parts, is_test).values_list("cells", flat=True))
     _add_cells(found, parts.days_apart, is_test, ("tier_id", "channel", "agent"))
-    for _, sums in _of_hours(parts, is_test):
-        found.add_sums(sums)
+    _add_within_days(found, parts, is_test)
     return found
 
 
@@ -214,11 +208,10 @@ _AMOUNTS = (Sum("sessions"), Sum("timed"), Sum("seconds"))
 
 def _add_days(sums: Sums, parts: Parts, is_test: bool | None, by: tuple[str, ...]) -> None:
     """Of whole days, in weeks and apart; those apart by outcome, reason and `by` alone."""
-    durations = list(_days(DaySums, parts.days_apart, is_test).values_list("durations", flat=True))
-    for cells, of_week in _weeks(parts, is_test).values_list("cells", "durations"):
-        sums.add_kept_cells(cells)
-        durations.append(of_week)
-    sums.add_durations(*durations)
+    weeks = list(_weeks(parts, is_test).values_list("cells", "durations"))
+    sums.add_kept_cells(*(cells for cells, _ in weeks))
+    of_days = _days(DaySums, parts.days_apart, is_test).values_list("durations", flat=True)
+    sums.add_durations(*(durations for _, durations in weeks), *of_days)
     _add_cells(sums, parts.days_apart, is_test, by)
 
 
@@ -230,14 +223,18 @@ def _add_cells(sums: Sums, days: list[date], is_test: bool | None, by: tuple[str
         sums.add(Cell(tier or 0, channel, agent, outcome, reason), Amounts(sessions, timed, seconds))
 
 
-def _of_hours(parts: Parts, is_test: bool | None) -> Iterator[tuple[Hour, Sums]]:
+def _add_within_days(sums: Sums, parts: Parts, is_test: bool | None) -> list[tuple[Hour, Totals]]:
+    """Of hours and pieces; tells what each comes to."""
     by_start = {hour.starts_at: hour for hour in parts.hours}
-    for start, cells, durations in _hours(parts.hours, is_test).values_list("starts_at", "cells", "durations"):
-        sums = Sums()
-        sums.add_kept(cells, durations)
-        yield by_start[start], sums
-    for (hour, _), sums in zip(parts.pieces, count_pieces(parts.counted, is_test=is_test), strict=True):
-        yield hour, sums
+    columns = ("starts_at", "sessions", "denied", "seconds", "cells", "durations")
+    hours = list(_hours(parts.hours, is_test).values_list(*columns))
+    sums.add_kept_cells(*(cells for *_, cells, _ in hours))
+    sums.add_durations(*(durations for *_, durations in hours))
+    found = [(by_start[start], Totals(*amounts)) for start, *amounts, _, _ in hours]
+    for (hour, _), counted in zip(parts.pieces, count_pieces(parts.counted, is_test=is_test), strict=True):
+        sums.add_sums(counted)
+        found.append((hour, Totals(counted.total.sessions, counted.denied, counted.total.seconds)))
+    return found
 
 
 def _days(model: type[Model], days: list[date], is_test: bool | None) -> QuerySet[Any]:
