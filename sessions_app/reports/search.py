@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Func, Q
 from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
+from django.utils.functional import SimpleLazyObject
 
 from customers.models import Customer
 from customers.phones import phone_key
@@ -59,7 +60,9 @@ class Found:
 
     @property
     def sessions(self) -> SessionQuerySet:
-        return self.among.filter(self.condition)
+        """Put together when it is asked for: Django looks at each of thousands of ids, and most pages do without."""
+        sessions: Any = SimpleLazyObject(lambda: self.among.filter(self.condition))
+        return sessions
 
     def near(self, place: tuple[datetime, int] | None, size: int) -> SessionQuerySet:
         """By start, the first of them and those on either side of a start and id, `size` each, without reading all."""
@@ -79,7 +82,9 @@ def search(text: str, sessions: SessionQuerySet) -> Found:
     """
     ways = [Q(session_id=text), Q(external_id=text) & ~Q(external_id=""), _of_customers(text), *_of_numbers(text)]
     rows: dict[int, tuple[Any, int]] = {}
-    counted = sessions.annotate(start=_Place("started_at"), length=Coalesce(LENGTH, 0)).order_by()
+    # Of a whole number that is one already, Django would make sure for each row.
+    length: Coalesce = Coalesce(LENGTH, 0, output_field=Field())
+    counted = sessions.annotate(start=_Place("started_at"), length=length).order_by()
     wanted = counted.values_list("pk", "start", "length")
     for way in ways:
         rows |= {pk: (start, length) for pk, start, length in wanted.filter(way)[: MOST_FOUND + 1]}
