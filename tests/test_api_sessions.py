@@ -103,7 +103,7 @@ def test_sessions_are_filtered(api, livetok: LiveTok):
     livetok.begin(sessionId="denied", timestamp="2024-03-17T10:00:00Z", phoneNumber="+1555000111")
     livetok.begin(sessionId="new", timestamp=now.isoformat())
     livetok.begin(sessionId="test", livemode=False)
-    Session.objects.filter(session_id="old").update(begin_received_at=now - timedelta(days=3))
+    Session.objects.filter(session_id="old").update(missing_from=now - timedelta(days=2))
 
     assert found(api, "") == ["new", "denied", "ended", "old"]
     assert found(api, "test=true") == ["test"]
