@@ -1,15 +1,20 @@
 """The report page of sessions: filters, figures, paging, one session's page, and who may see them."""
 
+import csv
+import io
 import itertools
 import re
 from datetime import timedelta
 
+import hypothesis
 import pytest
 import time_machine
 from django.contrib.auth.models import Permission, User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
 
 from customers.models import Agent, Tier
 from sessions_app.decision import Reason
@@ -426,6 +431,39 @@ def test_other_orders_are_paged_without_gap_or_repeat(staff, monkeypatch, sort, 
     assert not link(response, "prev")
     of_another_order = Cursor.of(kept[60])
     assert shown(staff, f"?period=today&sort={sort}&newer={of_another_order}") == pages[0]
+
+
+GAPS = (timedelta(0), timedelta.resolution, timedelta(milliseconds=1), timedelta(minutes=1), timedelta(days=3))
+
+
+@given(gaps=st.lists(st.sampled_from(GAPS), max_size=30), at_once=st.integers(1, 4))
+@hypothesis.settings(max_examples=40, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_a_file_has_every_session_of_its_days_in_the_lists_order_however_they_are_spread(staff, gaps, at_once):
+    with transaction.atomic(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sessions_app.reports.queries.ROWS_AT_ONCE", at_once)
+        patch.setattr("sessions_app.reports.queries.MOST_ROWS_AT_ONCE", 2 * at_once)
+        starts = [NOW - ago for ago in itertools.accumulate(gaps)]
+        Session.objects.bulk_create(bare_session(start, is_test=number % 5 == 4) for number, start in enumerate(starts))
+        first = NOW.replace(hour=0) - timedelta(days=29)
+        expected = Session.objects.filter(is_test=False, started_at__gte=first).order_by("-started_at", "-pk")
+
+        rows = csv.DictReader(io.StringIO(answer(staff, "?period=30d&format=csv").getvalue().decode("utf-8-sig")))
+
+        assert [row["Session"] for row in rows] == [session.session_id for session in expected]
+        transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("query", ["q=555000", "sort=duration", "own_days=1", "open_now=1", "customer=1"])
+def test_a_file_has_what_its_list_has(staff, query):
+    customer = make_customer(make_tier(), "+15550001111", pk=1)
+    for number in range(6):
+        make_session(NOW - timedelta(hours=number), customer=customer, phone_key="+15550001111", seconds=number)
+    make_session(NOW - timedelta(minutes=5), customer=customer, phone_key="+15550001111", seconds=None)
+    make_session(NOW - timedelta(minutes=5), seconds=None)
+
+    rows = csv.DictReader(io.StringIO(answer(staff, f"?{query}&format=csv").getvalue().decode("utf-8-sig")))
+
+    assert [row["Session"] for row in rows] == shown(staff, f"?{query}")
 
 
 def link(response, rel):

@@ -24,7 +24,7 @@ from sessions_app.models import DENIED, NO_END, PastMonthWrite, Session, Session
 from sessions_app.own_days import ENDS, on_own_days
 from sessions_app.periods import ONE_DAY, hours_of, local_day
 from sessions_app.reports.cursors import Cursor, CursorField
-from sessions_app.reports.ranges import PRESETS, DayRange, preset_range
+from sessions_app.reports.ranges import PRESETS, DayRange, Stretch, preset_range
 from sessions_app.reports.search import Found, search
 from sessions_app.reports.shares import FULL_DAYS, which_full_days
 from sessions_app.snapshots import one_snapshot
@@ -277,6 +277,12 @@ class SessionFilters(RangeFilters):
         """Whether the days asked for say which sessions are shown."""
         return not any(self.cleaned_data[name] for name in ("at", "open_now", "at_limit"))
 
+    @property
+    def has_stretches(self) -> bool:
+        """Whether the sessions can be had stretch by stretch: by start, those of the company's days, no search's."""
+        values = self.cleaned_data
+        return self.has_days and self.order == "started" and not (values["q"] or values["own_days"])
+
     @cached_property
     def days_at_limit(self) -> list[date]:
         values = self.cleaned_data
@@ -331,9 +337,12 @@ class SessionFilters(RangeFilters):
 
     search: Found | None = None
 
-    def sessions(self, *, older: Cursor | None = None, newer: Cursor | None = None) -> SessionQuerySet:
-        """The sessions that started within the range and match every filter, in no order; those at a place and on one
-        side of it alone, where they are sorted by start and it is given."""
+    def sessions(
+        self, *, older: Cursor | None = None, newer: Cursor | None = None, within: Stretch | None = None
+    ) -> SessionQuerySet:
+        """The sessions that started within the range and match every filter, in no order. Where they are sorted by
+        start and it is given, those at a place and on one side of it alone; where they can be had so, those within a
+        stretch of the range."""
         values = self.cleaned_data
         found = Session.objects.all()
         if not values["test"]:
@@ -347,7 +356,7 @@ class SessionFilters(RangeFilters):
             found = found.in_state(values["state"], self.now)
         if values["customer"]:
             found = found.filter(customer=values["customer"])
-        found = self._of_time(found.filter(self._behind_figures(), _SORTED[self.order]), older, newer)
+        found = self._of_time(found.filter(self._behind_figures(), _SORTED[self.order]), older, newer, within)
         if values["q"]:
             self.search = search(values["q"], found)
             return self.search.sessions
@@ -388,7 +397,9 @@ class SessionFilters(RangeFilters):
         found = cells.of(lambda cell: all(getattr(cell, name) == value for name, value in asked.items()))
         return found._replace(sessions=found.timed) if values["counted"] else found
 
-    def _of_time(self, sessions: SessionQuerySet, older: Cursor | None, newer: Cursor | None) -> SessionQuerySet:
+    def _of_time(
+        self, sessions: SessionQuerySet, older: Cursor | None, newer: Cursor | None, within: Stretch | None
+    ) -> SessionQuerySet:
         values = self.cleaned_data
         if values["changed_after"]:
             sessions = sessions.filter(_changed_after(values["changed_after"]))
@@ -403,15 +414,15 @@ class SessionFilters(RangeFilters):
             return sessions
         if values["own_days"]:
             return on_own_days(sessions, [self.own_stretch], reaching=values["reaching"])
-        return sessions.filter(self._started(older, newer))
+        return sessions.filter(self._started(older, newer, within or self.range.stretch))
 
     @property
     def own_stretch(self) -> tuple[date, date]:
         """The days, without the last, that are read in each session's own time zone."""
         return self.range.first_day, self.range.last_day + ONE_DAY
 
-    def _started(self, older: Cursor | None, newer: Cursor | None) -> Q:
-        first, until = self.range.starts_at, self.range.ends_before
+    def _started(self, older: Cursor | None, newer: Cursor | None, within: Stretch) -> Q:
+        first, until = within.starts_at, within.ends_before
         # Of the days' bound and a page's SQLite takes the days', and reads all pages up to the one that is asked for.
         if self.order == "started" and newer is not None:
             first = max(first, newer.started_at)

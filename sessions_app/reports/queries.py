@@ -1,21 +1,26 @@
 """The list of sessions, page by page, as fast on the last one as on the first; and all of it, for a file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 
 from customers.models import Customer
 from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.cursors import Cursor
+from sessions_app.reports.ranges import Stretch
 
 PAGE_SIZE = 50
 # Sorted by customer, the first customers are gone through one by one, since one of them may have all that a page needs
 # and a hundred times more; then they are few sessions each, and gone through in steps that grow.
 ROWS_AT_ONCE = 2000
 FIRST_CUSTOMERS, MOST_CUSTOMERS = 8, 5000
+# Of a stretch of time with more sessions than that, a shorter one is read; of the shortest, all.
+MOST_ROWS_AT_ONCE = 10_000
+FIRST_STRETCH, SHORTEST_STRETCH = timedelta(hours=1), timedelta(milliseconds=1)
 # All that a line of one customer's sessions needs; the rest of a session can be large.
 LISTED_OF_ONE = (
     "session_id",
@@ -104,6 +109,30 @@ def _lines(sessions: SessionQuerySet) -> SessionQuerySet:
 
 def _by_start(sessions: SessionQuerySet, after: Cursor | None) -> SessionQuerySet:
     return (_before(sessions, after) if after else sessions).order_by("-started_at", "-pk")
+
+
+def newest_first(sessions_of: Callable[[Stretch], SessionQuerySet], whole: Stretch) -> Iterator[Any]:
+    """All sessions of a stretch by start, the newest first; `sessions_of` gives those of a part of it, in no order.
+
+    Each part is read forwards and handed out backwards. Sessions are stored as they come, and old ones are in no
+    memory: a disk that is read forwards reads ahead, while backwards each page of them would have to be waited for.
+    """
+    starts = Session.objects.aggregate(oldest=Min("started_at"), newest=Max("started_at"))
+    if starts["oldest"] is None:
+        return
+    start, end = max(whole.starts_at, starts["oldest"]), min(whole.ends_before, starts["newest"] + timedelta.resolution)
+    length = FIRST_STRETCH
+    while start < end:
+        length = min(length, end - start)
+        rows = sessions_of(Stretch(end - length, end)).order_by("started_at", "pk")
+        if length > SHORTEST_STRETCH:
+            rows = rows[: MOST_ROWS_AT_ONCE + 1]
+            if len(rows) > MOST_ROWS_AT_ONCE:
+                length = max(length / 4, SHORTEST_STRETCH)
+                continue
+        yield from reversed(rows)
+        end -= length
+        length = length * 2 if len(rows) < ROWS_AT_ONCE else max(length / 2, SHORTEST_STRETCH)
 
 
 def _by_duration(sessions: SessionQuerySet, after: Cursor | None) -> SessionQuerySet:

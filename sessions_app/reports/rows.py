@@ -10,7 +10,8 @@ from django.db.models import Case, CharField, Value, When
 from customers.models import Agent, Channel, Tier
 from sessions_app.models import STATE_CONDITIONS, Session, SessionQuerySet
 from sessions_app.reports.export import Row
-from sessions_app.reports.queries import in_order
+from sessions_app.reports.filters import SessionFilters
+from sessions_app.reports.queries import in_order, newest_first
 from sessions_app.snapshots import one_snapshot
 from sessions_app.wording import FLAGS, STATES, flag_sentence, reason_words
 
@@ -36,13 +37,20 @@ def columns(zone: ZoneInfo) -> list[str]:
     ]
 
 
-def rows_of(sessions: SessionQuerySet, order: str, zone: ZoneInfo, now: datetime) -> Iterator[Row]:
-    """All of them in the list's order, as of one moment, and never many in memory."""
+def rows_of(filters: SessionFilters, found: SessionQuerySet) -> Iterator[Row]:
+    """All of what the filters have `found`, in the list's order, as of one moment, and never many in memory."""
+
+    def chosen(sessions: SessionQuerySet) -> Any:
+        return sessions.annotate(state=_state(filters.now)).values_list(*COLUMNS)
+
     with one_snapshot():
         names = _Names()
-        chosen = sessions.annotate(state=_state(now)).values_list(*COLUMNS)
-        for values in in_order(chosen, order):  # type: ignore[arg-type]
-            yield names.row(values, zone)
+        if filters.has_stretches:
+            rows = newest_first(lambda stretch: chosen(filters.sessions(within=stretch)), filters.range.stretch)
+        else:
+            rows = in_order(chosen(found), filters.order)
+        for values in rows:
+            yield names.row(values, filters.zone)
 
 
 def _state(now: datetime) -> Case:

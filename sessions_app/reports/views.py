@@ -42,10 +42,8 @@ def sessions(request: HttpRequest) -> HttpResponseBase:
     found = filters.sessions()
     file_format = request.GET.get("format")
     if file_format == "csv" or (file_format == "xlsx" and not _is_too_long(found)):
-        rows = rows_of(found, filters.order, filters.zone, now)
-        return export(
-            f"sessions-{filters.range.first_day}-{filters.range.last_day}", file_format, columns(filters.zone), rows
-        )
+        name = f"sessions-{filters.range.first_day}-{filters.range.last_day}"
+        return export(name, file_format, columns(filters.zone), rows_of(filters, found))
     older, newer = filters.cleaned_data["older"], filters.cleaned_data["newer"]
     listed = page_of(found, filters.order, older, newer, filters.beside(older, newer, PAGE_SIZE + 1))
     context |= {
