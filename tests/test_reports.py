@@ -296,6 +296,25 @@ def test_a_search_looks_one_by_one_at_the_newest_sessions_alone(staff):
     assert "session_by_start (started_at>?)" in plan
 
 
+@pytest.mark.only("postgresql")
+def test_a_list_is_counted_from_its_newest_session_not_from_the_oldest_of_all(staff, monkeypatch):
+    monkeypatch.setattr("sessions_app.reports.totals.MOST_COUNTED", 20)
+    customer = make_customer()
+    Session.objects.bulk_create(
+        bare_session(NOW - timedelta(hours=3 * number), customer=customer) for number in reversed(range(3000))
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sessions_app_session")
+    with CaptureQueriesContext(connection) as captured:
+        assert "More than 20 sessions" in text_of(answer(staff, "?sort=customer&period=90d"))
+
+    (counting,) = [query["sql"] for query in captured.captured_queries if query["sql"].startswith("SELECT COUNT(")]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {counting}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "Index Scan using session_by_start" in plan, plan
+
+
 def test_national_digits_are_read_in_the_companys_region(staff, settings):
     settings.PHONE_REGION = "GB"
     make_session(NOW, session_id="call-1", phone_key="+442079460958")

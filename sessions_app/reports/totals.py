@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from django.db import connection
 from django.db.models import Count, Sum
 
 from sessions_app.models import SessionQuerySet
@@ -59,7 +60,10 @@ def _counted(filters: SessionFilters, found: SessionQuerySet) -> tuple[int, int]
     if filters.search is not None:  # it has counted them
         rows = filters.search.rows
         return (MOST_COUNTED + 1, 0) if rows is None else (len(rows), sum(seconds for _, seconds in rows.values()))
-    some = found.order_by()[: MOST_COUNTED + 1]
+    # Without an order PostgreSQL may read the table from its beginning, all that is older than the days first; SQLite
+    # goes by the best index, which an order would keep it from.
+    order = ("-started_at", "-pk") if connection.vendor == "postgresql" else ()
+    some = found.order_by(*order)[: MOST_COUNTED + 1]
     counted = some.aggregate(sessions=Count("pk"), seconds=Sum("duration_seconds", filter=TIMED, default=0))
     return counted["sessions"], counted["seconds"]
 
