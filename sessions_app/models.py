@@ -40,8 +40,13 @@ class Session(models.Model):
     is_test = models.BooleanField(default=False)
 
     # Indexes are paid by each begin and each end, so these have none of their own: pages ask for a range of time.
-    channel = models.ForeignKey(Channel, null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False)
-    agent = models.ForeignKey(Agent, null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False)
+    # Nobody can delete channels and agents. A constraint would have each begin lock the row that all of them share.
+    channel = models.ForeignKey(
+        Channel, null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False, db_constraint=False
+    )
+    agent = models.ForeignKey(
+        Agent, null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False, db_constraint=False
+    )
     agent_is_number = models.BooleanField(default=False)
     number_received = models.CharField(max_length=255, blank=True)
     phone_key = models.CharField(max_length=255, blank=True)

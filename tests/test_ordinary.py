@@ -229,3 +229,19 @@ def test_no_index_that_every_event_pays_is_the_beginning_of_another(db: None, mo
 
     for name, columns in indexes.items():
         assert [other for other, more in indexes.items() if other != name and more[: len(columns)] == columns] == []
+
+
+@pytest.mark.only("postgresql")
+def test_a_begin_locks_no_channel_and_no_agent(livetok: LiveTok):
+    make_customer()
+    livetok.begin(sessionId="first", agentId="7")
+    livetok.end(sessionId="first", agentId="7", duration=60)
+    livetok.begin(sessionId="second", agentId="7")
+    connection.check_constraints()  # what a commit does
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT xmax::text FROM customers_channel WHERE slug = %s UNION SELECT xmax::text FROM customers_agent",
+            [Session.objects.first().channel_id],
+        )
+        assert cursor.fetchall() == [("0",)]
