@@ -9,7 +9,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from sessions_app.patience import SLOW_SECONDS, Patience, limited
+from sessions_app.patience import Patience, limited
 from sessions_app.spool import files_set_aside, spool_files
 
 
@@ -26,7 +26,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """200 once the database answers and has every migration; else 503 with what is missing."""
     disk = {"spool": "waiting" if spool_files() else "empty", "set_aside": len(files_set_aside())}
     try:
-        with limited(Patience(SLOW_SECONDS)):
+        with limited(Patience()):
             missing = missing_migrations()
     except Error:
         connection.close()

@@ -12,11 +12,27 @@ from sessions_app.decision import CallerKind, Decision, Facts, Reason
 
 
 @dataclass(frozen=True)
+class DecisionGiven:
+    """What is stored beside a decision's answer, and what its session uses until it is stored."""
+
+    would_deny: list[str]
+    facts: dict[str, Any]
+    trace: list[dict[str, Any]]
+    customer_id: int | None
+    counts_toward_call_minutes: bool
+    longest_session_seconds: float
+
+
+@dataclass(frozen=True)
 class AnswerGiven:
-    """An answer to a begin that no rule was asked about: the database was away."""
+    """An answer to a begin that was given before anything could be stored.
+
+    `decision` is None where no rule was asked: the database could not be read either, or had decided before.
+    """
 
     reason: Reason
     content: bytes
+    decision: DecisionGiven | None = None
 
 
 def answer_of(

@@ -13,8 +13,6 @@ from typing import TypeAlias
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from sessions_app.answer import AnswerGiven
-from sessions_app.decision import Reason
 from sessions_app.lifecycle import Delivery
 from sessions_app.models import SpoolPlace
 from sessions_app.reception import receive, refuse_too_large
@@ -176,10 +174,7 @@ def _receive(request: SpooledRequest) -> None:
     if request.body is None:
         refuse_too_large(route=request.route, received_at=request.received_at, delivery=delivery)
         return
-    given = None
-    if request.reason is not None and request.answer is not None:
-        given = AnswerGiven(Reason(request.reason), request.answer)
-    receive(request.body, route=request.route, received_at=request.received_at, delivery=delivery, given=given)
+    receive(request.body, route=request.route, received_at=request.received_at, delivery=delivery, given=request.given)
 
 
 def _set_aside(line: Line, problem: str) -> None:

@@ -29,8 +29,9 @@ from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
 from sessions_app.past_months import note_past_months
 from sessions_app.payloads import read_event
+from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
 from sessions_app.quick_rows import new_row
-from sessions_app.situation import Judgement, judge
+from sessions_app.situation import Judgement, becomes_customer, judge
 from sessions_app.statements import djangos_transaction
 from sessions_app.sums.late import is_late, note_late_write, note_late_writes
 from sessions_app.usage import Amount, UsageKey, change_between, contribution, record_change
@@ -42,13 +43,15 @@ ORDINARY_ATTEMPTS = 3
 ATTEMPTS = 5
 # Deadlock and serialisation failure (PostgreSQL, appendix A): the transaction is sound and may be tried again.
 TRANSIENT_SQLSTATES = frozenset({"40P01", "40001"})
-LONGEST_WITHOUT_CHANNEL = timedelta(hours=24)
 # LiveTok sends an event again that was not answered 200, three times within that time at most (its "Retry Logic").
 RETRIED_WITHIN = timedelta(minutes=10)
 
 DERIVED_FLAGS = frozenset(
     {"no_begin", "duration_derived", "duration_invalid", "duration_differs", "denied_but_took_place"}
 )
+
+# How it was answered before it was stored.
+ANSWERED_BEFORE = frozenset({"stored_later", "fallback"})
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
 
 
 def begin_session_as_answered(event: SessionBegin, delivery: Delivery, given: AnswerGiven) -> Outcome:
-    """Store a begin that was answered while the database was away. The answer stands; no limit is judged.
+    """Store a begin that was answered while nothing could be stored. The answer stands; no limit is judged again.
 
     Idempotent. It also stands where the session was decided after it was given, or shortly before: LiveTok had it
     first, or alone.
@@ -155,7 +158,7 @@ def _begin_session(
 ) -> Outcome:
     for _ in range(ORDINARY_ATTEMPTS):
         reading = read_begin(event)
-        if reading is None or reading.is_known or _becomes_customer(event, reading.access):
+        if reading is None or reading.is_known or becomes_customer(event, reading.access):
             break
         try:
             outcome = _begin_ordinarily(event, delivery, reading, provided, given)
@@ -252,7 +255,7 @@ def _begin(
     started_before = session.started_at
     reading = _read_for_sure(event, waiting)
     access = reading.access
-    if _becomes_customer(event, access):
+    if becomes_customer(event, access):
         assert access.tier is not None
         access = access.for_customer(_first_contact(event, access.tier))
     elif access.customer != customer:
@@ -394,12 +397,6 @@ def _standing(session: Session) -> tuple[object, ...]:
     return session.customer_id, session.caller.identity, session.has_begin, bytes(session.end_body or b"")
 
 
-def _becomes_customer(event: SessionBegin, access: Access) -> bool:
-    """A caller whom nobody knew, and whom the policy serves, becomes a customer; test traffic makes none."""
-    is_unknown = access.customer is None and event.caller.identity is not None
-    return is_unknown and access.tier is not None and not event.is_test
-
-
 def _customer_of_end(event: SessionEnd) -> Customer | None:
     customer = find_customer(event.caller.phone_key, event.caller.external_id, lock=True)
     if customer is not None or event.caller.identity is None or event.is_test:
@@ -457,12 +454,16 @@ def _store_decision(session: Session, judgement: Judgement) -> None:
 
 
 def _store_given(session: Session, given: AnswerGiven) -> None:
-    """The answer without a decision: no rule was asked, so there is nothing to trace."""
+    """The answer as it was given; without a decision no rule was asked, so there is nothing to trace."""
     session.allowed = given.reason.admits
     session.reason = given.reason.value
-    session.would_deny, session.facts, session.trace = [], {}, []
+    made = given.decision
+    session.would_deny, session.facts, session.trace = (
+        (made.would_deny, made.facts, made.trace) if made else ([], {}, [])
+    )
     session.answer = given.content
-    _add_flags(session, {"fallback"})
+    session.flags = " ".join(flag for flag in session.flag_list if flag not in ANSWERED_BEFORE)
+    _add_flags(session, {"stored_later" if made else "fallback"})
 
 
 def _take_end(session: Session, event: SessionEnd) -> None:

@@ -24,6 +24,7 @@ from sessions_app.events import SessionBegin, SessionEnd
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.periods import span_of
 from sessions_app.quick_rows import stored_row
+from sessions_app.snapshots import one_snapshot
 from sessions_app.sqlite_steps import run_steps
 from sessions_app.statements import IS_SQLITE, fetch
 from sessions_app.usage import (
@@ -40,6 +41,7 @@ from sessions_app.usage import (
     usage_from,
     within,
 )
+from sessions_app.waiting import NOTHING, Waiting, WaitingBegin, begins_that_wait
 
 POLICY_COLUMNS = (
     "id",
@@ -104,17 +106,26 @@ class Reading:
 def read_begin(event: SessionBegin, *, without: Session | None = None) -> Reading | None:
     """Read all that decides a begin, in one statement. None before first-run set-up.
 
-    `without` is a stored session, ended already, whose own use does not count.
+    `without` is a stored session, ended already, whose own use does not count. Sessions that wait on disk to be stored
+    count as open ones.
     """
+    waiting = begins_that_wait()
+    if waiting is NOTHING:
+        return _read_in_zone(event, without, waiting)
+    with one_snapshot():  # in which each of them is either stored or waiting
+        return _read_in_zone(event, without, waiting)
+
+
+def _read_in_zone(event: SessionBegin, without: Session | None, waiting: Waiting) -> Reading | None:
     caller = event.caller.identity
     zone = _zone_hints.get(caller) or zone_of(None)
-    reading, true_zone = _read_begin(event, zone, without)
+    reading, true_zone = _read_begin(event, zone, without, waiting)
     # The days to add up depend on the customer's zone, which only the statement tells: it was another one last time.
     while true_zone != zone:
         if len(_zone_hints) >= MOST_HINTS:
             _zone_hints.clear()
         _zone_hints[caller] = zone = true_zone
-        reading, true_zone = _read_begin(event, zone, without)
+        reading, true_zone = _read_begin(event, zone, without, waiting)
     return reading
 
 
@@ -125,7 +136,9 @@ _zone_hints: dict[tuple[str, str] | None, ZoneInfo] = {}
 _limits_have_scopes = Event()
 
 
-def _read_begin(event: SessionBegin, zone: ZoneInfo, without: Session | None) -> tuple[Reading | None, ZoneInfo]:
+def _read_begin(
+    event: SessionBegin, zone: ZoneInfo, without: Session | None, waiting: Waiting
+) -> tuple[Reading | None, ZoneInfo]:
     caller = event.caller
     spans = {period: span_of(period, event.at, zone) for period in PERIODS}
     parameters: dict[str, Any] = {
@@ -154,7 +167,7 @@ def _read_begin(event: SessionBegin, zone: ZoneInfo, without: Session | None) ->
     )
     if customer is not None and not by_scope and any(limit.has_scope for limit in access.limits):
         _limits_have_scopes.set()
-        return _read_begin(event, zone, without)
+        return _read_begin(event, zone, without, waiting)
     usage = Usage()
     if customer is not None and tier.tier is not None and access.zone == zone:
         usage = usage_from(
@@ -164,7 +177,11 @@ def _read_begin(event: SessionBegin, zone: ZoneInfo, without: Session | None) ->
             spans,
             tier.tier.call_hold_minutes,
             within(contribution(without), customer.pk) if without else {},
+            () if waiting is NOTHING else _not_stored(waiting.beside(event, customer.pk)),
         )
+    elif customer is None and waiting is not NOTHING and tier.tier is not None:
+        begun = _not_stored(waiting.beside(event, None))
+        usage = usage_from((), (), event.at, spans, tier.tier.call_hold_minutes, waiting=begun)
     reading = Reading(
         is_known=bool(int(is_known)),
         access=access,
@@ -174,6 +191,16 @@ def _read_begin(event: SessionBegin, zone: ZoneInfo, without: Session | None) ->
         begins=int(begins or 0) if customer else None,
     )
     return reading, access.zone if customer else zone
+
+
+def _not_stored(begins: Sequence[WaitingBegin]) -> list[OpenSession]:
+    names = [begin.session_id for begin in begins]
+    stored = set(Session.objects.filter(session_id__in=names).values_list("session_id", flat=True)) if names else set()
+    return [
+        OpenSession(begin.channel, begin.agent, begin.counts_toward_call_minutes, begin.started_at, begin.open_until)
+        for begin in begins
+        if begin.session_id not in stored
+    ]
 
 
 @cache

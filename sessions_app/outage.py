@@ -1,19 +1,25 @@
-"""What LiveTok gets while the database is away, and what is kept of it on disk. Nothing here waits for the database."""
+"""What LiveTok gets while nothing can be stored, and what is kept of it on disk."""
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from django.conf import settings
+from django.db import connection
 
 from sessions_app.answer import AnswerGiven, fallback_answer
+from sessions_app.by_reading import decide_by_reading
 from sessions_app.decision import DENIAL_MESSAGES, Reason
 from sessions_app.events import SessionBegin
 from sessions_app.lifecycle import Delivery
-from sessions_app.payloads import IgnoredEvent, Refused, read_event
+from sessions_app.patience import DATABASE_ERRORS, READ_SECONDS, Patience, limited, note_failure
+from sessions_app.payloads import Refused, read_event
+from sessions_app.pulse import pulse
 from sessions_app.reception import NOTHING_TO_SAY, TOO_LARGE, as_error
 from sessions_app.situation import denial_message
-from sessions_app.spool import SpooledRequest, spool
+from sessions_app.spool import NotAlone, SpooledRequest, deciding_alone, spool
+from sessions_app.waiting import begins_that_wait
 
 logger = logging.getLogger("frontdesk.webhook")
 
@@ -24,49 +30,74 @@ class MustTryAgain(Exception):
     """Nothing was kept; LiveTok has to send the request again."""
 
 
-def take_without_database(
+def take_without_storing(
     body: bytes | None, *, route: str, received_at: datetime, delivery: Delivery
 ) -> tuple[int, bytes]:
     """Keep a request on disk for the worker to feed to the database. Returns the status and content of its answer.
 
+    A begin is decided by reading; where the database cannot be read either, DECISION_FALLBACK answers it.
     `body` is None where it was too large. Raises MustTryAgain.
     """
-    status, content, given = _reply_to(body, route, received_at)
-    request = SpooledRequest(
-        received_at=received_at,
-        route=route,
-        body=body,
-        status=status,
-        key=delivery.key,
-        address=delivery.address,
-        took_ms=delivery.took_ms(),
-        reason=given.reason.value if given else None,
-        answer=given.content if given else None,
-    )
+    status, content, begin = _read(body, route, received_at)
+
+    def kept(given: AnswerGiven | None) -> Callable[[], None]:
+        return spool.write(
+            SpooledRequest(
+                received_at=received_at,
+                route=route,
+                body=body,
+                status=status,
+                key=delivery.key,
+                address=delivery.address,
+                took_ms=delivery.took_ms(),
+                reason=given.reason.value if given else None,
+                answer=given.content if given else None,
+                decision=given.decision if given else None,
+            )
+        )
+
     try:
-        spool.append(request)
+        given, sync = _answered(begin, kept) if begin else (None, kept(None))
+        sync()
     except OSError as error:
         logger.exception("a request could not be kept on disk, so LiveTok has to send it again")
         raise MustTryAgain from error
-    logger.info(
-        "webhook", extra={"verdict": "spooled", "reason": request.reason, "status": status, "ms": delivery.took_ms()}
-    )
-    return status, content
+    reason = given.reason.value if given else None
+    logger.info("webhook", extra={"verdict": "spooled", "reason": reason, "status": status, "ms": delivery.took_ms()})
+    return status, given.content if given else content
 
 
-def _reply_to(body: bytes | None, route: str, received_at: datetime) -> tuple[int, bytes, AnswerGiven | None]:
+def _read(body: bytes | None, route: str, received_at: datetime) -> tuple[int, bytes, SessionBegin | None]:
+    """The status, the answer unless it is a begin's, and the begin."""
     if body is None:
         return 413, as_error(TOO_LARGE), None
     try:
         event = read_event(body, route=route, received_at=received_at, phone_region=settings.PHONE_REGION)
     except Refused as refused:
         return 400, as_error(refused), None
-    if isinstance(event, IgnoredEvent) or not isinstance(event, SessionBegin):
-        return 200, NOTHING_TO_SAY, None
+    return 200, NOTHING_TO_SAY, event if isinstance(event, SessionBegin) else None
+
+
+def _answered(
+    event: SessionBegin, kept: Callable[[AnswerGiven | None], Callable[[], None]]
+) -> tuple[AnswerGiven, Callable[[], None]]:
+    """A begin's answer, written, and what brings it to the disk for good."""
+    if pulse.can_be_read:
+        try:
+            with limited(Patience(READ_SECONDS, only_reads=True)) as patience:
+                connection.ensure_connection()  # which nobody has to wait for but us
+                with deciding_alone(lambda: not patience.is_over):
+                    decided = begins_that_wait().answer_to(event) or decide_by_reading(event)
+                    if decided is not None:
+                        return decided, kept(decided)
+        except NotAlone:
+            logger.error("a begin could not be decided by reading: too many others were")
+        except DATABASE_ERRORS as error:
+            note_failure(error)
     given = fallback_answer(settings.DECISION_FALLBACK, _message.text)
     if given is None:
         raise MustTryAgain
-    return 200, given.content, given
+    return given, kept(given)
 
 
 class _DenialMessage:

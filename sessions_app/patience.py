@@ -1,10 +1,9 @@
-"""How long a request waits for the database: a second without a sign of life, longer where it answers others.
+"""How long a request waits for the database: less than a second, whether it is silent, slow or locked.
 
 PostgreSQL's connections ask for themselves (`sessions_app.postgresql`); SQLite is asked for its lock again and again.
 """
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from weakref import WeakKeyDictionary
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, InternalError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from sessions_app.pulse import LOOK_SECONDS, pulse
+from sessions_app.pulse import pulse
 from sessions_app.sqlite_lock import SHORT_MS, is_busy, wait_for_lock
 
 logger = logging.getLogger("frontdesk.database")
@@ -25,27 +24,30 @@ T = TypeVar("T")
 # PostgreSQL's internal errors: say, it was made read-only, because its disk is full or another server has taken over.
 DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
 
-# With our own look after it, less than the second that is promised.
+# Silent for so long, the database is looked after, so that later requests need not wait.
 DOUBT_SECONDS = 0.4
-SILENT_SECONDS = DOUBT_SECONDS + LOOK_SECONDS + 0.05
-SLOW_SECONDS = 3.0
+# Together less than the second that is promised: for storing a request, and where that had to be given up, for reading
+# what decides a begin.
+WAIT_SECONDS = 0.5
+READ_SECONDS = 0.4
 
 
 class Patience:
-    """A request's, from its start. `slow_seconds` is for a database that lives, but does not get to us."""
+    """A request's, from its start; or, where it `only_reads`, from when it gave up writing."""
 
-    def __init__(self, slow_seconds: float = math.inf) -> None:
+    def __init__(self, seconds: float = WAIT_SECONDS, *, only_reads: bool = False) -> None:
         self.started = time.monotonic()
-        self.slow_seconds = slow_seconds
+        self.seconds = seconds
+        self.only_reads = only_reads
 
     @property
     def is_over(self) -> bool:
         """Whether to give up. Whoever waits asks now and then, and so sees that a silent database is looked after."""
         now = time.monotonic()
-        silent = now - max(self.started, pulse.heard_at)
-        if silent > DOUBT_SECONDS:
+        if now - max(self.started, pulse.heard_at) > DOUBT_SECONDS:
             pulse.doubt()
-        return pulse.is_away or silent > SILENT_SECONDS or now - self.started > self.slow_seconds
+        is_hopeless = not pulse.can_be_read if self.only_reads else pulse.is_away
+        return is_hopeless or now - self.started > self.seconds
 
     def leave_out(self, seconds: float) -> None:
         """Time that just passed while nobody waited for the database."""
@@ -65,17 +67,17 @@ def current_patience() -> Patience | None:
 @contextmanager
 def limited(patience: Patience) -> Iterator[Patience]:
     """Whatever waits for the database in this block fails with an OperationalError once the patience is over."""
-    _local.patience = patience
+    before, _local.patience = current_patience(), patience
     database = connections[DEFAULT_DB_ALIAS]
     if _outages.get(database, 0) != pulse.outages:
         _outages[database] = pulse.outages
         drop_connection()  # it may be dead without knowing it
-    if not pulse.is_away:
+    if pulse.can_be_read:
         wait_for_lock(SHORT_MS)
     try:
         yield patience
     finally:
-        _local.patience = None
+        _local.patience = before
 
 
 def while_patient(work: Callable[[bool], T]) -> T:

@@ -14,6 +14,8 @@ from customers.limits import Period
 ONE_DAY = timedelta(days=1)
 ONE_WEEK = timedelta(weeks=1)
 QUARTER = timedelta(minutes=15)
+# How long a session without a channel counts as open.
+LONGEST_WITHOUT_CHANNEL = timedelta(hours=24)
 
 
 @lru_cache(maxsize=4096)

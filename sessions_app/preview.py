@@ -7,7 +7,6 @@ from typing import Any
 from django.conf import settings
 
 from customers.access import Access, access_of, find_customer
-from customers.contact import first_contact
 from customers.models import Channel
 from customers.models.channels import new_channel
 from sessions_app.decision import Reason, Usage
@@ -16,7 +15,7 @@ from sessions_app.hooks import provided_context
 from sessions_app.matching import decided_for, waiting_for
 from sessions_app.models import Session
 from sessions_app.payloads import BEGIN, Refused, read_event
-from sessions_app.situation import judge
+from sessions_app.situation import as_at_first_contact, judge
 from sessions_app.usage import usage_at
 
 
@@ -47,21 +46,9 @@ def preview(body: bytes, received_at: datetime) -> Preview:
 
 
 def _access(event: SessionBegin) -> Access:
-    """As at a begin: whoever would become a customer is judged as the customer that would be made."""
-    caller = event.caller
-    customer = find_customer(caller.phone_key, caller.external_id)
-    access = access_of(customer, is_named=caller.identity is not None, now=event.at)
-    if customer is not None or caller.identity is None or access.tier is None or event.is_test:
-        return access
-    return access.for_customer(
-        first_contact(
-            tier=access.tier,
-            phone_key=caller.phone_key,
-            external_id=caller.external_id,
-            name=caller.name,
-            email=caller.email,
-        )
-    )
+    customer = find_customer(event.caller.phone_key, event.caller.external_id)
+    access = access_of(customer, is_named=event.caller.identity is not None, now=event.at)
+    return as_at_first_contact(event, access)
 
 
 def _channel(slug: str | None) -> Channel | None:

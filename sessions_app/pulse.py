@@ -1,9 +1,13 @@
-"""Whether the database lives: what requests have seen of it, and a look of our own where they see nothing."""
+"""Whether the database lives: what requests have seen of it, and a look of our own where they see nothing.
+
+One that somebody else keeps locked, or that has no room left, takes no writing, but can be read.
+"""
 
 import gc
 import logging
 import threading
 import time
+from typing import Literal
 
 from django.db import Error, connection, transaction
 
@@ -25,6 +29,7 @@ class Pulse:
         # All by time.monotonic().
         self._doubted_at: float | None = None
         self._failed_at = 0.0
+        self._is_only_busy = False
         self.heard_at = 0.0
         # Connections from before the last outage may be dead without knowing it.
         self.outages = 0
@@ -36,10 +41,16 @@ class Pulse:
 
     @property
     def is_away(self) -> bool:
+        """Whether it takes no writing, as far as we know."""
         doubted_at = self._doubted_at
         if doubted_at is None:
             return False
         return self._failed_at > self.heard_at or time.monotonic() - max(doubted_at, self.heard_at) > LOOK_SECONDS
+
+    @property
+    def can_be_read(self) -> bool:
+        """Whether asking it is worth while."""
+        return self._is_only_busy or not self.is_away
 
     def beat(self) -> None:
         """The database has done something for us."""
@@ -51,6 +62,7 @@ class Pulse:
             if self._doubted_at is not None:
                 return
             self._doubted_at = time.monotonic()
+            self._is_only_busy = False
         try:
             threading.Thread(target=self._look_until_it_answers, name="pulse", daemon=True).start()
         except RuntimeError:  # the system gives us no thread: then the next one in doubt has to try
@@ -58,14 +70,15 @@ class Pulse:
             logger.exception("nobody looks after the database")
 
     def _look_until_it_answers(self) -> None:
-        started = time.monotonic()
+        started, told = time.monotonic(), ""
         try:
-            while (answers := _answers()) is not True:
-                if answers is None:
-                    continue
-                if self._failed_at < started:
-                    logger.error("the database is away")
-                self._failed_at = time.monotonic()
+            while (seen := _look()) != "answers":
+                self._is_only_busy = seen == "busy"
+                if seen == "away":
+                    self._failed_at = time.monotonic()
+                if seen != told and (seen == "away" or time.monotonic() - started > LOOK_SECONDS):
+                    logger.error("the database is away" if seen == "away" else "the database takes no writing")
+                    told = seen
                 time.sleep(LOOK_AGAIN_SECONDS)
         finally:
             seconds = time.monotonic() - started
@@ -74,23 +87,31 @@ class Pulse:
                 logger.warning("the database is back", extra={"seconds": round(seconds, 1)})
             self.beat()
             self._doubted_at = None
+            self._is_only_busy = False
             gc.collect()  # errors lie in cycles with their tracebacks, and hold connections that were closed
 
 
-def _answers() -> bool | None:
-    """Whether the database can do its work: PostgreSQL answers, SQLite lets us write. None: it is locked."""
+def _look() -> Literal["answers", "busy", "away"]:
+    """Whether the database can do its work: PostgreSQL answers, SQLite lets us write. Busy: it can only be read."""
     wait_for_lock(SHORT_MS)
     try:
         connection.ensure_connection()
     except Error as error:
-        return None if is_busy(error) else serves_others(error.__cause__, LOOK_SECONDS)
+        if is_busy(error):
+            return "busy"
+        return "answers" if serves_others(error.__cause__, LOOK_SECONDS) else "away"
     try:
         with transaction.atomic():
-            return connection.is_usable()  # a pooler takes connections for a database that is away, too
+            return "answers" if connection.is_usable() else "away"  # a pooler takes connections for one that is away
     except Error as error:
-        return None if is_busy(error) else False
+        return "busy" if is_busy(error) or _can_be_read() else "away"
     finally:
         connection.close()
+
+
+def _can_be_read() -> bool:
+    """Whether an SQLite file that we may not write to, say because the disk is full, still answers."""
+    return connection.vendor == "sqlite" and connection.is_usable()
 
 
 pulse = Pulse()

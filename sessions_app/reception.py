@@ -14,6 +14,7 @@ from sessions_app.events import SessionBegin
 from sessions_app.lifecycle import Delivery, begin_session, begin_session_as_answered, end_session, log_event
 from sessions_app.models import WebhookEvent
 from sessions_app.payloads import IgnoredEvent, Refused, read_event
+from sessions_app.waiting import begins_that_wait
 
 logger = logging.getLogger("frontdesk.webhook")
 
@@ -35,7 +36,7 @@ def receive(
 ) -> Reply:
     """Take one authenticated body. It is stored for good when this returns; an error means that nothing was.
 
-    `given` is what a begin was answered already, while the database was away.
+    `given` is what a begin was answered already, while nothing could be stored.
     """
     try:
         event = read_event(body, route=route, received_at=received_at, phone_region=settings.PHONE_REGION)
@@ -54,6 +55,7 @@ def receive(
         )
         return Reply(200, NOTHING_TO_SAY, row)
     if isinstance(event, SessionBegin):
+        given = given or begins_that_wait().answer_to(event)
         outcome = begin_session(event, delivery) if given is None else begin_session_as_answered(event, delivery, given)
         _write_line(outcome.event, outcome.session.reason)
         return Reply(200, outcome.answer, outcome.event)

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from customers.access import Access
+from customers.contact import first_contact
 from customers.limits import Period
 from customers.models import Channel, DenialMessage, Policy
 from sessions_app.answer import answer_of, own_context
 from sessions_app.decision import DENIAL_MESSAGES, CallerKind, Decision, Facts, Reason, Usage, decide
-from sessions_app.events import SessionBegin
+from sessions_app.events import SessionBegin, SessionEvent
 from sessions_app.periods import span_of
 
 
@@ -24,6 +25,29 @@ class Judgement:
     @property
     def trace(self) -> list[dict[str, Any]]:
         return [check.as_json() for check in self.decision.checks]
+
+
+def becomes_customer(event: SessionEvent, access: Access) -> bool:
+    """A caller whom nobody knew, and whom the policy serves, becomes a customer; test traffic makes none."""
+    is_unknown = access.customer is None and event.caller.identity is not None
+    return is_unknown and access.tier is not None and not event.is_test
+
+
+def as_at_first_contact(event: SessionBegin, access: Access) -> Access:
+    """What holds for a caller, judged as the customer that a begin would make."""
+    if not becomes_customer(event, access):
+        return access
+    assert access.tier is not None
+    caller = event.caller
+    return access.for_customer(
+        first_contact(
+            tier=access.tier,
+            phone_key=caller.phone_key,
+            external_id=caller.external_id,
+            name=caller.name,
+            email=caller.email,
+        )
+    )
 
 
 def judge(

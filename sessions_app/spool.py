@@ -9,26 +9,33 @@ import json
 import os
 import secrets
 import threading
+import time
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.conf import settings
 
+from sessions_app.answer import AnswerGiven, DecisionGiven
+from sessions_app.decision import Reason
+
 ENDING = ".spool"
 LONGEST_LINE = 1024 * 1024
+# A decision takes a few milliseconds.
+LOOK_EVERY_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
 class SpooledRequest:
     """One of LiveTok's requests as it came, with what it was answered. `body` is None where it was too large to keep.
 
-    `reason` and `answer` are a begin's.
+    `reason`, `answer` and `decision` are a begin's (`answer.AnswerGiven`).
     """
 
     received_at: datetime
@@ -40,6 +47,13 @@ class SpooledRequest:
     took_ms: float
     reason: str | None = None
     answer: bytes | None = None
+    decision: DecisionGiven | None = None
+
+    @property
+    def given(self) -> AnswerGiven | None:
+        if self.reason is None or self.answer is None:
+            return None
+        return AnswerGiven(Reason(self.reason), self.answer, self.decision)
 
 
 class Unreadable(Exception):
@@ -73,16 +87,20 @@ class Spool:
 
     def append(self, request: SpooledRequest) -> None:
         """Keep the request: on disk for good when this returns. Raises OSError where the disk does not take it."""
+        self.write(request)()
+
+    def write(self, request: SpooledRequest) -> Callable[[], None]:
+        """Write the request where others see it. It is on disk for good once what this returns was called, in the end.
+
+        Both raise OSError where the disk does not take it.
+        """
         content = _encoded(request)
         with self._lock:
             descriptor = self._locked_file()
             with _closed_on_error(descriptor):
                 self._write(descriptor, content)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.fsync(descriptor)  # outside of both locks, so that the disk takes many requests at once
-        finally:
-            os.close(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        return partial(_sync_and_close, descriptor)  # outside of all locks, so that the disk takes many at once
 
     def _locked_file(self) -> int:
         while True:
@@ -119,6 +137,40 @@ class Spool:
 
 
 spool = Spool()
+
+
+def _sync_and_close(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class NotAlone(Exception):
+    """Others did not let us decide in time."""
+
+
+@contextmanager
+def deciding_alone(is_patient: Callable[[], bool]) -> Iterator[None]:
+    """Be the only one on this machine in the block: whoever decides by reading sees what was decided so before.
+
+    Raises NotAlone.
+    """
+    _make_folder(spool_folder())
+    with open(spool_folder() / "deciding", "ab", opener=_private) as file:
+        while not _locked_at_once(file):
+            if not is_patient():
+                raise NotAlone
+            time.sleep(LOOK_EVERY_SECONDS)
+        yield
+
+
+def _locked_at_once(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def spool_folder() -> Path:
@@ -212,6 +264,7 @@ def _encoded(request: SpooledRequest) -> bytes:
         "received_at": request.received_at.isoformat(),
         "body": _as_text(request.body),
         "answer": _as_text(request.answer),
+        "decision": request.decision and vars(request.decision),
     }
     content = json.dumps(values, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(content), content)
@@ -229,6 +282,7 @@ def _decoded(line: bytes) -> SpooledRequest:
                 "received_at": datetime.fromisoformat(values["received_at"]),
                 "body": _as_bytes(values["body"]),
                 "answer": _as_bytes(values["answer"]),
+                "decision": DecisionGiven(**values["decision"]) if values.get("decision") else None,
             }
         )
     except (ValueError, TypeError, KeyError) as error:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -143,16 +144,20 @@ def usage_from(
     spans: Mapping[Period, Span],
     hold_minutes: int,
     left_out: Mapping[UsageKey, Amount] | None = None,
+    waiting: Iterable[OpenSession] = (),
 ) -> Usage:
     """Usage from the sums of each period by channel and agent (`sessions_day`, `call_seconds_day` …), and what is open.
 
     An open session on a channel that counts toward call minutes holds, in each period, the larger of its elapsed time
-    inside it and `hold_minutes`. What is `left_out` is taken off the sums.
+    inside it and `hold_minutes`. What is `left_out` is taken off the sums; `waiting` sessions are in none yet.
     """
     rows = _Rows(recorded)
     for key, amount in (left_out or {}).items():
         rows.subtract(key, amount, spans)
-    for session in open_sessions:
+    waiting = list(waiting)
+    for session in waiting:
+        rows.count(session, spans)
+    for session in chain(open_sessions, waiting):
         if session.was_open_at(now):
             rows.hold(session, now, spans, hold_minutes * 60)
     return Usage(tuple(rows))
@@ -233,6 +238,12 @@ class _Rows:
             if row and span.holds(key.day):
                 row.sessions[period] -= amount.sessions
                 row.call_seconds[period] -= amount.call_seconds
+
+    def count(self, session: OpenSession, spans: Mapping[Period, Span]) -> None:
+        scope = session.channel_id or "", session.agent_id or ""
+        row = self.by_scope.setdefault(scope, _unused(*scope))
+        for period, span in spans.items():
+            row.sessions[period] += span.starts_at <= session.started_at < span.resets_at
 
     def hold(self, session: OpenSession, now: datetime, spans: Mapping[Period, Span], hold_seconds: int) -> None:
         scope = session.channel_id or "", session.agent_id or ""

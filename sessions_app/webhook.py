@@ -18,8 +18,8 @@ from customers.authentication import ApiKeyAuthentication, holder_of
 from customers.keys import KeyHolder, key_holder, known_holder, may_be_a_key
 from customers.models import ApiKey
 from sessions_app.lifecycle import Delivery
-from sessions_app.outage import MustTryAgain, remember_denial_message, take_without_database
-from sessions_app.patience import DATABASE_ERRORS, SLOW_SECONDS, Patience, limited, note_failure, while_patient
+from sessions_app.outage import MustTryAgain, remember_denial_message, take_without_storing
+from sessions_app.patience import DATABASE_ERRORS, Patience, limited, note_failure, while_patient
 from sessions_app.pulse import pulse
 from sessions_app.reception import LARGEST_BODY, Reply, receive, refuse_too_large
 from sessions_app.refused import refused_requests
@@ -41,10 +41,10 @@ class DatabaseAway(exceptions.APIException):
 
 
 class KeyAuthentication(ApiKeyAuthentication):
-    """While the database is away, the keys that this process saw valid within the hour are believed."""
+    """While the database cannot be read, the keys that this process saw valid within the hour are believed."""
 
     def holder(self, secret: str) -> KeyHolder | None:
-        if not pulse.is_away:
+        if pulse.can_be_read:
             try:
                 return key_holder(secret)
             except DATABASE_ERRORS as error:
@@ -66,7 +66,7 @@ class LiveTokWebhook(APIView):
     route = ""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        with limited(Patience(SLOW_SECONDS)) as self.patience:
+        with limited(Patience()) as self.patience:
             response = super().dispatch(request, *args, **kwargs)
         # By these DRF's request holds itself and the view, and an answer of its own, such as a refusal, all of them and
         # itself: they would wait for Python's search for garbage.
@@ -119,7 +119,7 @@ def take(body: bytes | None, route: str, received_at: datetime, delivery: Delive
         reply = while_patient(lambda is_again: _store(body, route, received_at, delivery, is_again))
     except DATABASE_ERRORS as error:
         note_failure(error)
-        return take_without_database(body, route=route, received_at=received_at, delivery=delivery)
+        return take_without_storing(body, route=route, received_at=received_at, delivery=delivery)
     return reply.status, reply.content
 
 

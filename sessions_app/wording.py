@@ -85,6 +85,7 @@ FLAGS = {
     "begins_differ": "Begins that differ came for it; the first one decided stays.",
     "ends_differ": "Ends that differ came for it; see the corrections for those that do not count.",
     "fallback": "It was answered while the database was away: limits were not judged, and the answer given stands.",
+    "stored_later": "The database could be read then, but not written: limits were judged, and it was stored later.",
     "test": "Test traffic: decided and kept, uses and counts nothing.",
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
+import psycopg
 from django.db import connection
 
 from sessions_app.pulse import pulse
@@ -34,6 +35,32 @@ def database_away() -> Iterator[None]:
         while pulse.is_in_doubt:
             assert time.monotonic() < give_up_at, "the database is not seen to be back"
             time.sleep(0.01)
+
+
+@contextmanager
+def database_locked() -> Iterator[None]:
+    """Somebody else keeps the tests' own database from being written in this block; it can be read.
+
+    For tests without a transaction around them.
+    """
+    if connection.vendor == "sqlite":
+        with locked(f"sqlite:///{connection.settings_dict['NAME']}"):
+            yield
+    else:
+        with psycopg.connect(_address()) as other:
+            other.execute("LOCK TABLE sessions_app_session, sessions_app_webhookevent IN EXCLUSIVE MODE")
+            yield
+            other.rollback()
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while pulse.is_in_doubt:
+        assert time.monotonic() < give_up_at, "the database is not seen to be free again"
+        time.sleep(0.01)
+
+
+def _address() -> str:
+    told = connection.get_connection_params()
+    names = {"dbname": "dbname", "host": "host", "port": "port", "user": "user", "password": "password"}
+    return psycopg.conninfo.make_conninfo(**{ours: told[theirs] for ours, theirs in names.items() if told.get(theirs)})
 
 
 @contextmanager

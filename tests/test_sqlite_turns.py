@@ -50,7 +50,7 @@ def another_process_in_its_turn(turn_file):
 @pytest.mark.django_db(transaction=True)
 def test_a_turn_waits_for_that_of_another_process_until_the_patience_is_over(turn_file):
     began = time.monotonic()
-    with another_process_in_its_turn(turn_file), limited(Patience(slow_seconds=0.2)):
+    with another_process_in_its_turn(turn_file), limited(Patience(0.2)):
         take_no_turn()
     assert 0.2 < time.monotonic() - began < 2
 
@@ -97,7 +97,7 @@ def test_strangers_are_counted_in_turn_and_not_by_chance_between_two_writes(capl
     writing = threading.Thread(target=write_for_a_while)
     writing.start()
     begun.wait()
-    with limited(Patience()):
+    with limited(Patience(5)):
         RefusedCounter().count("10.0.0.1")
     writing.join()
 

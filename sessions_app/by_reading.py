@@ -1,0 +1,41 @@
+"""A begin decided by reading alone, while the database takes no writing: as it will be stored later. Writes nothing."""
+
+from customers.models.channels import new_channel
+from sessions_app.answer import AnswerGiven, DecisionGiven, as_bytes
+from sessions_app.decision import Reason
+from sessions_app.events import SessionBegin
+from sessions_app.hooks import provided_context
+from sessions_app.matching import decided_for, waiting_for
+from sessions_app.models import Session
+from sessions_app.ordinary import read_begin
+from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
+from sessions_app.situation import as_at_first_contact, judge
+
+
+def decide_by_reading(event: SessionBegin) -> AnswerGiven | None:
+    """The answer, with the decision unless it is stored already. None before first-run set-up.
+
+    Raises what the database raises. Limits hold where no other begin of this machine is decided so meanwhile.
+    """
+    stored = list(Session.objects.filter(session_id=event.session_id, is_test=event.is_test).order_by("number"))
+    decided = decided_for(stored, event)
+    if decided is not None and decided.reason is not None:
+        return AnswerGiven(Reason(decided.reason), bytes(decided.answer or b""))
+    reading = read_begin(event, without=waiting_for(stored, event))
+    if reading is None:
+        return None
+    access = as_at_first_contact(event, reading.access)
+    channel = reading.channel or (new_channel(event.channel) if event.channel is not None else None)
+    judgement = judge(
+        event, access, reading.usage, channel, provided=provided_context(event), our_now=event.received_at
+    )
+    longest = channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL
+    decision = DecisionGiven(
+        would_deny=[reason.value for reason in judgement.decision.would_deny],
+        facts=judgement.facts,
+        trace=judgement.trace,
+        customer_id=reading.access.customer.pk if reading.access.customer else None,
+        counts_toward_call_minutes=channel.counts_toward_call_minutes if channel else True,
+        longest_session_seconds=longest.total_seconds(),
+    )
+    return AnswerGiven(judgement.decision.reason, as_bytes(judgement.answer), decision)
