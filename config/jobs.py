@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import Error, close_old_connections
+from django.db import Error, close_old_connections, connections
 from django.utils import timezone
 
 from sessions_app.feeding import feeder
@@ -35,12 +35,32 @@ def prune_events(should_stop: ShouldStop) -> None:
         logger.info("events pruned", extra={"deleted": deleted})
 
 
+# What waits on disk is fed by a thread of its own, so that it never waits for another job.
+FEEDING = [Job("feed spool", timedelta(seconds=1), feeder.feed)]
 JOBS = [
-    Job("feed spool", timedelta(seconds=1), feeder.feed),
     Job("prune events", timedelta(minutes=1), prune_events),
     Job("prune past months' writes", timedelta(hours=1), delete_writes_nobody_billed),
     Job("keep sums", timedelta(minutes=1), keep_sums),
 ]
+
+
+def run_worker(stop: threading.Event) -> None:
+    """Run all jobs until `stop` is set, or until one of the two threads ends by itself."""
+    feeding = threading.Thread(target=_run_until, args=(FEEDING, stop), name="feeding")
+    feeding.start()
+    try:
+        run_jobs(JOBS, stop)
+    finally:
+        stop.set()
+        feeding.join()
+
+
+def _run_until(jobs: Sequence[Job], stop: threading.Event) -> None:
+    try:
+        run_jobs(jobs, stop)
+    finally:
+        stop.set()
+        connections.close_all()
 
 
 def run_jobs(jobs: Sequence[Job], stop: threading.Event) -> None:

@@ -8,13 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.db.models import Case, Count, Exists, F, IntegerField, Max, OuterRef, QuerySet, Sum, Value, When
 from django.utils import timezone
 
@@ -25,8 +24,11 @@ from sessions_app.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, DailyUsage, PastMonthWrite, Session, StatementLine, StatementMonth
 from sessions_app.own_days import on_own_days
 from sessions_app.periods import starts_at
+from sessions_app.pieces import in_pieces
 
 CUSTOMERS_AT_ONCE = 1000
+# Of so many a month is recounted in one transaction, which on SQLite others wait for.
+CORRECTIONS_AT_ONCE = 50
 # Zones are up to sixteen hours from UTC. The rest is for whoever takes a session's hour for the running one, and does
 # not list its write, but stands still before it sends it.
 LISTED_AFTER = timedelta(days=2)
@@ -313,7 +315,10 @@ def close_month(month: Month, user: User) -> StatementMonth:
         told = statements(some, month, roundings_of(closed))
         lines = [_line(closed, statement, statement, of_month=month.first_day) for statement in told]
         # Of two closings at once the first one's line stays.
-        StatementLine.objects.bulk_create([line for line in lines if line.sessions], ignore_conflicts=True)
+        in_pieces(
+            (line for line in lines if line.sessions),
+            partial(StatementLine.objects.bulk_create, ignore_conflicts=True),
+        )
     for before in _closed_before(closed).filter(changes_are_listed=False).order_by("pk"):
         _recount(before, closed)
         _keep_to_list(before, began)
@@ -364,25 +369,25 @@ def _recount_listed(closed: StatementMonth) -> None:
 
 
 def _bill_corrections(before: StatementMonth, closed: StatementMonth, numbers: Sequence[int]) -> None:
-    wrong = list(corrections_of(before, numbers))
-    if not wrong:
-        return
-    with transaction.atomic():
-        # Of two months closed at once, only one bills a correction: the other waits, and looks again.
-        StatementMonth.objects.select_for_update().get(pk=before.pk)
-        corrections = corrections_of(before, wrong)
-        # A closing that was cut short has billed some already, which have changed again: with the next one.
-        billed = closed.lines.filter(of_month=before.pk, customer_number__in=list(corrections))
-        later = set(billed.values_list("customer_number", flat=True))
-        StatementLine.objects.bulk_create(
-            _line(closed, correction.statement, correction, of_month=before.first_day)
-            for number, correction in corrections.items()
-            if number not in later
-        )
-        PastMonthWrite.objects.bulk_create(
-            PastMonthWrite(customer_number=number, month=before.first_day, noted_at=timezone.now())
-            for number in sorted(later)
-        )
+    in_pieces(corrections_of(before, numbers), partial(_bill, before, closed), batch=CORRECTIONS_AT_ONCE)
+
+
+def _bill(before: StatementMonth, closed: StatementMonth, wrong: Sequence[int]) -> None:
+    # Of two months closed at once, only one bills a correction: the other waits, and looks again.
+    StatementMonth.objects.select_for_update().get(pk=before.pk)
+    corrections = corrections_of(before, wrong)
+    # A closing that was cut short has billed some already, which have changed again: with the next one.
+    billed = closed.lines.filter(of_month=before.pk, customer_number__in=list(corrections))
+    later = set(billed.values_list("customer_number", flat=True))
+    StatementLine.objects.bulk_create(
+        _line(closed, correction.statement, correction, of_month=before.first_day)
+        for number, correction in corrections.items()
+        if number not in later
+    )
+    PastMonthWrite.objects.bulk_create(
+        PastMonthWrite(customer_number=number, month=before.first_day, noted_at=timezone.now())
+        for number in sorted(later)
+    )
 
 
 def roundings_of(closed: StatementMonth) -> dict[int | None, int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection
 from django.utils import timezone
 
 from customers.access import Access, find_customer, policy_tier, zone_of
@@ -125,7 +125,7 @@ def declare_missing(session_ids: Iterable[int], user: AbstractBaseUser) -> int:
     """
     declared = 0
     for pk in session_ids:
-        with transaction.atomic():
+        with djangos_transaction():
             session = Session.objects.select_for_update(of=("self",), no_key=True).get(pk=pk)
             if session.state_at(timezone.now()) == Session.State.OPEN:
                 session.declared_missing_at = timezone.now()

@@ -1,12 +1,11 @@
 """Recounting what is kept as a sum from the sessions: the proof that it is equal, and its repair."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from django.db import transaction
 
 from customers.models import Customer
 from sessions_app.models import DailyUsage, Session
+from sessions_app.pieces import in_pieces, keys_of
 from sessions_app.snapshots import one_snapshot
 from sessions_app.usage import Amount, UsageKey, contribution, record_change
 
@@ -34,16 +33,19 @@ def differences(*, repair: bool = False) -> Iterator[Difference]:
     Sessions may begin and end meanwhile: a customer's sums and sessions are read in one snapshot, and a repair adds
     what was missing in it, which stays right whatever was added since.
     """
-    for customer_id in Customer.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=1000):
+    for customer_id in keys_of(Customer.objects.all()):
         with one_snapshot():
             found = list(_of_customer(customer_id))
-        if repair and found:
-            with transaction.atomic():
-                record_change(
-                    {difference.key: difference.kept for difference in found},
-                    {difference.key: difference.counted for difference in found},
-                )
+        if repair:
+            in_pieces(found, _set_right)
         yield from found
+
+
+def _set_right(some: Sequence[Difference]) -> None:
+    record_change(
+        {difference.key: difference.kept for difference in some},
+        {difference.key: difference.counted for difference in some},
+    )
 
 
 def _of_customer(customer_id: int) -> Iterator[Difference]:

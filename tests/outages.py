@@ -47,7 +47,7 @@ def database_locked() -> Iterator[None]:
         with locked(f"sqlite:///{connection.settings_dict['NAME']}"):
             yield
     else:
-        with psycopg.connect(_address()) as other:
+        with psycopg.connect(address_of_the_database()) as other:
             other.execute("LOCK TABLE sessions_app_session, sessions_app_webhookevent IN EXCLUSIVE MODE")
             yield
             other.rollback()
@@ -57,7 +57,7 @@ def database_locked() -> Iterator[None]:
         time.sleep(0.01)
 
 
-def _address() -> str:
+def address_of_the_database() -> str:
     told = connection.get_connection_params()
     names = {"dbname": "dbname", "host": "host", "port": "port", "user": "user", "password": "password"}
     return psycopg.conninfo.make_conninfo(**{ours: told[theirs] for ours, theirs in names.items() if told.get(theirs)})

@@ -3,13 +3,15 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 
 import psutil
 import pytest
 
-from tests.live import manage, new_environment, running_server, start_server, wait_until_ready
+from tests.live import ROOT, manage, new_environment, running_server, start_server, wait_until_ready
 from tests.test_installation import fail
 
 pytestmark = pytest.mark.serial
@@ -112,11 +114,35 @@ def test_a_web_process_that_dies_is_replaced_by_one_that_runs_alike(server):
 
 
 def test_a_port_in_use_is_named(server):
-    said = fail(server.env, "serve")
+    quickly = "from config.management.commands import serve; serve.PREDECESSOR_SECONDS = 1; "
+    code = f"{quickly}from django.core.management import execute_from_command_line as run; run(['', 'serve'])"
+    env = {**server.env, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
     assert f"Cannot listen on http://127.0.0.1:{server.env['PORT']}" in said
     assert "PORT" in said
     assert "Traceback" not in said
     assert urllib.request.urlopen(f"{server.url}/readyz", timeout=5).status == 200
+
+
+def test_a_start_waits_for_a_predecessor_that_still_holds_the_port(installation):
+    """As web processes do that finish their requests after `serve` was killed."""
+    with socket.create_server(("127.0.0.1", int(installation["PORT"]))):
+        server = start_server(installation)
+        wait_until_said(server, "waiting for it, 20 seconds at most")
+        assert server.process.poll() is None
+    try:
+        wait_until_ready(server)
+    finally:
+        server.stop()
+
+
+def wait_until_said(server, words: str) -> None:
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while words not in server.log:
+        assert time.monotonic() < give_up_at, server.log
+        time.sleep(0.05)
 
 
 def test_serve_without_set_up_says_what_to_run(database_name):

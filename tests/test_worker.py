@@ -1,15 +1,18 @@
 """What `manage.py worker` does by the clock."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from config.jobs import JOBS, Job, prune_events, run_jobs
+from config import jobs
+from config.jobs import FEEDING, JOBS, Job, prune_events, run_jobs, run_worker
 from sessions_app.models import WebhookEvent
-from sessions_app.retention import BATCH, delete_events
+from sessions_app.pieces import BATCH
+from sessions_app.retention import delete_events
 
 
 def make_events(*ages_in_days: float) -> None:
@@ -45,7 +48,7 @@ def test_deleting_stops_when_asked_to():
 
 
 def test_jobs_are_done_in_their_time():
-    every = {job.name: job.every for job in JOBS}
+    every = {job.name: job.every for job in FEEDING + JOBS}
     minute, second = timedelta(minutes=1), timedelta(seconds=1)
     assert every == {
         "feed spool": second,
@@ -84,3 +87,25 @@ def test_a_job_that_fails_does_not_keep_others_from_running():
 
     run_jobs([Job("failing", timedelta(hours=1), fail), Job("working", timedelta(hours=1), work)], stop)
     assert calls == ["worked"]
+
+
+@pytest.mark.django_db
+def test_what_waits_on_disk_is_fed_while_another_job_takes_long(monkeypatch):
+    stop, fed, waited = threading.Event(), threading.Event(), []
+
+    def take_long(should_stop) -> None:
+        waited.append(fed.wait(10))
+        stop.set()
+
+    monkeypatch.setattr(jobs, "JOBS", [Job("long", timedelta(hours=1), take_long)])
+    monkeypatch.setattr(jobs, "FEEDING", [Job("feeding", timedelta(hours=1), lambda should_stop: fed.set())])
+    run_worker(stop)
+    assert waited == [True]
+
+
+@pytest.mark.django_db
+def test_a_worker_whose_feeding_ends_by_itself_ends(monkeypatch):
+    monkeypatch.setattr(jobs, "run_jobs", lambda some, stop: stop.set() if some is jobs.FEEDING else stop.wait(10))
+    began = time.monotonic()
+    run_worker(threading.Event())
+    assert time.monotonic() - began < 5

@@ -79,16 +79,29 @@ def page_of(
 
 
 def in_order(
-    sessions: SessionQuerySet, order: str, after: Cursor | None = None, *, at_most: int | None = None
+    sessions: SessionQuerySet, order: str, after: Cursor | None = None, *, at_most: int = ROWS_AT_ONCE
 ) -> Iterator[Any]:
     """The sessions in order, from where `after` stands; by duration those with one, by customer customers' alone.
 
-    `at_most` spares the database those that nobody asks for.
+    `at_most`, or a few more, are read.
     """
     if order == "customer":
         return _by_customer(sessions, after, at_most)
     ordered = _by_duration(sessions, after) if order == "duration" else _by_start(sessions, after)
-    return iter(ordered[:at_most]) if at_most else ordered.iterator(chunk_size=ROWS_AT_ONCE)
+    return iter(ordered[:at_most])
+
+
+def all_in_order(sessions: SessionQuerySet, order: str, place_of: Callable[[Any], Cursor]) -> Iterator[Any]:
+    """All of them, some at a time: whoever takes them slowly holds nothing of the database between.
+
+    `place_of` tells what `sessions` gives by its place.
+    """
+    after = None
+    while some := list(islice(in_order(sessions, order, after), ROWS_AT_ONCE)):
+        yield from some
+        if len(some) < ROWS_AT_ONCE:
+            return
+        after = place_of(some[-1])
 
 
 def _backwards(sessions: SessionQuerySet, order: str, before: Cursor, at_most: int) -> Iterator[Session]:
@@ -144,7 +157,7 @@ def _by_duration(sessions: SessionQuerySet, after: Cursor | None) -> SessionQuer
     return sessions.order_by("-duration_seconds", "-started_at", "-pk")
 
 
-def _by_customer(sessions: SessionQuerySet, after: Cursor | None, at_most: int | None) -> Iterator[Any]:
+def _by_customer(sessions: SessionQuerySet, after: Cursor | None, at_most: int) -> Iterator[Any]:
     """By name, and of one customer the newest first: an index for each step, where one for all cannot be."""
     customers = Customer.objects.order_by("name", "pk")
     if after is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,13 +10,14 @@ from django.db.models import Case, CharField, Value, When
 
 from customers.models import Agent, Channel, Tier
 from sessions_app.models import STATE_CONDITIONS, Session, SessionQuerySet
+from sessions_app.reports.cursors import Cursor
 from sessions_app.reports.export import Row
 from sessions_app.reports.filters import SessionFilters
-from sessions_app.reports.queries import in_order, newest_first
-from sessions_app.snapshots import one_snapshot
+from sessions_app.reports.queries import all_in_order, newest_first
 from sessions_app.wording import FLAGS, STATES, flag_sentence, reason_words
 
-COLUMNS = ("started_at", "phone_key", "external_id", "reason", "duration_seconds", "session_id", "number", "is_test",
+COLUMNS = ("pk",
+           "started_at", "phone_key", "external_id", "reason", "duration_seconds", "session_id", "number", "is_test",
            "flags", "tier_id", "channel_id", "agent_id", "customer_id", "customer__name", "customer__external_id",
            "state")  # fmt: skip
 
@@ -38,19 +40,28 @@ def columns(zone: ZoneInfo) -> list[str]:
 
 
 def rows_of(filters: SessionFilters, found: SessionQuerySet) -> Iterator[Row]:
-    """All of what the filters have `found`, in the list's order, as of one moment, and never many in memory."""
+    """All of what the filters have `found`, in the list's order, and never many in memory.
+
+    What is there all the time comes once. The database is asked for some at a time, and holds nothing between: on
+    SQLite its log would grow for as long as somebody takes to download.
+    """
 
     def chosen(sessions: SessionQuerySet) -> Any:
         return sessions.annotate(state=_state(filters.now)).values_list(*COLUMNS)
 
-    with one_snapshot():
-        names = _Names()
-        if filters.has_stretches:
-            rows = newest_first(lambda stretch: chosen(filters.sessions(within=stretch)), filters.range.stretch)
-        else:
-            rows = in_order(chosen(found), filters.order)
-        for values in rows:
-            yield names.row(values, filters.zone)
+    names = _Names()
+    if filters.has_stretches:
+        rows = newest_first(lambda stretch: chosen(filters.sessions(within=stretch)), filters.range.stretch)
+    else:
+        rows = all_in_order(chosen(found), filters.order, partial(_place, order=filters.order))
+    for values in rows:
+        yield names.row(values, filters.zone)
+
+
+def _place(values: tuple[Any, ...], order: str) -> Cursor:
+    told = dict(zip(COLUMNS, values, strict=True))
+    first = {"duration": told["duration_seconds"], "customer": told["customer_id"]}.get(order)
+    return Cursor(told["started_at"], told["pk"], first)
 
 
 def _state(now: datetime) -> Case:
@@ -72,7 +83,7 @@ class _Names:
 
     def row(self, values: tuple[Any, ...], zone: ZoneInfo) -> Row:
         (
-            started_at, phone_key, external_id, reason, seconds, session_id, number, is_test,
+            _, started_at, phone_key, external_id, reason, seconds, session_id, number, is_test,
             flags, tier, channel, agent, customer, name, customer_external_id, state,
         ) = values  # fmt: skip
         if reason not in self.reasons:

@@ -1,15 +1,20 @@
 """The worker's part: summing hours once they are over, and counting anew those that late writes have changed.
 
-Each hour is summed in a transaction of its own, from one snapshot. A late write that the snapshot shows is counted
-with it, and only then taken off the list; one that it does not show stays on the list for the next time.
+What is kept is counted in one snapshot, and then written in short transactions, since on SQLite others have to wait for
+each. Pages do not trust it until the last of them: new hours lie beyond the mark, and changed ones on the list of late
+writes. A late write that the snapshot shows is counted with it, and only then taken off the list; one that it does not
+show stays on the list for the next time.
 """
 
+import fcntl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import Min
+from django.db import connection
+from django.db.models import Exists, Min, OuterRef
 from django.db.models.functions import Reverse
 from django.utils import timezone
 
@@ -21,21 +26,22 @@ from sessions_app.models import (
     HourSums,
     LateWrite,
     Session,
-    SessionQuerySet,
     SumsMark,
     WeekSums,
 )
 from sessions_app.periods import ONE_DAY, ONE_WEEK, Hour, hour_of, hours_of, local_day, starts_at, week_of
+from sessions_app.pieces import delete_in_pieces, in_pieces
 from sessions_app.snapshots import one_snapshot
+from sessions_app.statements import djangos_transaction
 from sessions_app.sums.callers import pack, unpack
-from sessions_app.sums.counting import Sums, callers_apart, count_apart, within
+from sessions_app.sums.counting import Amounts, Cell, Sums, callers_apart, count_apart, within
 from sessions_app.sums.late import company_zone
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END, most_at_once
 from sessions_app.sums.reading import sums_of_days
 
 # An hour is summed when it has been over for so long: clocks of several machines may differ by as much.
 GRACE = timedelta(minutes=5)
-# On SQLite, others wait meanwhile.
+# What one snapshot is kept for.
 SESSIONS_AT_ONCE = 5000
 HOURS_AT_ONCE = 6
 LATE_WRITES_AT_ONCE = 5000
@@ -55,65 +61,72 @@ def keep_sums(should_stop: ShouldStop = lambda: False) -> None:
 
 def forget_sums() -> None:
     """Throw the sums away, to be counted again from the oldest session on."""
-    with _keeping() as mark:
+    with _one_at_a_time():
+        # Until all are gone, the mark is of no zone, and nobody trusts what is left.
+        _write_mark(until=None, peaks_at=None, stale_peaks=[], zone="")
         for model in (HourSums, DaySums, DayCell, WeekSums, DayPeak, CallerNumber):
-            model.objects.all().delete()
-        mark.until, mark.peaks_at, mark.stale_peaks, mark.zone = None, None, [], company_zone().key
-        mark.save()
+            delete_in_pieces(model._default_manager.order_by("pk"))
+        _write_mark(zone=company_zone().key)
 
 
 def _mark() -> SumsMark:
     return SumsMark.objects.get_or_create(pk=1, defaults={"zone": company_zone().key})[0]
 
 
-@contextmanager
-def _keeping() -> Iterator[SumsMark]:
-    """A transaction of one snapshot, taken when no other process keeps sums."""
+def _write_mark(**changes: Any) -> None:
     _mark()
-    with _one_at_a_time():
-        needs_asking = connection.vendor == "postgresql" and not connection.in_atomic_block
-        with transaction.atomic():
-            if needs_asking:
-                with connection.cursor() as cursor:
-                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            yield SumsMark.objects.get(pk=1)
+    with djangos_transaction():
+        SumsMark.objects.filter(pk=1).update(**changes)
 
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """A lock of PostgreSQL's outside the transaction, which a wait within would leave with a stale snapshot."""
-    if connection.vendor != "postgresql":
+    """No other process keeps sums in the block. The lock is outside of every transaction and snapshot."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(hashtext('frontdesk sums'))")
+            try:
+                yield
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext('frontdesk sums'))")
+    elif connection.is_in_memory_db():  # type: ignore[attr-defined]
         yield
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(hashtext('frontdesk sums'))")
-        try:
+    else:
+        with open(f"{connection.settings_dict['NAME']}-sums", "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(hashtext('frontdesk sums'))")
 
 
 def _count_next() -> bool:
     """Sum the next hours that have sessions and are over for good, and pass those without. Whether the mark moved."""
     over_before = _over_before()
-    with _keeping() as mark:
-        zone = company_zone()
-        sessions = Session.objects.filter(started_at__gte=mark.until) if mark.until else Session.objects.all()
-        first = sessions.aggregate(first=Min("started_at"))["first"]
-        until = hour_of(over_before, zone).starts_at
-        hours = []
-        if first is not None and first < until:
-            hours = _next_hours(first, until)
-            until = hours[-1].ends_before
-            _count_anew(hours)
-            mark.stale_peaks = sorted({*mark.stale_peaks, hours[0].day.isoformat()})
-        elif mark.until is None or until <= mark.until:
+    with _one_at_a_time():
+        zone, mark = company_zone(), _mark()
+        with one_snapshot():
+            hours, until = _hours_to_sum(mark.until, over_before)
+            counted = _counted(hours)
+        if not hours and (mark.until is None or until <= mark.until):
             return False
+        _keep(counted)
         days = {hour.day for hour in hours} | ({local_day(mark.until, zone)} if mark.until else set())
         _sum_days(day for day in days if starts_at(day + ONE_DAY, zone) <= until)
-        mark.until = until
-        mark.save()
+        _write_mark(until=until, stale_peaks=_with(mark.stale_peaks, {hour.day for hour in hours[:1]}))
     return True
+
+
+def _hours_to_sum(since: datetime | None, over_before: datetime) -> tuple[list[Hour], datetime]:
+    """The next hours with sessions, if there are any, and until when all is summed with them."""
+    until = hour_of(over_before, company_zone()).starts_at
+    sessions = Session.objects.filter(started_at__gte=since) if since else Session.objects.all()
+    first = sessions.aggregate(first=Min("started_at"))["first"]
+    if first is None or first >= until:
+        return [], until
+    hours = _next_hours(first, until)
+    return hours, hours[-1].ends_before
+
+
+def _with(stale_peaks: Iterable[str], days: Iterable[date]) -> list[str]:
+    return sorted({*stale_peaks, *(day.isoformat() for day in days)})
 
 
 def _next_hours(first: datetime, until: datetime) -> list[Hour]:
@@ -150,21 +163,22 @@ def _count_late() -> bool:
     """Count some of the hours anew that late writes have changed. Whether there were such writes."""
     if not LateWrite.objects.exists():
         return False
-    with _keeping() as mark:
-        zone = company_zone()
-        writes = {
-            write.pk: hour_of(write.started_at, zone)
-            for write in LateWrite.objects.order_by("pk")[:LATE_WRITES_AT_ONCE]
-        }
-        summed = {hour for hour in writes.values() if mark.until is not None and hour.starts_at < mark.until}
-        hours = sorted(summed)[:HOURS_AT_ONCE]
-        seen = [pk for pk, hour in writes.items() if hour not in summed or hour in hours]
-        _count_anew(hours)
+    with _one_at_a_time():
+        zone, mark = company_zone(), _mark()
+        with one_snapshot():
+            writes = {
+                write.pk: hour_of(write.started_at, zone)
+                for write in LateWrite.objects.order_by("pk")[:LATE_WRITES_AT_ONCE]
+            }
+            summed = {hour for hour in writes.values() if mark.until is not None and hour.starts_at < mark.until}
+            hours = sorted(summed)[:HOURS_AT_ONCE]
+            counted = _counted(hours)
+        _keep(counted)
         days = {hour.day for hour in hours}
         _sum_days(day for day in days if mark.until is not None and starts_at(day + ONE_DAY, zone) <= mark.until)
-        mark.stale_peaks = sorted({*mark.stale_peaks, *(day.isoformat() for day in _reached_from(days))})
-        mark.save()
-        LateWrite.objects.filter(pk__in=seen).delete()
+        _write_mark(stale_peaks=_with(mark.stale_peaks, _reached_from(days)))
+        seen = [pk for pk, hour in writes.items() if hour not in summed or hour in hours]
+        in_pieces(seen, lambda some: LateWrite.objects.filter(pk__in=some).delete())
     return True
 
 
@@ -175,30 +189,38 @@ def _reached_from(days: Iterable[date]) -> set[date]:
     return {day + number * ONE_DAY for day in days for number in range(reach + 1) if day + number * ONE_DAY <= today}
 
 
-def _count_anew(hours: Sequence[Hour]) -> None:
+@dataclass(frozen=True)
+class _Counted:
+    """What the sessions of some hours come to, and the numbers that they came from, with each number backwards."""
+
+    hours: Sequence[Hour]
+    sums: list[HourSums]
+    numbers: list[tuple[str, str]]
+
+
+def _counted(hours: Sequence[Hour]) -> _Counted:
     if not hours:
-        return
-    HourSums.objects.filter(starts_at__in=[hour.starts_at for hour in hours]).delete()
+        return _Counted((), [], [])
     pieces = [(hour.starts_at, hour.ends_before) for hour in hours]
     counted, callers = count_apart(pieces), callers_apart(pieces)
-    HourSums.objects.bulk_create(
+    rows = [
         _hour_sums(hour, sums, of_hour, is_test)
         for is_test in counted
         for hour, sums, of_hour in zip(hours, counted[is_test], callers[is_test], strict=True)
         if sums.cells
-    )
-    _learn_numbers(within(pieces, None))
+    ]
+    named = within(pieces, None).exclude(phone_key="")
+    unknown = named.exclude(Exists(CallerNumber.objects.filter(key=OuterRef("phone_key")))).distinct()
+    return _Counted(hours, rows, list(unknown.values_list("phone_key", Reverse("phone_key"))))
 
 
-def _learn_numbers(sessions: SessionQuerySet) -> None:
-    """In the database alone: most of the numbers are known."""
-    keys = sessions.exclude(phone_key="").values_list("phone_key", Reverse("phone_key")).distinct()
-    sql, values = keys.query.sql_with_params()
-    with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {_NUMBERS} (key, backwards) {sql} ON CONFLICT DO NOTHING", values)
-
-
-_NUMBERS = CallerNumber._meta.db_table
+def _keep(counted: _Counted) -> None:
+    numbers = (CallerNumber(key=key, backwards=backwards) for key, backwards in counted.numbers)
+    in_pieces(numbers, lambda some: CallerNumber.objects.bulk_create(some, ignore_conflicts=True))
+    if counted.hours:
+        with djangos_transaction():
+            HourSums.objects.filter(starts_at__in=[hour.starts_at for hour in counted.hours]).delete()
+            HourSums.objects.bulk_create(counted.sums)
 
 
 def _hour_sums(hour: Hour, sums: Sums, callers: set[int], is_test: bool) -> HourSums:
@@ -221,35 +243,42 @@ def _hour_sums(hour: Hour, sums: Sums, callers: set[int], is_test: bool) -> Hour
 def _sum_days(days: Iterable[date]) -> None:
     """Add up the hours of whole days. Their weeks are to be added up again."""
     for day in sorted(days):
-        WeekSums.objects.filter(starts_on=week_of(day)).delete()
-        DayCell.objects.filter(day=day).delete()
-        DaySums.objects.filter(day=day).delete()
-        for is_test in (False, True):
-            hours = list(HourSums.objects.filter(day=day, is_test=is_test))
-            if hours:
-                _sum_day(day, hours, is_test)
+        sums, cells = _day_sums(day)
+        with djangos_transaction():
+            WeekSums.objects.filter(starts_on=week_of(day)).delete()
+            DaySums.objects.filter(day=day).delete()
+            DayCell.objects.filter(day=day).delete()
+            DaySums.objects.bulk_create(sums)
+        in_pieces(cells, DayCell.objects.bulk_create)
 
 
-def _sum_day(day: date, hours: Iterable[HourSums], is_test: bool) -> None:
-    sums, callers = Sums(), set[int]()
-    for hour in hours:
-        sums.add_kept(hour.cells, hour.durations)
-        callers.update(unpack(hour.callers))
-    DaySums.objects.create(day=day, is_test=is_test, durations=dict(sums.durations), callers=pack(callers))
-    DayCell.objects.bulk_create(
-        DayCell(
-            day=day,
-            is_test=is_test,
-            tier_id=cell.tier or None,
-            channel=cell.channel,
-            agent=cell.agent,
-            outcome=cell.outcome,
-            reason=cell.reason,
-            sessions=amounts.sessions,
-            timed=amounts.timed,
-            seconds=amounts.seconds,
-        )
-        for cell, amounts in sums.cells.items()
+def _day_sums(day: date) -> tuple[list[DaySums], list[DayCell]]:
+    days, cells = [], []
+    for is_test in (False, True):
+        hours = list(HourSums.objects.filter(day=day, is_test=is_test))
+        if not hours:
+            continue
+        sums, callers = Sums(), set[int]()
+        for hour in hours:
+            sums.add_kept(hour.cells, hour.durations)
+            callers.update(unpack(hour.callers))
+        days.append(DaySums(day=day, is_test=is_test, durations=dict(sums.durations), callers=pack(callers)))
+        cells += [_day_cell(day, is_test, cell, amounts) for cell, amounts in sums.cells.items()]
+    return days, cells
+
+
+def _day_cell(day: date, is_test: bool, cell: Cell, amounts: Amounts) -> DayCell:
+    return DayCell(
+        day=day,
+        is_test=is_test,
+        tier_id=cell.tier or None,
+        channel=cell.channel,
+        agent=cell.agent,
+        outcome=cell.outcome,
+        reason=cell.reason,
+        sessions=amounts.sessions,
+        timed=amounts.timed,
+        seconds=amounts.seconds,
     )
 
 
@@ -257,8 +286,8 @@ def _sum_next_week() -> bool:
     """Add up the days of a week that is over. Whether there was one without sums."""
     if not _weeks_without_sums(_mark()):
         return False
-    with _keeping() as mark:
-        for week in _weeks_without_sums(mark)[:1]:
+    with _one_at_a_time():
+        for week in _weeks_without_sums(_mark())[:1]:
             _sum_week(week)
     return True
 
@@ -270,12 +299,13 @@ def _weeks_without_sums(mark: SumsMark) -> list[date]:
 
 
 def _sum_week(week: date) -> None:
+    rows = []
     for is_test in (False, True):
         sums, callers = sums_of_days(week, week + ONE_WEEK, is_test)
         cells, durations = sums.as_kept()
-        WeekSums.objects.create(
-            starts_on=week, is_test=is_test, cells=cells, durations=durations, callers=pack(callers)
-        )
+        rows.append(WeekSums(starts_on=week, is_test=is_test, cells=cells, durations=durations, callers=pack(callers)))
+    with djangos_transaction():
+        WeekSums.objects.bulk_create(rows)
 
 
 def _find_peaks(should_stop: ShouldStop) -> None:
@@ -296,15 +326,12 @@ def _find_peaks_of(day: date, now: datetime) -> None:
     zone = company_zone()
     with one_snapshot():
         found = most_at_once(day, zone, now)
-    with transaction.atomic():
+    with djangos_transaction():
         DayPeak.objects.filter(day=day).delete()
         DayPeak.objects.bulk_create(
             DayPeak(day=day, is_test=is_test, channel=channel, most=peak.most, reached_at=peak.reached_at)
             for is_test, peaks in found.items()
             for channel, peak in peaks.items()
         )
-        mark = SumsMark.objects.get(pk=1)
-        mark.stale_peaks = [text for text in mark.stale_peaks if text != day.isoformat()]
-        if day == local_day(now, zone):
-            mark.peaks_at = now
-        mark.save()
+    stale_peaks = [text for text in _mark().stale_peaks if text != day.isoformat()]
+    _write_mark(stale_peaks=stale_peaks, **({"peaks_at": now} if day == local_day(now, zone) else {}))

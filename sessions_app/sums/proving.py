@@ -8,6 +8,7 @@ from django.db.models import Max, Min
 
 from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, Session, WeekSums
 from sessions_app.periods import ONE_DAY, ONE_WEEK, Hour, hours_of, local_day, starts_at
+from sessions_app.pieces import in_pieces
 from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.callers import pack
 from sessions_app.sums.counting import Sums, callers_apart, count_apart
@@ -51,7 +52,7 @@ def sum_differences(*, repair: bool = False) -> Iterator[SumDifference]:
 def _mended(found: Sequence[SumDifference]) -> Sequence[SumDifference]:
     """The same, put on the list of what the worker counts anew. With a day, its week is added up again."""
     hours = {difference.hour or hours_of(difference.day, company_zone())[0] for difference in found}
-    LateWrite.objects.bulk_create(LateWrite(started_at=hour.starts_at) for hour in hours)
+    in_pieces((LateWrite(started_at=hour.starts_at) for hour in hours), LateWrite.objects.bulk_create)
     return found
 
 

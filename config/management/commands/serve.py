@@ -1,11 +1,13 @@
 """`manage.py serve`: the web server and the worker, together or not at all."""
 
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +26,7 @@ LOOK_EVERY_SECONDS = 0.2
 # The web server may finish its requests for ten seconds, then stops its own processes by force.
 FINISH_SECONDS = 10
 PATIENCE_SECONDS = 15
+PREDECESSOR_SECONDS = 20
 
 
 class Command(BaseCommand):
@@ -38,7 +41,8 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, ask_to_stop)
         self._require_set_up()
-        _require_free_port()
+        if not self._wait_for_port(stop):
+            return
         children: dict[str, subprocess.Popen[bytes]] = {}
         try:
             children["web server"] = start_child(web_command(), env=web_environment(), cwd=settings.BASE_DIR)
@@ -55,6 +59,30 @@ class Command(BaseCommand):
         finally:
             for child in children.values():
                 stop_child(child, patience_seconds=PATIENCE_SECONDS)
+
+    def _wait_for_port(self, stop: threading.Event) -> bool:
+        """Whether the port is ours: one that was killed leaves web processes that finish their requests first."""
+        give_up_at = time.monotonic() + PREDECESSOR_SECONDS
+        told = False
+        while not stop.is_set():
+            try:
+                _require_free_port()
+            except (OSError, OverflowError) as error:
+                if not _is_taken(error) or time.monotonic() > give_up_at:
+                    raise CommandError(
+                        f"Cannot listen on {_own_address()}: {error}. Stop what listens there, or set PORT or HOST."
+                    ) from error
+                if not told:
+                    told = True
+                    self.stdout.write(
+                        f"{_own_address()} is taken. If that is a Frontdesk which ends, it may finish its requests: "
+                        f"waiting for it, {PREDECESSOR_SECONDS} seconds at most."
+                    )
+                    self.stdout.flush()
+                stop.wait(LOOK_EVERY_SECONDS)
+            else:
+                return True
+        return False
 
     def _require_set_up(self) -> None:
         if not (settings.STATIC_ROOT / "staticfiles.json").exists():
@@ -109,9 +137,8 @@ def _require_free_port() -> None:
     family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.HOST, settings.PORT))
-        except (OSError, OverflowError) as error:
-            raise CommandError(
-                f"Cannot listen on {_own_address()}: {error}. Stop what listens there, or set PORT or HOST."
-            ) from error
+        probe.bind((settings.HOST, settings.PORT))
+
+
+def _is_taken(error: OSError | OverflowError) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EADDRINUSE

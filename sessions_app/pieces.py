@@ -1,0 +1,47 @@
+"""Writing much without keeping LiveTok's requests waiting: in short transactions, each in its turn."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+from django.db.models import QuerySet
+
+from sessions_app.statements import djangos_transaction
+
+BATCH = 500
+PAUSE_SECONDS = 0.02
+
+Row = TypeVar("Row")
+
+
+def in_pieces(rows: Iterable[Row], write: Callable[[list[Row]], object], *, batch: int = BATCH) -> None:
+    """`write` some rows after others, each piece in a transaction of its own. What it does must be safe to repeat."""
+    rest = iter(rows)
+    while piece := list(islice(rest, batch)):
+        with djangos_transaction():
+            write(piece)
+        if len(piece) == batch:
+            time.sleep(PAUSE_SECONDS)
+
+
+def delete_in_pieces(rows: QuerySet[Any], should_stop: Callable[[], bool] = lambda: False) -> int:
+    """Delete the rows in their order. Returns how many."""
+    deleted = 0
+    while not should_stop():
+        with djangos_transaction():
+            batch = list(rows.values_list("pk", flat=True)[:BATCH])
+            rows.model._default_manager.filter(pk__in=batch).delete()
+        deleted += len(batch)
+        if len(batch) < BATCH:
+            break
+        time.sleep(PAUSE_SECONDS)
+    return deleted
+
+
+def keys_of(rows: QuerySet[Any], *, at_once: int = 1000) -> Iterator[Any]:
+    """The primary keys in their order, some at a time: nothing of the database is held between."""
+    some = list(rows.order_by("pk").values_list("pk", flat=True)[:at_once])
+    while some:
+        yield from some
+        some = list(rows.filter(pk__gt=some[-1]).order_by("pk").values_list("pk", flat=True)[:at_once])
