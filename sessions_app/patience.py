@@ -110,6 +110,8 @@ def while_patient(work: Callable[[bool], T]) -> T:
 
 def note_failure(error: Exception) -> None:
     """Have the database looked after; and tell of it, unless that was told already."""
+    if pulse.is_away and pulse.can_be_read:  # it is known to be busy, and nothing is wrong with the connection
+        return
     drop_connection()
     if not pulse.is_in_doubt:
         logger.error("the database does not answer", extra={"error": str(error).strip()})
