@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -250,6 +251,22 @@ def test_web_server_and_worker_writing_at_once_are_never_locked_out(frontdesk):
     assert kept <= 4, "the database was there, but requests did not get to it"
     [(count,)] = frontdesk.rows("SELECT count(*) FROM sessions_app_session WHERE session_id LIKE 'busy-%'")
     assert count == 100
+
+
+@pytest.mark.only("sqlite")
+def test_web_processes_that_decide_by_reading_do_not_share_what_is_left_for_one(frontdesk):
+    make = "from tests.builders import *; make_customer(make_tier('one', limit('sessions', 1)), '+15550100')"
+    frontdesk.server.manage("shell", "-c", make)
+    now = datetime.now(UTC).isoformat()
+    bodies = [begin_body(sessionId=f"shared-{number}", phoneNumber="+15550100", timestamp=now) for number in range(16)]
+    with locked(frontdesk.server.database_url):
+        replies = frontdesk.send_at_once(bodies)
+    frontdesk.wait_until_fed()
+
+    assert sum(json.loads(content)["allowed"] for _, content, _ in replies) == 1
+    assert all(json.loads(content)["context"] for _, content, _ in replies)
+    assert [frontdesk.send(body)[1] for body in bodies] == [content for _, content, _ in replies]
+    assert "Every sum equals its recount." in frontdesk.server.manage("verify_usage")
 
 
 @pytest.mark.only("sqlite")
