@@ -206,7 +206,6 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
 IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "change"
 
 LOGGING = {
@@ -237,3 +236,5 @@ CONTEXT_PROVIDERS: list[str] = []
 SESSION_EVENT_HOOKS: list[str] = []
 # Called when a first-contact customer is merged into another: sessions follow their customer.
 CUSTOMER_MERGE_HOOKS: list[str] = ["sessions_app.lifecycle.reassign_sessions"]
+# The transaction in which whoever writes much takes turns with LiveTok's requests.
+WRITE_TURN = "sessions_app.statements.djangos_transaction"

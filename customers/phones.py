@@ -77,3 +77,8 @@ def _read_once(text: str, region: str | None) -> str | None:
         return None
     key = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return key if _E164.match(key) else None
+
+
+def is_number(key: str) -> bool:
+    """Whether a key is a number's: a plus and 7 to 15 digits."""
+    return _E164.match(key) is not None

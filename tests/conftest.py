@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 
 from tests.databases import SERVER_URL, NoPostgres, PostgresServer, sqlite_version, start_postgres
+from tests.office import soffice_path
 
 DATABASES = ("sqlite", "postgresql")
 # A developer's own .env or shell must not change what the tests see.
@@ -98,24 +99,31 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.stash[folder_key], ignore_errors=True)
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    office = soffice_path() or "not found: tests of files that it has saved are not collected"
+    return [_database_line(config), f"LibreOffice: {office}"]
+
+
+def _database_line(config: pytest.Config) -> str:
     if config.option.database == "postgresql":
         return f"database: {os.environ.get(SERVER_VERSION, 'PostgreSQL, not started')}"
     return f"database: {sqlite_version()}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    terminalreporter.write_line(pytest_report_header(config))
+    terminalreporter.write_line(_database_line(config))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What only the other database can show is not collected here, rather than skipped."""
+    """What only the other database, or only LibreOffice, can show is not collected here, rather than skipped."""
     kept, left_out = [], []
     for item in items:
         databases = {name for marker in item.iter_markers("only") for name in marker.args}
         if not databases <= set(DATABASES):
             raise pytest.UsageError(f"{item.nodeid}: only() takes {' or '.join(DATABASES)}, not {databases}")
-        (left_out if databases and config.option.database not in databases else kept).append(item)
+        is_for_another = bool(databases) and config.option.database not in databases
+        lacks_office = item.get_closest_marker("office") is not None and soffice_path() is None
+        (left_out if is_for_another or lacks_office else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept

@@ -4,12 +4,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from import_export.admin import ImportExportMixin
 from import_export.forms import ExportForm, ImportForm
 
-from customers.importing import CustomerCsv, CustomerResource, CustomerXlsx, KeptUpload, UnknownUpload
+from customers.importing.formats import CustomerCsv, CustomerXlsx, FileRows
+from customers.importing.resource import MOST_LISTED, CustomerResource, ImportResult
+from customers.importing.storing import import_rows
+from customers.importing.tables import UnreadableFile
+from customers.importing.uploads import KeptUpload, UnknownUpload
+from customers.importing.workbooks import NOT_READABLE
 
 LARGEST_FILE = 5 * 1024 * 1024
 
@@ -31,6 +37,7 @@ class CustomerImportMixin(ImportExportMixin):
     tmp_storage_class = KeptUpload
     import_template_name = "admin/customers/customer/import.html"
     export_template_name = "admin/customers/customer/export.html"
+    skip_admin_log = True  # each piece brings its own
 
     def has_import_permission(self, request: HttpRequest) -> bool:
         return self.has_add_permission(request) and self.has_change_permission(request)
@@ -38,28 +45,33 @@ class CustomerImportMixin(ImportExportMixin):
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
-    def add_data_read_fail_error_to_form(self, form: forms.Form, e: Exception) -> None:
-        form.add_error(
-            "import_file", "The file could not be read. Save it as CSV in UTF-8 or as XLSX, and choose that format."
-        )
+    def get_import_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {"most_listed": MOST_LISTED}
 
-    def get_import_data_kwargs(self, **kwargs: Any) -> dict[str, Any]:
-        return {**super().get_import_data_kwargs(**kwargs), "rollback_on_validation_errors": True}
+    def add_data_read_fail_error_to_form(self, form: forms.Form, e: Exception) -> None:
+        form.add_error("import_file", str(e) if isinstance(e, UnreadableFile) else NOT_READABLE)
 
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         try:
             return super().process_import(request, **kwargs)
         except (FileNotFoundError, UnknownUpload):
             text = "The uploaded file is gone: previews are kept for a day. Choose the file again."
-            self.message_user(request, text, messages.ERROR)
-            return HttpResponseRedirect("../import/")
+        except UnreadableFile as error:
+            text = str(error)
+        self.message_user(request, text, messages.ERROR)
+        return HttpResponseRedirect("../import/")
 
-    def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
-        """What was sound in the preview may not be any more; then nothing was imported, and this says why."""
-        if not result.has_errors() and not result.has_validation_errors():
+    def process_dataset(self, dataset: FileRows, form: forms.Form, request: HttpRequest, **kwargs: Any) -> ImportResult:
+        assert isinstance(request.user, User)
+        return import_rows(dataset, form.cleaned_data.get("original_file_name"), request.user)
+
+    def process_result(self, result: ImportResult, request: HttpRequest) -> HttpResponse:
+        """What was good in the preview may not be any more, and storing may break off; then the page says so."""
+        if not result.problems:
             return super().process_result(result, request)
         context = {
             **self.admin_site.each_context(request),
+            **self.get_import_context_data(),
             "title": "Import",
             "opts": self.opts,
             "result": result,

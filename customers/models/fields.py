@@ -1,5 +1,6 @@
 """Checks that several models' fields share."""
 
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -13,5 +14,11 @@ def validate_context(value: Any) -> None:
 
 
 def validate_time_zone(value: str) -> None:
-    if value not in available_timezones():
+    if value not in _time_zones():
         raise ValidationError(f"{value} is no time zone. Give a name such as Europe/Madrid.")
+
+
+@cache
+def _time_zones() -> set[str]:
+    """Each look goes through the system's files, and an import asks with every row."""
+    return available_timezones()

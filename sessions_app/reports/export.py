@@ -2,9 +2,7 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
 from itertools import islice
 from tempfile import TemporaryFile
 from typing import Any, TypeAlias
@@ -12,7 +10,8 @@ from typing import Any, TypeAlias
 from django.http import FileResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from openpyxl import Workbook
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+from customers.spreadsheets import csv_cell, xlsx_cell
 
 FORMATS = ("csv", "xlsx")
 MOST_XLSX_ROWS = 100_000
@@ -29,7 +28,7 @@ class TooManyRows(Exception):
 def export(name: str, file_format: str, columns: Sequence[str], rows: Iterable[Row]) -> HttpResponseBase:
     """The rows under their columns as a download. Cells are texts, numbers, moments, days or None.
 
-    Texts that a spreadsheet would take for a formula are escaped. Raises TooManyRows for XLSX alone.
+    What they may hold `customers.spreadsheets` decides. Raises TooManyRows for XLSX alone.
     """
     if file_format == "csv":
         response: HttpResponseBase = StreamingHttpResponse(_csv(columns, rows), content_type="text/csv; charset=utf-8")
@@ -43,11 +42,11 @@ def _csv(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
     """RFC 4180 in UTF-8, with the mark by which spreadsheets know it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(columns)
+    writer.writerow(map(csv_cell, columns))
     yield "\ufeff".encode() + _taken(buffer)
     rows = iter(rows)
     while some := list(islice(rows, ROWS_AT_ONCE)):
-        writer.writerows([[_csv_cell(cell) for cell in row] for row in some])
+        writer.writerows([map(csv_cell, row) for row in some])
         yield _taken(buffer)
 
 
@@ -58,33 +57,13 @@ def _taken(buffer: io.StringIO) -> bytes:
     return text.encode()
 
 
-def _csv_cell(cell: Any) -> Any:
-    if isinstance(cell, str):
-        return without_formula(cell)
-    if isinstance(cell, datetime):
-        return cell.isoformat(sep=" ", timespec="seconds")
-    return cell
-
-
-def without_formula(text: str) -> str:
-    """The text with an apostrophe before it where a spreadsheet would compute it (OWASP, CSV injection).
-
-    A phone number stays as it is: its plus computes nothing.
-    """
-    return f"'{text}" if text[:1] in _FORMULA_STARTS and not _PHONE_NUMBER.fullmatch(text) else text
-
-
-_FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
-_PHONE_NUMBER = re.compile(r"\+[0-9]+")
-
-
 def _xlsx(columns: Sequence[str], rows: Iterable[Row]) -> Any:
     rows = iter(rows)
     workbook = Workbook(write_only=True)
     sheet = workbook.create_sheet()
-    sheet.append(list(columns))
+    sheet.append([xlsx_cell(column) for column in columns])
     for row in islice(rows, MOST_XLSX_ROWS):
-        sheet.append([_xlsx_cell(cell) for cell in row])
+        sheet.append([xlsx_cell(cell) for cell in row])
     if next(rows, None) is not None:
         sheet.close()
         raise TooManyRows
@@ -92,12 +71,3 @@ def _xlsx(columns: Sequence[str], rows: Iterable[Row]) -> Any:
     workbook.save(file)
     file.seek(0)
     return file
-
-
-def _xlsx_cell(cell: Any) -> Any:
-    """Excel knows no time zones, and no control characters."""
-    if isinstance(cell, datetime):
-        return cell.replace(tzinfo=None)
-    if isinstance(cell, str):
-        return ILLEGAL_CHARACTERS_RE.sub("", without_formula(cell))
-    return cell if isinstance(cell, date | int | float | None) else str(cell)

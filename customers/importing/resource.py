@@ -1,0 +1,373 @@
+"""What the rows of a file mean for customers: whom they are matched with, what is wrong in them, what they change."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from import_export import resources
+from simple_history.utils import bulk_create_with_history, bulk_update_with_history
+
+from customers.editing import change_reason, described, number_key, replace_numbers
+from customers.importing.cells import (
+    COLUMNS,
+    KEY_COLUMN,
+    Cell,
+    Column,
+    NumbersCell,
+    NumbersColumn,
+    StatusCell,
+    TierCell,
+    numbers_of,
+    text_of,
+)
+from customers.importing.formats import FileRows
+from customers.models import Customer, PhoneNumber, Tier
+from customers.phones import LONGEST, is_number
+from customers.spreadsheets import cell_of
+
+MOST_LISTED = 500  # on a page; the others are counted
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is to be said of a row; a column of "" means the whole row."""
+
+    number: int
+    column: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ChangedRow:
+    number: int
+    is_new: bool
+    cells: Sequence[SafeString]
+
+
+class ImportResult(resources.Result):
+    """The library's result with what our page shows of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[Remark] = []
+        self.warnings: list[Remark] = []
+        self.changed_rows: list[ChangedRow] = []
+        self.changed_places: list[int] = []
+        self.columns_not_read: Sequence[str] = ()
+        self.broken_off_at: int | None = None
+
+    def break_off(self, number: int, problems: Sequence[Remark]) -> None:
+        """From this row of the file on, nothing is stored."""
+        self.broken_off_at = number
+        self.problems = list(problems)
+
+
+def _cells(resource: resources.Resource, instance: Any) -> list[str]:
+    """As they would be read again from an export: what differs only in what no file can hold is the same."""
+    return [text_of(cell_of(field.export(instance))) for field in resource.get_import_fields()]
+
+
+def _difference(old: str, new: str) -> SafeString:
+    if old == new:
+        return format_html("{}", new)
+    if not old:
+        return format_html("<ins>{}</ins>", new)
+    return format_html("<del>{}</del> <ins>{}</ins>", old, new) if new else format_html("<del>{}</del>", old)
+
+
+class CustomerResource(resources.ModelResource):
+    """Matched by external id; absent columns leave what there is.
+
+    What the rows are matched with is read at once before the first row. A preview only reads. `store` takes rows that a
+    preview has found good, a few at a time, and writes them after the last in as few statements as it can.
+    """
+
+    external_id = Column("external_id", Cell())
+    name = Column("name", Cell())
+    email = Column("email", Cell())
+    tier = Column("tier", TierCell(), is_kept_where_blank=True)
+    status = Column("status", StatusCell(), is_kept_where_blank=True)
+    time_zone = Column("time_zone", Cell())
+    numbers = NumbersColumn("numbers", NumbersCell())
+
+    class Meta:
+        model = Customer
+        fields = COLUMNS
+        import_id_fields = (KEY_COLUMN,)
+        report_skipped = True
+        skip_diff = True  # it would copy every customer; `skip_row` compares cells instead
+
+    is_preview = True
+
+    @classmethod
+    def get_result_class(cls) -> type[ImportResult]:
+        return ImportResult
+
+    def filter_export(self, queryset: QuerySet[Customer], **kwargs: Any) -> QuerySet[Customer]:
+        return queryset.select_related("tier").prefetch_related("numbers")
+
+    def import_data(self, dataset: FileRows, dry_run: bool = False, **kwargs: Any) -> Any:
+        """What an import would do: read, and nothing locked."""
+        return self._go_through(dataset, kwargs.get("file_name"), kwargs.get("user"))
+
+    def store(self, dataset: FileRows, file_name: str | None, user: Any) -> Any:
+        """Judge the rows again and write them, within the caller's transaction, which a bad result must undo."""
+        self.is_preview = False
+        return self._go_through(dataset, file_name, user)
+
+    def _go_through(self, dataset: FileRows, file_name: str | None, user: Any) -> Any:
+        return self.import_data_inner(
+            dataset,
+            dry_run=self.is_preview,
+            raise_errors=False,
+            using_transactions=False,
+            collect_failed_rows=False,
+            file_name=file_name,
+            user=user,
+        )
+
+    # Before the first row
+
+    def before_import(self, dataset: FileRows, **kwargs: Any) -> None:
+        self._why = f"import of {kwargs.get('file_name') or 'a file'}"[:100]
+        self._user = kwargs.get("user")
+        self._numbers_in_file = dataset.numbers
+        self._remarks: list[Remark] = []
+        self._shown: list[ChangedRow] = []
+        self._places: list[int] = []
+        self.new: list[Customer] = []
+        self.changed: list[Customer] = []
+        self._changed_columns: set[str] = set()
+        self._row_of_id: dict[str, int] = {}
+        self._row_of_number: dict[str, int] = {}
+        self._row_of_first_contact: dict[int, int] = {}
+        self.fields["tier"].widget.tiers = {tier.slug: tier for tier in Tier.objects.all()}
+        self._read_owners(dataset)
+        self._read_customers(dataset)
+
+    def _read_owners(self, dataset: FileRows) -> None:
+        """Who has the file's numbers now."""
+        cells = dataset["numbers"] if "numbers" in dataset.headers else []
+        self._owners: dict[str, Customer] = {}
+        for keys in _in_parts(key for cell in cells for key in _keys_of(cell)):
+            for number in PhoneNumber.objects.filter(key__in=keys).select_related("customer"):
+                self._owners[number.key] = number.customer
+
+    def _read_customers(self, dataset: FileRows) -> None:
+        """The stored customers of the file; locked in one order where they are to be written."""
+        stored = Customer.objects.select_related("tier").prefetch_related("numbers").order_by("pk")
+        if not self.is_preview:
+            stored = stored.select_for_update(of=("self",), no_key=True)
+        self._customers: dict[str, Customer] = {}
+        for ids in _in_parts(text_of(cell) for cell in dataset[KEY_COLUMN]):
+            self._customers |= {str(found.external_id): found for found in stored.filter(external_id__in=ids)}
+        owners = {owner.pk for owner in self._owners.values() if owner.is_provisional()}
+        self._first_contacts: dict[int, Customer] = {}
+        for pks in _in_parts(sorted(owners)):
+            self._first_contacts |= {found.pk: found for found in stored.filter(pk__in=pks)}
+
+    # Row by row
+
+    def before_import_row(self, row: dict[str, Any], **kwargs: Any) -> None:
+        self._number = self._numbers_in_file[kwargs["row_number"] - 1]
+        external_id = text_of(row[KEY_COLUMN])
+        if not external_id:
+            raise ValidationError({KEY_COLUMN: "Give the customer's id in your CRM; rows are matched by it."})
+        if (first := self._row_of_id.setdefault(external_id, self._number)) != self._number:
+            raise ValidationError({KEY_COLUMN: f'"{external_id}" is in row {first} too. Leave one of them.'})
+        row[KEY_COLUMN] = external_id
+
+    def get_instance(self, instance_loader: Any, row: dict[str, Any]) -> Customer | None:
+        """The customer with the external id; else the first contact who has one of the row's numbers."""
+        return self._customers.get(row[KEY_COLUMN]) or self._first_contact(row)
+
+    def _first_contact(self, row: dict[str, Any]) -> Customer | None:
+        for key in _keys_of(row.get("numbers")):
+            owner = self._owners.get(key)
+            if owner is not None and owner.pk in self._first_contacts and owner.pk not in self._row_of_first_contact:
+                return self._first_contacts[owner.pk]
+        return None
+
+    def after_init_instance(self, instance: Customer, new: bool, row: dict[str, Any], **kwargs: Any) -> None:
+        self._before = [""] * len(self.fields) if new else _cells(self, instance)
+        if new:
+            instance.source = Customer.Source.IMPORT
+
+    def import_instance(self, instance: Customer, row: dict[str, Any], **kwargs: Any) -> None:
+        tier_before: int | None = instance.tier_id
+        problems: dict[str, Any] = {}
+        try:
+            super().import_instance(instance, row, **kwargs)
+        except ValidationError as error:
+            problems = error.update_error_dict({})
+        if getattr(instance, "tier_id", None) is None:
+            problems.setdefault("tier", ["A new customer needs a tier. Give its slug."])
+        elif instance.tier_id != tier_before and not instance.tier.is_active:
+            problems["tier"] = [f'"{instance.tier.slug}" is not offered any more. Give an active tier.']
+        if number_problems := self._number_problems(instance):
+            problems["numbers"] = number_problems
+        if problems:
+            raise ValidationError(problems)
+
+    def _number_problems(self, instance: Customer) -> list[str]:
+        """What `replace_numbers` would refuse, found without writing."""
+        problems = []
+        kept = set()
+        for text in getattr(instance, "wanted_numbers", []):
+            try:
+                key = _key_of(text)
+            except ValidationError as error:
+                problems += error.messages
+                continue
+            kept.add(key)
+            if problem := self._claim(key, text, instance):
+                problems.append(problem)
+            elif not is_number(key) and "@" not in key:
+                self._remark("numbers", f'"{text}" is no phone number: it is kept, and matched as the text that it is.')
+        if instance.pk and hasattr(instance, "wanted_numbers"):
+            for number in instance.numbers.all():
+                if number.key not in kept:
+                    self._owners.pop(number.key, None)  # free for the rows below
+        return problems
+
+    def _claim(self, key: str, text: str, instance: Customer) -> str:
+        """What stands against this row's having the number; a first contact goes to one row, with all its numbers."""
+        if (first := self._row_of_number.setdefault(key, self._number)) != self._number:
+            return f"{text} is in row {first} too. Leave one of them."
+        owner = self._owners.get(key)
+        if owner is None or (owner.pk == instance.pk and owner.pk not in self._first_contacts):
+            return ""
+        if owner.pk not in self._first_contacts:
+            return f"{text} belongs to {described(owner)}. Remove it there first."
+        if (first := self._row_of_first_contact.setdefault(owner.pk, self._number)) != self._number:
+            return f"{text} belongs to the first contact who becomes the customer of row {first}. Give it there."
+        return ""
+
+    def _remark(self, column: str, text: str) -> None:
+        self._remarks.append(Remark(self._number, column, text))
+
+    def validate_instance(
+        self, instance: Customer, import_validation_errors: Any = None, validate_unique: bool = True
+    ) -> None:
+        """Fields alone: the rows were matched by what is unique, and no constraint is on these columns."""
+        errors = dict(import_validation_errors or {})
+        try:
+            instance.clean_fields(exclude={"tier", "context", *errors})
+        except ValidationError as error:
+            errors = error.update_error_dict(errors)
+        if errors:
+            raise ValidationError(errors)
+
+    def skip_row(
+        self, instance: Customer, original: Any, row: dict[str, Any], import_validation_errors: Any = None
+    ) -> bool:
+        self._after = _cells(self, instance)
+        return instance.pk is not None and not import_validation_errors and self._after == self._before
+
+    def save_instance(self, instance: Customer, is_create: bool, row: dict[str, Any], **kwargs: Any) -> None:
+        """Only noted: what changes is written after the last row."""
+        self._places.append(kwargs["row_number"] - 1)
+        (self.new if is_create else self.changed).append(instance)
+        if not is_create:
+            compared = zip(COLUMNS, self._before, self._after, strict=True)
+            self._changed_columns |= {name for name, old, new in compared if old != new and name != "numbers"}
+        if self.is_preview and len(self._shown) < MOST_LISTED:
+            cells = [_difference(old, new) for old, new in zip(self._before, self._after, strict=True)]
+            self._shown.append(ChangedRow(self._number, is_create, cells))
+
+    # After the last row
+
+    def after_import(self, dataset: FileRows, result: ImportResult, **kwargs: Any) -> None:
+        result.columns_not_read = dataset.columns_not_read
+        result.warnings = self._remarks
+        result.changed_rows, result.changed_places = self._shown, self._places
+        result.problems = list(_problems(result, dataset.numbers))
+        if not self.is_preview and not result.problems:
+            self._write()
+
+    def _write(self) -> None:
+        told: dict[str, Any] = {"default_user": self._user, "default_change_reason": self._why}
+        bulk_update_with_history(self.changed, Customer, sorted(self._changed_columns), **told)
+        made = bulk_create_with_history(self.new, Customer, **told)
+        added: list[PhoneNumber] = []
+        rewritten: list[PhoneNumber] = []
+        for customer in self.changed:
+            self._bring_numbers(customer, added, rewritten)
+        added += [
+            PhoneNumber(customer=customer, number=text, key=key)
+            for customer in made
+            for key, text in _by_key(getattr(customer, "wanted_numbers", [])).items()
+        ]
+        bulk_update_with_history(rewritten, PhoneNumber, ["number"], **told)
+        bulk_create_with_history(added, PhoneNumber, **told)
+
+    def _bring_numbers(self, customer: Customer, added: list[PhoneNumber], rewritten: list[PhoneNumber]) -> None:
+        """Take off what the row does not name; what is to be added or written otherwise is added to the lists."""
+        if not hasattr(customer, "wanted_numbers"):
+            return
+        wanted = _by_key(customer.wanted_numbers)
+        if any(self._owners.get(key, customer).pk != customer.pk for key in wanted):  # a first contact gives way
+            try:
+                replace_numbers(customer, customer.wanted_numbers, why=self._why)
+            except ValidationError as error:
+                raise ValidationError({"numbers": error.messages}) from error
+            return
+        stored = {number.key: number for number in customer.numbers.all()}
+        for key in stored.keys() - wanted.keys():
+            change_reason(stored[key], self._why)
+            stored[key].delete()
+        for key, text in wanted.items():
+            number = stored.get(key)
+            if number is None:
+                added.append(PhoneNumber(customer=customer, number=text, key=key))
+            elif number.number != text:
+                number.number = text
+                rewritten.append(number)
+
+
+def _problems(result: ImportResult, numbers: Sequence[int]) -> Iterator[Remark]:
+    for error in result.base_errors:
+        yield Remark(0, "", str(error.error))
+    for row in result.invalid_rows:
+        for column, texts in row.field_specific_errors.items():
+            yield from (Remark(numbers[row.number - 1], column, text) for text in texts)
+        yield from (Remark(numbers[row.number - 1], "", text) for text in row.non_field_specific_errors)
+    for row in result.error_rows:
+        yield from (Remark(numbers[row.number - 1], "", f"This row could not be read: {e.error}") for e in row.errors)
+
+
+def _by_key(texts: Iterable[str]) -> Mapping[str, str]:
+    """Each number once, as it is written first."""
+    by_key: dict[str, str] = {}
+    for text in texts:
+        by_key.setdefault(_key_of(text), text)
+    return by_key
+
+
+def _key_of(text: str) -> str:
+    if len(text) > LONGEST:
+        raise ValidationError(f"{text[:40]}…: a number has at most {LONGEST} characters.")
+    return number_key(text)
+
+
+def _keys_of(cell: Any) -> list[str]:
+    """The keys of a cell's numbers; those that are none are refused elsewhere."""
+    keys = []
+    with contextlib.suppress(ValueError):
+        for text in numbers_of(cell):
+            with contextlib.suppress(ValidationError):
+                keys.append(_key_of(text))
+    return keys
+
+
+def _in_parts(items: Iterable[Any]) -> Iterator[list[Any]]:
+    """Databases take only so many parameters at once."""
+    remaining = iter(dict.fromkeys(items))
+    while part := list(islice(remaining, 500)):
+        yield part
