@@ -13,6 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from customers.importing.cells import text_of
+from customers.importing.resource import MOST_LISTED
 from customers.importing.tables import MOST_ROWS
 from customers.models import Customer, PhoneNumber
 from customers.spreadsheets import cell_of
@@ -280,6 +281,56 @@ def test_uploads_are_private_and_kept_for_a_day(ana):
 
     assert not old.exists()
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
+
+
+def test_numbers_that_a_spreadsheet_spoilt_are_refused_with_their_row(ana):
+    make_tier("premium")
+    rows = "\n\ncrm-1,premium,4.91512E+12\ncrm-2,premium,+491511234567\ncrm-3,premium,########\n"
+
+    text = page_text(upload(ana, f"external_id,tier,numbers{rows}"))
+
+    assert '3 numbers "4.91512E+12" is a number that a spreadsheet has shortened.' in text
+    assert '5 numbers "########" is no number.' in text
+
+
+def test_a_number_cell_with_decimals_is_the_number(ana):
+    make_tier("premium")
+
+    imported(ana, xlsx(["external_id", "tier", "numbers"], ["crm-1", "premium", 491511234567.0]), "crm.xlsx")
+    imported(ana, "external_id,tier,numbers\ncrm-2,premium,491511234568.0\n")
+
+    assert sorted(PhoneNumber.objects.values_list("key", flat=True)) == ["+491511234567", "+491511234568"]
+
+
+def test_texts_where_numbers_belong_are_pointed_out(ana):
+    make_tier("premium")
+
+    preview = upload(ana, "external_id,tier,numbers\ncrm-1,premium,hello;sip:ada@example.com\n")
+
+    assert 'Row 2: "hello" is no phone number' in page_text(preview)
+    assert page_text(preview).count("is no phone number") == 1
+    assert "confirm_form" in preview.context
+
+
+def test_a_long_preview_shows_what_changes_and_counts_the_rest(ana):
+    tier = make_tier("premium")
+    for number in range(5):
+        make_customer(tier, f"+1555000{number:04}", external_id=f"crm-{number}", name="Ada")
+    file = "external_id,name,tier\n" + "\n".join(f"crm-{n},Ada,premium" for n in range(MOST_LISTED + 100))
+
+    text = page_text(upload(ana, file))
+
+    assert f"{MOST_LISTED + 95} new, 0 changed, 5 unchanged." in text
+    assert f"These are the first {MOST_LISTED} of {MOST_LISTED + 95}." in text
+
+
+def test_a_bad_character_does_not_break_the_export(ana):
+    make_customer(make_tier(), "+15550001111", name="A\vd\ufffea", external_id="crm-1")
+
+    book = openpyxl.load_workbook(io.BytesIO(ana.post(EXPORT, {"format": "1", "resource": ""}).content))
+
+    assert book.active["B2"].value == "Ada"
+    assert ana.post(EXPORT, {"format": "0", "resource": ""}).content.startswith(b"\xef\xbb\xbfexternal_id")
 
 
 def queries_of(work) -> int:

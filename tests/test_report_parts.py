@@ -10,7 +10,7 @@ from django.template.defaultfilters import date as date_filter
 from django.utils import timezone
 from openpyxl import load_workbook
 
-from customers.spreadsheets import cell_of
+from customers.spreadsheets import MOST_CHARACTERS, cell_of
 from sessions_app.reports.charts import Bar, draw_bars
 from sessions_app.reports.export import TooManyRows, export
 from sessions_app.reports.figures import change_words, kind_of_change, points_words, sessions_address, share_words
@@ -134,6 +134,22 @@ def test_an_xlsx_file_holds_the_same_cells():
         ["'=cmd", 3, datetime(2024, 3, 15, 10, 30), None],
         ['Zoë, "A"', 1.5, None, "bell"],
     ]
+
+
+@pytest.mark.parametrize("text", ["a\x0bb", "a\ufffeb", "a\uffffb", "a\ud800b", "a\x00b"])
+def test_no_character_in_a_cell_or_header_breaks_a_file(text):
+    book = export("sessions", "xlsx", [text], [[text]])
+    sheet = load_workbook(BytesIO(b"".join(book.streaming_content))).active
+    csv_file = b"".join(export("sessions", "csv", [text], [[text]]).streaming_content)
+
+    assert [row[0].value for row in sheet.rows] == ["ab", "ab"]
+    assert csv_file.decode("utf-8-sig").split() == ["ab", "ab"]
+
+
+def test_a_cell_is_cut_where_excel_ends_it():
+    assert len(cell_of("x" * 40_000)) == MOST_CHARACTERS
+    assert len(cell_of("😀" * 20_000).encode("utf-16-le")) <= 2 * MOST_CHARACTERS
+    assert cell_of("x" * MOST_CHARACTERS) == "x" * MOST_CHARACTERS
 
 
 def test_an_xlsx_file_ends_where_csv_must_take_over(monkeypatch):
