@@ -14,9 +14,13 @@ LAYERS = ["config", "automations", "sessions_app", "customers"]
 # They import the standard library, phone numbers' library and each other.
 PURE = {
     "customers.context",
+    "customers.importing.delimited",
+    "customers.importing.tables",
+    "customers.importing.workbooks",
     "customers.limits",
     "customers.origins",
     "customers.phones",
+    "customers.spreadsheets",
     "sessions_app.answer",
     "sessions_app.decision",
     "sessions_app.events",
