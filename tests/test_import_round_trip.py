@@ -27,8 +27,9 @@ NAMES = [
     "4.9E+12", "nan", "#N/A", "00123", "1001.0", "TRUE", "2024-01-01", "1/2",
 ]  # fmt: skip
 NUMBERS = [
-    "+44 20 7946 0958", "4915112345678", "+4915112345;ext=5", "sip:ada@example.com", "a,b", "x / y", '"q"', '"', "'4916112",
-    "1234567.0", "=sum", "-hello", "nan", "4.9E+12", "#1", "two\nlines", "hello…", "+1 (555) 010.0123", "00123\v45678",
+    "+44 20 7946 0958", "4915112345678", "+4915112345;ext=5", "sip:ada@example.com", "a,b", "x / y", '"q"', '"',
+    "'4916112", "1234567.0", "=sum", "-hello", "nan", "4.9E+12", "#1", "two\nlines", "hello…", "+1 (555) 010.0123",
+    "00123\v45678",
 ]  # fmt: skip
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 
