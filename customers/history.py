@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -88,12 +88,28 @@ def moment_words(moment: datetime) -> str:
     return date_format(timezone.localtime(moment), "D j M Y, H:i:s")
 
 
-def history_of(model: type[models.Model], pk: Any, parts: Sequence[Part] = ()) -> list[Entry]:
-    """Every save of the object and its parts, the newest first; parts that are gone or have moved away included."""
+def history_points(model: type[models.Model], parts: Sequence[Part] = ()) -> dict[str, int]:
+    """How far the histories of a model and its parts go now, for `history_of`'s `after`."""
+    kept = {kind._meta.label: _records(kind) for kind in (model, *(part.model for part in parts))}
+    return {
+        label: records._base_manager.aggregate(last=models.Max("history_id"))["last"] or 0
+        for label, records in kept.items()
+    }
+
+
+def history_of(
+    model: type[models.Model], pk: Any, parts: Sequence[Part] = (), *, after: Mapping[str, int] | None = None
+) -> list[Entry]:
+    """Every save of the object and its parts, the newest first; parts that are gone or have moved away included.
+
+    `after` is what `history_points` gave: then only what was saved since.
+    """
     steps = list(_steps(model, model._meta.pk.attname, pk))
     for part in parts:
         parent = f"{part.parent}_id"
         steps.extend(step for step in _steps(part.model, parent, pk) if _is_of(step, parent, pk))
+    if after is not None:
+        steps = [step for step in steps if step.after.history_id > after.get(step.model._meta.label, 0)]
     steps.sort(key=lambda step: step.after.history_date)
     names = _Names(steps, {part.model: part.parent for part in parts})
     entries = [_entry(save, names) for save in _saves(steps)]

@@ -39,15 +39,36 @@ def report_page(client: Client, path: str, now: datetime) -> HttpResponse:
 
 def form_of(client: Client, path: str) -> dict[str, Any]:
     """What a browser would send back from a page with a form that nobody has touched."""
-    response = client.get(path)
+    return form_in(client.get(path))
+
+
+def form_in(response: HttpResponse) -> dict[str, Any]:
+    """The same of a page that is there already."""
     assert response.status_code == 200, response
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = _hidden(response)
     form = response.context["adminform"].form
     formsets = [inline.formset for inline in response.context["inline_admin_formsets"]]
     for one in [form, *(part for formset in formsets for part in [formset.management_form, *formset.forms])]:
         for field in one:
             data |= _sent(field)
     return data
+
+
+def list_of(client: Client, path: str) -> dict[str, Any]:
+    """What a browser would send back from a list that is edited in place."""
+    response = client.get(path)
+    formset = response.context["cl"].formset
+    data = _hidden(response) | {"_save": "Save"}
+    for form in [formset.management_form, *formset.forms]:
+        for field in form:
+            data |= _sent(field)
+    return data
+
+
+def _hidden(response: HttpResponse) -> dict[str, Any]:
+    """The state that the page says it shows."""
+    state = response.context.get("shown_state")
+    return {} if state is None else {"_shown_state": str(state)}
 
 
 def _sent(field: BoundField) -> dict[str, Any]:

@@ -177,7 +177,7 @@ def test_an_overlap_that_somebody_else_saves_meanwhile_is_told_and_saves_nothing
 
     response = ana.post(change(customer), data | {"name": "Grace"}, follow=True)
 
-    assert "Nothing was saved." in text_of(response)
+    assert "Nothing was saved:" in text_of(response)
     assert LimitOverride.objects.get().amount == 90
     assert Customer.objects.get().name == "Ada"
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from customers.models import Agent, ApiKey, DenialMessage, Policy, Tier, TierLimit
 from tests.builders import LiveTok, begin_body, limit, make_channel, make_customer, make_livetok, make_tier, set_policy
-from tests.staff import errors_of, form_of, staff, text_of, with_row
+from tests.staff import errors_of, form_of, list_of, staff, text_of, with_row
 
 TIER_ADD = "/admin/customers/tier/add/"
 KEYS = "/admin/customers/apikey/"
@@ -67,7 +67,7 @@ def test_a_limit_that_somebody_else_adds_meanwhile_saves_nothing(boss):
 
     text = text_of(boss.post(path, data | {"name": "Gold"}, follow=True))
 
-    assert "Nothing was saved." in text
+    assert "Nothing was saved:" in text
     tier.refresh_from_db()
     assert tier.name == "Premium"
 
@@ -94,7 +94,7 @@ def test_channels_make_themselves_and_are_edited(boss):
     make_channel("telephony")
     path = "/admin/customers/channel/telephony/change/"
 
-    response = boss.post(path, {"label": "Phone", "longest_session_minutes": "90"})
+    response = boss.post(path, form_of(boss, path) | {"label": "Phone", "longest_session_minutes": "90"})
 
     assert response.status_code == 302
     assert "Phone" in text_of(boss.get("/admin/customers/channel/"))
@@ -155,18 +155,10 @@ def test_the_banner_is_not_for_strangers(client, boss):
 
 
 def test_a_denial_message_is_edited_in_the_list_with_history(boss, livetok):
-    page = boss.get(MESSAGES)
-    data = {"form-TOTAL_FORMS": "0", "form-INITIAL_FORMS": "0", "_save": "Save"}
-    for index, form in enumerate(page.context["cl"].formset.forms):
-        reason = form.instance.reason
-        data |= {
-            "form-TOTAL_FORMS": str(index + 1),
-            "form-INITIAL_FORMS": str(index + 1),
-            f"form-{index}-reason": reason,
-            f"form-{index}-message": "Go away." if reason == "unknown_caller" else form.instance.message,
-        }
+    data = list_of(boss, MESSAGES)
+    index = next(name.split("-")[1] for name, value in data.items() if value == "unknown_caller")
 
-    boss.post(MESSAGES, data)
+    boss.post(MESSAGES, data | {f"form-{index}-message": "Go away."})
 
     set_policy(unknown_callers="deny")
     assert livetok.begin()["context"]["denied_message"] == "Go away."
@@ -208,10 +200,9 @@ def test_a_keys_name_changes_and_nothing_else_of_it(boss):
     make_key(boss)
     key = ApiKey.objects.get()
 
-    boss.post(
-        f"{KEYS}{key.pk}/change/",
-        {"name": "ERP", "allowed_scopes": ["manage"], "scopes": "manage", "secret_sha256": "x", "prefix": "x"},
-    )
+    path = f"{KEYS}{key.pk}/change/"
+    forged = {"allowed_scopes": ["manage"], "scopes": "manage", "secret_sha256": "x", "prefix": "x"}
+    boss.post(path, form_of(boss, path) | forged | {"name": "ERP"})
 
     changed = ApiKey.objects.get()
     assert changed.name == "ERP"
@@ -233,7 +224,8 @@ def test_a_revoked_key_is_out_at_once_with_history(boss):
     assert "revoked" in text_of(boss.get(KEYS, {"state": "revoked"}))
     assert not boss.get(KEYS, {"state": "active"}).context["cl"].result_list
     assert "Revoked at" in text_of(boss.get(f"{KEYS}{key.pk}/history/"))
-    name_again = boss.post(f"{KEYS}{key.pk}/change/", {"name": "Again"})
+    path = f"{KEYS}{key.pk}/change/"
+    name_again = boss.post(path, form_of(boss, path) | {"name": "Again"})
     assert name_again.status_code == 302
     assert ApiKey.objects.get().name == "LiveTok"
 

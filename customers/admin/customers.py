@@ -202,15 +202,6 @@ class CustomerAdmin(CustomerImportMixin, HistoryAdmin):
         overrides = Prefetch("overrides", _overrides_at(timezone.now()), to_attr="overrides_valid_now")
         return super().get_queryset(request).prefetch_related("numbers", overrides)
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """An edit waits for other edits of this customer and for begins, so that the forms judge what they find."""
-        if request.method == "POST" and transaction.get_connection().in_atomic_block:
-            found = super().get_object(request, object_id, from_field)
-            if found is None:
-                return None
-            lock_customer(found.pk)
-        return super().get_object(request, object_id, from_field)
-
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:

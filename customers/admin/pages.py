@@ -1,7 +1,7 @@
 """What several admin pages share: history with before and after, read-only pages, and edits that come too late."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -14,18 +14,23 @@ from django.db import IntegrityError, models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from customers.admin.stale import StaleAwareAdmin
 from customers.context import OWN_KEYS
-from customers.history import Part, history_of
+from customers.history import Entry, history_of, history_points
 from customers.models.fields import validate_context
 
 ENTRIES_PER_PAGE = 50
 MOST_COUNTED = 10_000
 
 
-class HistoryAdmin(admin.ModelAdmin):
+class HistoryAdmin(StaleAwareAdmin):
     """A model whose history page shows every field before and after; `history_parts` are the rows that belong to it."""
 
-    history_parts: Sequence[Part] = ()
+    def history_points(self) -> dict[str, int]:
+        return history_points(self.model, self.history_parts)
+
+    def changes_since(self, pk: Any, points: Mapping[str, int]) -> list[Entry]:
+        return history_of(self.model, pk, self.history_parts, after=points)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
