@@ -119,7 +119,7 @@ def test_tiers_that_are_not_offered_can_be_told_apart(api):
 
     assert [tier["slug"] for tier in api.get("/api/v1/tiers/?active=true")["results"]] == ["new"]
     assert [tier["slug"] for tier in api.get("/api/v1/tiers/?active=false")["results"]] == ["old"]
-    assert [tier["slug"] for tier in api.get("/api/v1/tiers/")["results"]] == ["new", "old"]
+    assert [tier["slug"] for tier in api.get("/api/v1/tiers/")["results"]] == ["old", "new"]
 
 
 @pytest.mark.parametrize(

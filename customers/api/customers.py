@@ -54,7 +54,7 @@ class CustomerList(ApiView):
     )
     def get(self, request: Request) -> Response:
         """Customers, oldest first."""
-        return page_response(request, _matching(self.query), self.query, CustomerSerializer, ordering=("pk",))
+        return page_response(request, _matching(self.query), self.query, CustomerSerializer, order=("pk",))
 
 
 def _matching(query: dict[str, Any]) -> Any:

@@ -13,15 +13,19 @@ from customers.models.fields import validate_time_zone
 
 LARGEST_INTEGER = 2**31 - 1
 LARGEST_ID = 2**63 - 1
+LONGEST_TEXT = 255
 LONGEST_EXACT_INTEGER = 15  # digits that every JSON reader keeps
 DEEPEST_CONTEXT = 20
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 
 
 class Text(serializers.CharField):
-    """A JSON string; DRF itself refuses NUL characters and lone surrogates."""
+    """A JSON string; DRF itself refuses NUL characters and lone surrogates. Each has a largest length."""
 
     default_error_messages = {"invalid": "Give a text."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": LONGEST_TEXT} | kwargs)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):

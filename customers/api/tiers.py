@@ -51,11 +51,11 @@ class TierList(ApiView):
         responses=answers({200: page_of(TierSerializer, "TierPage")}, *READING),
     )
     def get(self, request: Request) -> Response:
-        """All tiers, by slug."""
+        """All tiers, oldest first."""
         tiers = tiers_with_rows()
         if self.query["active"] is not None:
             tiers = tiers.filter(is_active=self.query["active"])
-        return page_response(request, tiers, self.query, TierSerializer, ordering=("slug",))
+        return page_response(request, tiers, self.query, TierSerializer, order=("pk",))
 
 
 @extend_schema(tags=["tiers"], parameters=[_SLUG])

@@ -51,7 +51,7 @@ class SessionList(ApiView):
             _matching(sessions, self.query),
             self.query,
             SessionSerializer,
-            ordering=("-started_at", "-id"),
+            order=("-started_at", "-pk"),
             now=now,
         )
 

@@ -6,14 +6,18 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import Max, Min, QuerySet
 
+from customers.keyset import beyond, reversed_order
 from customers.models import Customer
 from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.cursors import Cursor
 from sessions_app.reports.ranges import Stretch
 
 PAGE_SIZE = 50
+BY_START = ("-started_at", "-pk")
+BY_DURATION = ("-duration_seconds", *BY_START)
+BY_NAME = ("name", "pk")
 # Sorted by customer, the first customers are gone through one by one, since one of them may have all that a page needs
 # and a hundred times more; then they are few sessions each, and gone through in steps that grow.
 ROWS_AT_ONCE = 2000
@@ -110,10 +114,9 @@ def _backwards(sessions: SessionQuerySet, order: str, before: Cursor, at_most: i
         return _by_customer_backwards(sessions, before, at_most)
     if order == "started":
         return iter(_after(sessions, before)[:at_most])
-    place = Q(duration_seconds__gt=before.first) | Q(started_at__gt=before.started_at)
-    place |= Q(started_at=before.started_at, pk__gt=before.pk)
-    longer = sessions.filter(place, duration_seconds__gte=before.first)
-    return iter(longer.order_by("duration_seconds", "started_at", "pk")[:at_most])
+    shortest_first = reversed_order(BY_DURATION)
+    longer = sessions.filter(beyond(shortest_first, (before.first, before.started_at, before.pk)))
+    return iter(longer.order_by(*shortest_first)[:at_most])
 
 
 def _lines(sessions: SessionQuerySet) -> SessionQuerySet:
@@ -121,7 +124,7 @@ def _lines(sessions: SessionQuerySet) -> SessionQuerySet:
 
 
 def _by_start(sessions: SessionQuerySet, after: Cursor | None) -> SessionQuerySet:
-    return (_before(sessions, after) if after else sessions).order_by("-started_at", "-pk")
+    return (_before(sessions, after) if after else sessions).order_by(*BY_START)
 
 
 def newest_first(sessions_of: Callable[[Stretch], SessionQuerySet], whole: Stretch) -> Iterator[Any]:
@@ -151,15 +154,13 @@ def newest_first(sessions_of: Callable[[Stretch], SessionQuerySet], whole: Stret
 def _by_duration(sessions: SessionQuerySet, after: Cursor | None) -> SessionQuerySet:
     sessions = sessions.filter(duration_seconds__isnull=False)
     if after is not None:
-        place = Q(duration_seconds__lt=after.first) | Q(started_at__lt=after.started_at)
-        place |= Q(started_at=after.started_at, pk__lt=after.pk)
-        sessions = sessions.filter(place, duration_seconds__lte=after.first)
-    return sessions.order_by("-duration_seconds", "-started_at", "-pk")
+        sessions = sessions.filter(beyond(BY_DURATION, (after.first, after.started_at, after.pk)))
+    return sessions.order_by(*BY_DURATION)
 
 
 def _by_customer(sessions: SessionQuerySet, after: Cursor | None, at_most: int) -> Iterator[Any]:
     """By name, and of one customer the newest first: an index for each step, where one for all cannot be."""
-    customers = Customer.objects.order_by("name", "pk")
+    customers = Customer.objects.order_by(*BY_NAME)
     if after is not None:
         last = Customer.objects.filter(pk=after.first or 0).first()
         if last is None:
@@ -188,11 +189,12 @@ def _by_customer_backwards(sessions: SessionQuerySet, before: Cursor, at_most: i
 
 
 def _customers_after(customers: QuerySet[Customer], name: str, pk: int) -> QuerySet[Customer]:
-    return customers.filter(Q(name__gt=name) | Q(pk__gt=pk), name__gte=name).order_by("name", "pk")
+    return customers.filter(beyond(BY_NAME, (name, pk))).order_by(*BY_NAME)
 
 
 def _customers_before(customers: QuerySet[Customer], name: str, pk: int) -> QuerySet[Customer]:
-    return customers.filter(Q(name__lt=name) | Q(pk__lt=pk), name__lte=name).order_by("-name", "-pk")
+    backwards = reversed_order(BY_NAME)
+    return customers.filter(beyond(backwards, (name, pk))).order_by(*backwards)
 
 
 def _steps(customers: QuerySet[Customer], *, backwards: bool = False) -> Iterator[list[int]]:
@@ -208,14 +210,12 @@ def _steps(customers: QuerySet[Customer], *, backwards: bool = False) -> Iterato
 
 
 def _before(sessions: SessionQuerySet, cursor: Cursor) -> SessionQuerySet:
-    # The first condition alone bounds the index; the second tells sessions of one instant apart.
-    return sessions.filter(Q(started_at__lt=cursor.started_at) | Q(pk__lt=cursor.pk), started_at__lte=cursor.started_at)
+    return sessions.filter(beyond(BY_START, (cursor.started_at, cursor.pk)))
 
 
 def _after(sessions: SessionQuerySet, cursor: Cursor) -> SessionQuerySet:
-    return sessions.filter(
-        Q(started_at__gt=cursor.started_at) | Q(pk__gt=cursor.pk), started_at__gte=cursor.started_at
-    ).order_by("started_at", "pk")
+    oldest_first = reversed_order(BY_START)
+    return sessions.filter(beyond(oldest_first, (cursor.started_at, cursor.pk))).order_by(*oldest_first)
 
 
 def _page(sessions: list[Session], order: str, *, has_newer: bool, has_older: bool) -> Page:
