@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from customers.api.base import ApiView
 from customers.api.errors import refuse_where_used
+from customers.api.etags import ETAG, IF_MATCH, check_match, tagged
 from customers.api.fields import ExternalId, Text
 from customers.api.pages import page_of, page_response
 from customers.api.reading import read_address, read_body
@@ -85,21 +86,21 @@ class CustomerView(ApiView):
 
     def get(self, request: Request, **address: Any) -> Response:
         """One customer, with numbers, overrides and the limits in force now."""
-        return self._shown(self._found(**address))
+        return tagged(_answer(self._found(**address)))
 
     def put(self, request: Request, **address: Any) -> Response:
         """Change a customer. What is absent stays as it is; a list that is given replaces the whole list."""
         values = read_body(CustomerSerializer, request)
         with transaction.atomic():
-            pk = self._write(self._found(**address), values, merge_context=False)
-        return self._shown(pk)
+            customer = self._locked(self._found(**address), **address)
+            return self._written(customer, values, merge_context=False)
 
     def patch(self, request: Request, **address: Any) -> Response:
         """Change a customer. As PUT, but the context is merged (RFC 7396: null removes a key)."""
         values = read_body(CustomerSerializer, request)
         with transaction.atomic():
-            pk = self._write(self._found(**address), values, merge_context=True)
-        return self._shown(pk)
+            customer = self._locked(self._found(**address), **address)
+            return self._written(customer, values, merge_context=True)
 
     def delete(self, request: Request, **address: Any) -> Response:
         """Delete a customer who has no sessions."""
@@ -108,6 +109,7 @@ class CustomerView(ApiView):
             if customer is None:
                 raise self.missing(**address)
             refuse_where_used(customer)
+            check_match(request, lambda: _answer(customer.pk))
             self.say_why(customer)
             customer.delete()
         return Response(status=204)
@@ -121,12 +123,21 @@ class CustomerView(ApiView):
             raise self.missing(**address)
         return pk
 
-    def _write(self, pk: int | None, values: dict[str, Any], *, merge_context: bool) -> int:
-        customer = None if pk is None else lock_customer(pk)
-        return write_customer(customer, values, merge_context=merge_context, why=self.why).pk
+    def _locked(self, pk: int, /, **address: Any) -> Customer:
+        try:
+            return lock_customer(pk)
+        except Customer.DoesNotExist:
+            raise self.missing(**address) from None
 
-    def _shown(self, pk: int, status: int = 200) -> Response:
-        return Response(CustomerDetailSerializer(customers_with_rows().get(pk=pk)).data, status=status)
+    def _written(self, stored: Customer | None, values: dict[str, Any], *, merge_context: bool) -> Response:
+        """Answered in the transaction, so that the ETag is of this write and of none that follows it."""
+        check_match(self.request, None if stored is None else lambda: _answer(stored.pk))
+        customer = write_customer(stored, values, merge_context=merge_context, why=self.why)
+        return tagged(_answer(customer.pk), 201 if stored is None else 200)
+
+
+def _answer(pk: int) -> Any:
+    return CustomerDetailSerializer(customers_with_rows().get(pk=pk)).data
 
 
 def _described(by: str, put: dict[int, Any] | None = None) -> Any:
@@ -134,11 +145,15 @@ def _described(by: str, put: dict[int, Any] | None = None) -> Any:
     detail = {200: CustomerDetailSerializer}
     return extend_schema_view(
         get=extend_schema(
-            operation_id=f"get_customer_{by}", tags=["customers"], responses=answers(detail, 404, *READING)
+            operation_id=f"get_customer_{by}",
+            tags=["customers"],
+            parameters=[ETAG],
+            responses=answers(detail, 404, *READING),
         ),
         put=extend_schema(
             operation_id=f"put_customer_{by}",
             tags=["customers"],
+            parameters=[IF_MATCH, ETAG],
             request=CustomerSerializer,
             examples=[ADA],
             responses=answers(put or detail, 404, *WRITING),
@@ -146,11 +161,15 @@ def _described(by: str, put: dict[int, Any] | None = None) -> Any:
         patch=extend_schema(
             operation_id=f"patch_customer_{by}",
             tags=["customers"],
+            parameters=[IF_MATCH, ETAG],
             request=CustomerSerializer,
             responses=answers(detail, 404, *WRITING),
         ),
         delete=extend_schema(
-            operation_id=f"delete_customer_{by}", tags=["customers"], responses=answers({204: None}, 404, *WRITING)
+            operation_id=f"delete_customer_{by}",
+            tags=["customers"],
+            parameters=[IF_MATCH],
+            responses=answers({204: None}, 404, *WRITING),
         ),
     )
 
@@ -184,9 +203,9 @@ class CustomerByExternalId(CustomerView):
         if values.setdefault("external_id", external_id) != external_id:
             raise Invalid({"external_id": ["It differs from the address. To change a customer's, PATCH."]})
         with transaction.atomic():
-            stored = self._find(**address)
-            pk = self._write(stored, values, merge_context=False)
-        return self._shown(pk, 201 if stored is None else 200)
+            pk = self._find(**address)
+            stored = None if pk is None else self._locked(pk, **address)
+            return self._written(stored, values, merge_context=False)
 
 
 @extend_schema(

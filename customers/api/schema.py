@@ -14,12 +14,13 @@ _ERRORS = {
     403: OpenApiResponse(_DETAIL, "The key's scope is not enough."),
     404: OpenApiResponse(_DETAIL, "There is no such thing."),
     409: OpenApiResponse(_DETAIL, "Something hangs on it, or it was changed at the same time."),
+    412: OpenApiResponse(_DETAIL, "It is not in the state that `If-Match` names; read it again."),
     413: OpenApiResponse(_DETAIL, "The body is too large."),
     415: OpenApiResponse(_DETAIL, "The body is no JSON."),
     503: OpenApiResponse(_DETAIL, "The database is away; send the request again."),
 }
 READING = (400, 401, 403, 503)
-WRITING = (*READING, 409, 413, 415)
+WRITING = (*READING, 409, 412, 413, 415)
 
 
 def answers(successes: dict[int, Any], *errors: int) -> dict[int, Any]:

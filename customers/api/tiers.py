@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from customers.api.base import ApiView
 from customers.api.errors import refuse_where_used
+from customers.api.etags import ETAG, IF_MATCH, check_match, tagged
 from customers.api.fields import TierSlug
 from customers.api.pages import page_of, page_response
 from customers.api.reading import read_address, read_body
@@ -60,13 +61,14 @@ class TierList(ApiView):
 
 @extend_schema(tags=["tiers"], parameters=[_SLUG])
 class TierDetail(ApiView):
-    @extend_schema(operation_id="get_tier", responses=answers({200: TierSerializer}, 404, *READING))
+    @extend_schema(operation_id="get_tier", parameters=[ETAG], responses=answers({200: TierSerializer}, 404, *READING))
     def get(self, request: Request, slug: str) -> Response:
         """One tier with its limits."""
-        return Response(TierSerializer(_found(tiers_with_rows(), slug)).data)
+        return tagged(TierSerializer(_found(tiers_with_rows(), slug)).data)
 
     @extend_schema(
         operation_id="put_tier",
+        parameters=[IF_MATCH, ETAG],
         request=TierSerializer,
         examples=[PREMIUM],
         responses=answers({200: TierSerializer, 201: TierSerializer}, 404, *WRITING),
@@ -77,29 +79,39 @@ class TierDetail(ApiView):
         values = read_body(TierSerializer, request)
         with transaction.atomic():
             stored = Tier.objects.select_for_update(no_key=True).filter(slug=slug).first()
+            check_match(request, None if stored is None else lambda: _answer(slug))
             write_tier(stored, slug, values, merge_context=False, why=self.why)
-        return Response(TierSerializer(tiers_with_rows().get(slug=slug)).data, status=200 if stored else 201)
+            return tagged(_answer(slug), 200 if stored else 201)
 
     @extend_schema(
-        operation_id="patch_tier", request=TierSerializer, responses=answers({200: TierSerializer}, 404, *WRITING)
+        operation_id="patch_tier",
+        parameters=[IF_MATCH, ETAG],
+        request=TierSerializer,
+        responses=answers({200: TierSerializer}, 404, *WRITING),
     )
     def patch(self, request: Request, slug: str) -> Response:
         """Change a tier. As PUT, but its context is merged (RFC 7396: null removes a key)."""
         values = read_body(TierSerializer, request)
         with transaction.atomic():
             stored = _found(Tier.objects.select_for_update(no_key=True), slug)
+            check_match(request, lambda: _answer(slug))
             write_tier(stored, slug, values, merge_context=True, why=self.why)
-        return Response(TierSerializer(tiers_with_rows().get(slug=slug)).data)
+            return tagged(_answer(slug))
 
-    @extend_schema(operation_id="delete_tier", responses=answers({204: None}, 404, *WRITING))
+    @extend_schema(operation_id="delete_tier", parameters=[IF_MATCH], responses=answers({204: None}, 404, *WRITING))
     def delete(self, request: Request, slug: str) -> Response:
         """Delete a tier that no customer, session or policy names."""
         with transaction.atomic():
             tier = _found(Tier.objects.select_for_update(), slug)
             refuse_where_used(tier)
+            check_match(request, lambda: _answer(slug))
             self.say_why(tier)
             tier.delete()
         return Response(status=204)
+
+
+def _answer(slug: str) -> Any:
+    return TierSerializer(tiers_with_rows().get(slug=slug)).data
 
 
 def _found(tiers: Any, slug: str) -> Tier:
