@@ -17,8 +17,10 @@ from zoneinfo import ZoneInfo
 from django.db import connection, models
 
 from customers.access import Access, zone_of
+from customers.context import read_json, sound_context
 from customers.limits import Limit, Metric, Period, effective_limits
 from customers.models import Agent, Channel, Customer, LimitOverride, PhoneNumber, Policy, Tier, TierLimit
+from customers.models.fields import ContextField
 from sessions_app.decision import Usage
 from sessions_app.events import SessionBegin, SessionEnd
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
@@ -431,7 +433,7 @@ def _parameters(prefix: str, fields: Iterable[Field]) -> list[Parameter]:
 
 def _instance(model: type[Model], names: tuple[str, ...], row: str | None) -> Model | None:
     """A row of `model` from a JSON list of its columns, its other fields deferred."""
-    return None if row is None else _loaded(model, names, json.loads(row))
+    return None if row is None else _loaded(model, names, read_json(row))
 
 
 def _loaded(model: type[Model], names: tuple[str, ...], values: Iterable[Any]) -> Model:
@@ -450,6 +452,8 @@ def _reader(field: Field) -> Callable[[Any], Any]:
         return lambda value: value and _moment(value)
     if isinstance(field, models.BooleanField):
         return lambda value: None if value is None else bool(value)
+    if isinstance(field, ContextField):
+        return sound_context
     return lambda value: value
 
 
@@ -470,7 +474,7 @@ class _TierRow:
 def _tier(row: str | None) -> _TierRow:
     if row is None:
         return _TierRow()
-    *columns, limits, channels = json.loads(row)
+    *columns, limits, channels = read_json(row)
     return _TierRow(
         _loaded(Tier, TIER_COLUMNS, columns),
         effective_limits(_limits(limits or (), "tier"), ()),

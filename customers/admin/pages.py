@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from customers.admin.stale import StaleAwareAdmin
-from customers.context import OWN_KEYS
+from customers.context import OWN_KEYS, BadContext, parse_context
 from customers.history import Entry, history_of, history_points
 from customers.models.fields import validate_context
 
@@ -107,15 +107,24 @@ class ShortPaginator(Paginator):
 
 
 class ContextField(forms.JSONField):
-    """A JSON object on several lines; blank is the empty one. What is no object is refused, an empty list too."""
+    """A JSON object on several lines; blank is the empty one. What is refused is shown as it was written."""
 
     def prepare_value(self, value: Any) -> Any:
         return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                return parse_context(value) if value.strip() else {}
+            except BadContext as error:
+                raise ValidationError(str(error)) from error
+        return {} if value is None else value
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return initial if self.disabled else data
+
     def clean(self, value: Any) -> Any:
-        cleaned = super().clean(value)
-        if cleaned is None:
-            return {}
+        cleaned = self.to_python(value)
         validate_context(cleaned)
         return cleaned
 

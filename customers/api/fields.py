@@ -1,6 +1,5 @@
 """Fields of the API: strict about types, so that nothing is guessed, and storable as they are."""
 
-import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,13 +8,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from customers.models import Channel, Customer, Tier
-from customers.models.fields import validate_time_zone
+from customers.models.fields import validate_context, validate_time_zone
 
 LARGEST_INTEGER = 2**31 - 1
 LARGEST_ID = 2**63 - 1
 LONGEST_TEXT = 255
 LONGEST_EXACT_INTEGER = 15  # digits that every JSON reader keeps
-DEEPEST_CONTEXT = 20
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 
 
@@ -122,30 +120,11 @@ class Context(serializers.Field):
     """A JSON object that every database can store and LiveTok's agent can read."""
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        if not isinstance(data, dict):
-            raise serializers.ValidationError('Give a JSON object, such as {"custom_field": "value"}.')
-        _check_storable(data, DEEPEST_CONTEXT)
-        return data
+        validate_context(data)
+        return dict(data)
 
     def to_representation(self, value: Any) -> Any:
         return value
-
-
-def _check_storable(value: Any, levels_left: int) -> None:
-    if levels_left == 0:
-        raise serializers.ValidationError(f"This is nested too deeply: {DEEPEST_CONTEXT} levels are enough.")
-    if isinstance(value, dict):
-        for name, entry in value.items():
-            _check_storable(name, levels_left - 1)
-            _check_storable(entry, levels_left - 1)
-    elif isinstance(value, list):
-        for entry in value:
-            _check_storable(entry, levels_left - 1)
-    elif isinstance(value, str):
-        if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
-            raise serializers.ValidationError("Leave out NUL characters and broken Unicode.")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise serializers.ValidationError("This number is too large.")
 
 
 def agent_json(livetok_id: str | None) -> str | int | None:

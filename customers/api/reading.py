@@ -1,15 +1,14 @@
 """Reading requests strictly: a name that Frontdesk does not know is an error that lists those it knows."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
-from rest_framework.utils.json import strict_constant
 
 from customers.api.errors import TooLarge
+from customers.context import parse_json
 
 LARGEST_BODY = 1024 * 1024
 
@@ -22,7 +21,7 @@ class StrictJSONParser(JSONParser):
         if len(body) > LARGEST_BODY:
             raise TooLarge(f"A body has at most {LARGEST_BODY} bytes.")
         try:
-            return json.loads(body.decode("utf-8"), parse_constant=strict_constant)
+            return parse_json(body.decode("utf-8"))
         except RecursionError as error:
             raise serializers.ValidationError({"body": ["The JSON is nested too deeply."]}) from error
         except ValueError as error:

@@ -18,6 +18,7 @@ from customers.editing import (
     replace_overrides,
 )
 from customers.models import Customer, Tier
+from customers.models.fields import validate_context
 from customers.sightings import see_agent, see_channel
 
 Values = dict[str, Any]
@@ -99,6 +100,10 @@ def _own_fields(instance: Tier | Customer, values: Values, names: tuple[str, ...
     fields = {name: values[name] for name in names if name in values}
     if merge_context and "context" in fields:
         fields["context"] = merge_patch(instance.context, fields["context"])
+        try:
+            validate_context(fields["context"])
+        except DjangoValidationError as error:
+            raise ValidationError({"context": error.messages}) from error
     return fields
 
 

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
 
-from customers.models.fields import validate_context, validate_time_zone
+from customers.models.fields import ContextField, validate_context, validate_time_zone
 from customers.models.tiers import Tier
 
 
@@ -42,7 +42,7 @@ class Customer(models.Model):
     )
     valid_from = models.DateTimeField(null=True, blank=True, help_text="Blank: since ever.")
     valid_until = models.DateTimeField(null=True, blank=True, help_text="Up to but not including. Blank: for ever.")
-    context = models.JSONField(
+    context = ContextField(
         default=dict,
         blank=True,
         validators=[validate_context],

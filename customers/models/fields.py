@@ -1,16 +1,21 @@
-"""Checks that several models' fields share."""
+"""What several models' fields share: their checks, and a context's own way of being read."""
 
 from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
+from django.db import models
+
+from customers.context import BadContext, check_context, read_json, sound_context
 
 
 def validate_context(value: Any) -> None:
     """A context is a JSON object; LiveTok's agent reads its keys."""
-    if not isinstance(value, dict):
-        raise ValidationError('Give a JSON object, such as {"custom_field": "value"}.')
+    try:
+        check_context(value)
+    except BadContext as error:
+        raise ValidationError(str(error)) from error
 
 
 def validate_time_zone(value: str) -> None:
@@ -22,3 +27,14 @@ def validate_time_zone(value: str) -> None:
 def _time_zones() -> set[str]:
     """Each look goes through the system's files, and an import asks with every row."""
     return available_timezones()
+
+
+class ContextField(models.JSONField):
+    """A JSON object that is read whatever is stored; to the database and to migrations it is Django's own field."""
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return None if value is None else sound_context(read_json(value))
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs

@@ -5,7 +5,7 @@ from django.db import models
 from simple_history.models import HistoricalRecords
 
 from customers.models.channels import Channel
-from customers.models.fields import validate_context
+from customers.models.fields import ContextField, validate_context
 
 
 class Tier(models.Model):
@@ -25,7 +25,7 @@ class Tier(models.Model):
     is_active = models.BooleanField(
         "active", default=True, help_text="Off: not offered to customers any more; still serves those on it."
     )
-    context = models.JSONField(
+    context = ContextField(
         default=dict,
         blank=True,
         validators=[validate_context],

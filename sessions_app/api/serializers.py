@@ -1,6 +1,5 @@
 """The shapes of sessions and usage, as answers."""
 
-import json
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -9,6 +8,7 @@ from rest_framework import serializers
 from customers.api.fields import LARGEST_ID, AgentId, Choice, LocalMoment, Moment, Text
 from customers.api.pages import PageQuery
 from customers.api.reading import StrictSerializer
+from customers.context import read_json, sound
 from sessions_app.decision import Reason, whole_check
 from sessions_app.models import Session
 
@@ -103,7 +103,7 @@ class SessionDetailSerializer(SessionSerializer):
 
     @extend_schema_field({"type": "object", "additionalProperties": {}, "nullable": True})
     def get_answer(self, session: Session) -> Any:
-        return None if session.answer is None else json.loads(bytes(session.answer))
+        return None if session.answer is None else sound(read_json(bytes(session.answer).decode()))
 
 
 class SessionQuery(PageQuery):

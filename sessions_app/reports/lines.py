@@ -95,6 +95,8 @@ def pretty_json(body: Any) -> str:
     """The same JSON with line breaks; what is none stays as it is."""
     text = body_text(body)
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        pretty = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        pretty.encode()  # half a character cannot be shown; the text has its escape
+        return pretty
     except (ValueError, RecursionError):
         return text
