@@ -1,6 +1,8 @@
 """The API's description: it is valid, and holds for whatever schemathesis makes of it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import schemathesis
@@ -9,11 +11,13 @@ from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
+from customers.api import description
 from customers.defaults import make_defaults
 from tests.api import Api
 from tests.builders import limit, make_customer, make_livetok, make_override, make_tier
@@ -59,6 +63,42 @@ def test_the_description_names_every_address_and_its_key():
             assert operation["security"] == [{"X-API-Key": []}, {"Bearer": []}], (method, path)
             for parameter in operation.get("parameters", []):
                 assert parameter["in"] == "query" or parameter["description"], (path, parameter["name"])
+
+
+def test_the_description_is_made_once_in_a_process_however_many_ask_at_first(monkeypatch):
+    made, together = [], Barrier(12)
+
+    class Counted(SchemaGenerator):
+        def get_schema(self, *args, **kwargs):
+            made.append(self)
+            return super().get_schema(*args, **kwargs)
+
+    monkeypatch.setattr(description.Description, "generator_class", Counted)
+    monkeypatch.setattr(description, "_made", {})
+
+    def ask(number):
+        together.wait()
+        return Client().get(f"/api/schema/?format={('json', 'yaml')[number % 2]}")
+
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(ask, range(12)))
+
+    assert [answer.status_code for answer in answers] == [200] * 12
+    assert len(made) == 2, "one for each form"
+    assert len({answer.content for answer in answers}) == 2
+
+
+def test_the_description_is_not_sent_again_to_whoever_has_it():
+    client = Client()
+    answer = client.get("/api/schema/")
+
+    again = client.get("/api/schema/", headers={"If-None-Match": answer["ETag"]})
+
+    assert (answer.status_code, answer["Cache-Control"], answer["Content-Type"]) == (
+        200, "no-cache", "application/vnd.oai.openapi")  # fmt: skip
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/api/schema/?format=json")["ETag"] != answer["ETag"]
+    assert client.get("/api/schema/?lang=de&version=2").content == answer.content
 
 
 def test_the_pages_have_nothing_inline_and_nothing_from_elsewhere():

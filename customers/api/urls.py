@@ -1,10 +1,11 @@
 """The API's addresses on customers and tiers, its description, and what answers everything else below /api/."""
 
 from django.urls import path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from customers.api.base import NoSuchAddress
 from customers.api.customers import CustomerByExternalId, CustomerById, CustomerByPhone, CustomerList
+from customers.api.description import Description
 from customers.api.tiers import TierDetail, TierList
 
 urlpatterns = [
@@ -14,7 +15,7 @@ urlpatterns = [
     path("v1/customers/<int:pk>/", CustomerById.as_view()),
     path("v1/customers/by-external-id/<path:external_id>/", CustomerByExternalId.as_view()),
     path("v1/customers/by-phone/<path:number>/", CustomerByPhone.as_view()),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("schema/", Description.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     re_path("", NoSuchAddress.as_view()),
 ]
