@@ -183,6 +183,9 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# A form with 200 numbers and 200 overrides has some 3,300 fields.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 

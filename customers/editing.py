@@ -18,6 +18,8 @@ from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLim
 from customers.models.limits import PERIOD_MISMATCH
 from customers.phones import LONGEST, phone_key
 
+# Rows of one list: a tier's limits and channels, a customer's numbers and overrides. More are a mistake or an attack.
+MOST_ROWS = 200
 _REASON_LENGTH = 100  # of simple-history's column
 Values = TypeVar("Values", bound="LimitValues")
 _PERIODS_OF = {

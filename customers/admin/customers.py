@@ -19,7 +19,14 @@ from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 
 from customers.admin.imports import CustomerImportMixin
-from customers.admin.pages import CONTEXT_FIELDS, HistoryAdmin, warn_of_hidden_keys, without_related_links
+from customers.admin.pages import (
+    CONTEXT_FIELDS,
+    HistoryAdmin,
+    ShortFormSet,
+    ShortInline,
+    warn_of_hidden_keys,
+    without_related_links,
+)
 from customers.editing import check_overrides, claim_number, described, lock_customer, number_key
 from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier
@@ -53,7 +60,7 @@ class NumberForm(forms.ModelForm):
         return number
 
 
-class NumberFormSet(forms.BaseInlineFormSet):
+class NumberFormSet(ShortFormSet):
     """Refuses what `claim_number` would refuse, at the number that is at fault."""
 
     def clean(self) -> None:
@@ -71,7 +78,7 @@ class NumberFormSet(forms.BaseInlineFormSet):
                 form.add_error("number", f"This number belongs to {described(owner)}. Remove it there first.")
 
 
-class NumberInline(admin.TabularInline):
+class NumberInline(ShortInline, admin.TabularInline):
     model = PhoneNumber
     form = NumberForm
     formset = NumberFormSet
@@ -85,7 +92,7 @@ class NumberInline(admin.TabularInline):
         return number.key or "–"
 
 
-class OverrideFormSet(forms.BaseInlineFormSet):
+class OverrideFormSet(ShortFormSet):
     """Two overrides of one key must not be valid at once; the page shows them all, so this compares them here."""
 
     def clean(self) -> None:
@@ -116,7 +123,7 @@ def _starts_before_end_of(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one["valid_from"] is None or other["valid_until"] is None or one["valid_from"] < other["valid_until"]
 
 
-class OverrideInline(admin.StackedInline):
+class OverrideInline(ShortInline, admin.StackedInline):
     model = LimitOverride
     formset = OverrideFormSet
     fieldsets = [

@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 
 from customers.admin.stale import StaleAwareAdmin
 from customers.context import OWN_KEYS, BadContext, parse_context
+from customers.editing import MOST_ROWS
 from customers.history import Entry, history_of, history_points
 from customers.models.fields import validate_context
 
@@ -76,6 +77,21 @@ class HistoryAdmin(StaleAwareAdmin):
             problem = "Somebody else changed the same rows at this moment."
         self.message_user(request, f"Nothing was saved. {problem} Please look again and repeat.", messages.ERROR)
         return HttpResponseRedirect(request.get_full_path())
+
+
+class ShortFormSet(forms.BaseInlineFormSet):
+    """Rows of an inline: as many as a list of the API may have, refused in words where there are more."""
+
+    default_error_messages = {
+        **forms.BaseInlineFormSet.default_error_messages,
+        "too_many_forms": f"There may be {MOST_ROWS} rows at most. Take some out.",
+    }
+
+
+class ShortInline(admin.options.InlineModelAdmin):
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        bounds = {"max_num": MOST_ROWS, "validate_max": True, "absolute_max": MOST_ROWS + 1}
+        return super().get_formset(request, obj, **bounds | kwargs)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):

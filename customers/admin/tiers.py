@@ -12,12 +12,19 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from customers.admin.pages import CONTEXT_FIELDS, HistoryAdmin, warn_of_hidden_keys, without_related_links
+from customers.admin.pages import (
+    CONTEXT_FIELDS,
+    HistoryAdmin,
+    ShortFormSet,
+    ShortInline,
+    warn_of_hidden_keys,
+    without_related_links,
+)
 from customers.history import Part
 from customers.models import Tier, TierLimit
 
 
-class LimitFormSet(forms.BaseInlineFormSet):
+class LimitFormSet(ShortFormSet):
     """The database refuses two limits of one key too, but could not say which."""
 
     def clean(self) -> None:
@@ -37,7 +44,7 @@ class LimitFormSet(forms.BaseInlineFormSet):
             seen.add(key)
 
 
-class TierLimitInline(admin.TabularInline):
+class TierLimitInline(ShortInline, admin.TabularInline):
     model = TierLimit
     formset = LimitFormSet
     fields = ["metric", "period", "amount", "channel", "agent", "hard"]

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from django.core.exceptions import TooManyFieldsSent
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import IntegrityError, OperationalError
 from django.db.models import PROTECT, ForeignObjectRel, Model, ProtectedError
@@ -12,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 logger = logging.getLogger(__name__)
+MOST_ERRORS = 50
 
 
 class Conflict(exceptions.APIException):
@@ -38,6 +40,8 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     elif isinstance(error, ProtectedError | IntegrityError):
         logger.warning("API write refused by the database", extra={"error": str(error)})
         error = Conflict()
+    elif isinstance(error, TooManyFieldsSent):
+        error = exceptions.ValidationError({"body": ["The address has too many parameters."]})
     elif isinstance(error, OperationalError):
         logger.error("API request without a database", exc_info=error)
         error = DatabaseAway()
@@ -52,9 +56,12 @@ def _django_detail(error: DjangoValidationError) -> Any:
 
 
 def flat_errors(detail: Any) -> dict[str, list[str]]:
-    """DRF's nested errors by the name of their place, such as `limits[1].period`."""
+    """DRF's nested errors by the name of their place, such as `limits[1].period`; of many, the first."""
     flat: dict[str, list[str]] = {}
-    for place, message in _places(detail, ""):
+    for count, (place, message) in enumerate(_places(detail, "")):
+        if count == MOST_ERRORS:
+            flat.setdefault("body", []).append(f"There are more errors; these are the first {MOST_ERRORS}.")
+            break
         flat.setdefault(place or "body", []).append(message)
     return flat
 

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from customers.editing import MOST_ROWS
 from customers.models import Channel, Customer, Tier
 from customers.models.fields import validate_context, validate_time_zone
 
@@ -175,14 +176,26 @@ class TierSlug(Text):
         return value.slug if isinstance(value, Tier) else value
 
 
-class Channels(serializers.ListField):
+class ShortList(serializers.ListField):
+    """A list of at most `MOST_ROWS`, which is asked before its entries are looked at."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MOST_ROWS, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > MOST_ROWS:
+            self.fail("max_length", max_length=MOST_ROWS)
+        return list(super().to_internal_value(data))
+
+
+class Channels(ShortList):
     child = ChannelSlug()
 
     def to_representation(self, data: Any) -> list[str]:
         return [channel.slug for channel in data.all()]
 
 
-class Numbers(serializers.ListField):
+class Numbers(ShortList):
     child = Text(max_length=255)
 
     def to_representation(self, data: Any) -> list[str]:

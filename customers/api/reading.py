@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 
-from customers.api.errors import TooLarge
+from customers.api.errors import MOST_ERRORS, TooLarge
 from customers.context import parse_json
 
 LARGEST_BODY = 1024 * 1024
@@ -28,6 +28,13 @@ class StrictJSONParser(JSONParser):
             raise serializers.ValidationError({"body": ["Send JSON in UTF-8."]}) from error
 
 
+def refuse_larger(request: Request, most: int) -> None:
+    """Raises TooLarge where the body says that it is larger, before any of it is read."""
+    stated = str(request.META.get("CONTENT_LENGTH") or "")
+    if stated.isdecimal() and int(stated[:20]) > most:
+        raise TooLarge(f"A body has at most {most} bytes.")
+
+
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not have; what it only shows (`read_only`) may be sent back, and is ignored."""
 
@@ -37,7 +44,8 @@ class StrictSerializer(serializers.Serializer[Any]):
         unknown = [name for name in data if name not in self.fields] if isinstance(data, Mapping) else []
         if unknown:
             known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
-            raise serializers.ValidationError({shown(name): [f"Unknown. There are: {known}."] for name in unknown})
+            some = unknown[: MOST_ERRORS + 1]
+            raise serializers.ValidationError({shown(name): [f"Unknown. There are: {known}."] for name in some})
         return super().to_internal_value(data)
 
 
@@ -63,6 +71,7 @@ def read_query(request: Request, kind: type[StrictSerializer] | None) -> dict[st
 
 
 def read_body(kind: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    refuse_larger(request, LARGEST_BODY)  # DRF would read all of it
     body = kind(data=request.data)
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)

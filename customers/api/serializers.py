@@ -5,6 +5,7 @@ No field is required here, since an absent one stays as it is; what a new row ne
 
 from typing import Any
 
+from django.core.validators import MaxLengthValidator
 from django.utils import timezone
 from rest_framework import serializers
 
@@ -12,15 +13,28 @@ from customers.access import limits_of
 from customers.api import fields
 from customers.api.pages import PageQuery
 from customers.api.reading import StrictSerializer
-from customers.editing import check_period
+from customers.editing import MOST_ROWS, check_period
 from customers.limits import Metric, Period
 from customers.models import Customer, Tier
 
 PERIODS = [period.value for period in Period if period is not Period.NONE]
 
 
+class ShortRows(serializers.ListSerializer[Any]):
+    """At most `MOST_ROWS` rows, which is asked before they are looked at; the validator is for the description."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"max_length": MOST_ROWS} | kwargs)
+
+    def get_validators(self) -> list[Any]:
+        return [MaxLengthValidator(MOST_ROWS)]
+
+
 class LimitSerializer(StrictSerializer):
     """The most that a tier grants of a metric. No row means unlimited."""
+
+    class Meta:
+        list_serializer_class = ShortRows
 
     metric = fields.Choice(choices=[metric.value for metric in Metric])
     period = fields.PeriodName(

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from customers.api.base import ApiView
 from customers.api.errors import TooLarge
+from customers.api.reading import refuse_larger
 from customers.api.schema import READING, answers
 from customers.models import ApiKey
 from sessions_app.api.serializers import PreviewSerializer
@@ -42,6 +43,7 @@ class DecisionPreview(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Decide a begin's body as LiveTok sends it; a session that is known is decided as if it did not exist."""
+        refuse_larger(request, LARGEST_BODY)
         body = request._request.read(LARGEST_BODY + 1)
         if len(body) > LARGEST_BODY:
             raise TooLarge(f"A body has at most {LARGEST_BODY} bytes.")
