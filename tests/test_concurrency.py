@@ -9,6 +9,7 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from http.cookiejar import CookieJar
 from typing import Any
 from urllib.request import HTTPCookieProcessor, Request, build_opener
@@ -380,6 +381,47 @@ def sign_in(server: LiveServer) -> Callable[..., str]:
     return browse
 
 
+def shown_state(page: str) -> dict[str, str]:
+    """What a page of the admin says of the state it shows, to be sent back with its form."""
+    return {"_shown_state": unescape(re.search(r'name="_shown_state" value="([^"]*)"', page)[1])}
+
+
+def test_of_16_forms_and_16_scripts_that_saw_one_state_one_each_is_saved(frontdesk):
+    path, browse = "/admin/customers/policy/1/change/", sign_in(frontdesk.server)
+    page = browse(path)
+    [tier, _] = re.findall(r'<option value="(\d+)" selected', page)
+    policy = {"unknown_callers": "serve", "unknown_callers_tier": tier, "callers_without_number": "serve"}
+    policy |= {"callers_without_number_tier": tier, "emergency": "normal", **shown_state(page)}
+    barrier = threading.Barrier(AT_ONCE)
+
+    def save(number: int) -> str:
+        barrier.wait(60)
+        # Each another one, so that none is the state that was shown.
+        until = {"emergency_until_0": "2020-01-01", "emergency_until_1": f"00:00:{number:02}"}
+        return browse(path, {**policy, **until, "limits_in_answer": "day_total"})
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        pages = list(pool.map(save, range(AT_ONCE)))
+    assert sum("was changed successfully" in page for page in pages) == 1
+    assert sum("Nothing was saved: somebody else" in page for page in pages) == AT_ONCE - 1
+
+    frontdesk.tier("raced")
+    connection = frontdesk.open()
+    connection.request("GET", "/api/v1/tiers/raced/", headers={"X-API-Key": frontdesk.manage_key})
+    etag = connection.getresponse().headers["ETag"]
+
+    def write(number: int) -> int:
+        body = json.dumps({"context": {"number": number}}).encode()
+        headers = {"X-API-Key": frontdesk.manage_key, "If-Match": etag, "Content-Type": "application/json"}
+        connection = frontdesk.open()
+        barrier.wait(60)
+        connection.request("PATCH", "/api/v1/tiers/raced/", body, headers)
+        return connection.getresponse().status
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        assert sorted(pool.map(write, range(AT_ONCE))) == [200] + [412] * (AT_ONCE - 1)
+
+
 def test_an_edit_in_the_admin_holds_from_the_very_next_begin_in_every_process(frontdesk):
     number = frontdesk.customer("standard")
     browse = sign_in(frontdesk.server)
@@ -388,7 +430,8 @@ def test_an_edit_in_the_admin_holds_from_the_very_next_begin_in_every_process(fr
     policy |= {"callers_without_number_tier": tier, "limits_in_answer": "day_total"}
 
     for turn, (emergency, expected) in enumerate([("deny_all", 0), ("normal", AT_ONCE)] * 4):
-        page = browse("/admin/customers/policy/1/change/", {**policy, "emergency": emergency})
+        shown = shown_state(browse("/admin/customers/policy/1/change/"))
+        page = browse("/admin/customers/policy/1/change/", {**policy, **shown, "emergency": emergency})
         assert "was changed successfully" in page
         assert admitted(frontdesk.answers_at_once(begins(number, f"turn-{turn}"))) == expected
 
