@@ -1,58 +1,78 @@
-"""Files that are downloaded slowly hold nothing of the database meanwhile."""
+"""Two downloads at once in a process; the third is told when to try again."""
 
-import sqlite3
-from datetime import timedelta
+import gc
 
 import pytest
-from django.db import connection
-from django.utils import timezone
 
-from customers.defaults import make_defaults
-from tests.builders import make_customer, make_livetok, make_tier
-from tests.staff import staff
+from customers import downloads
+from tests.staff import staff, text_of
 
-SESSIONS = 12
+pytestmark = pytest.mark.django_db
 
-
-@pytest.fixture
-def viewer(transactional_db, monkeypatch):
-    for name in ("queries.ROWS_AT_ONCE", "export.ROWS_AT_ONCE", "customers.EXPORTED_AT_ONCE"):
-        monkeypatch.setattr(f"sessions_app.reports.{name}", 3)
-    make_defaults()
-    livetok, tier, now = make_livetok(), make_tier(), timezone.now()
-    for number in range(SESSIONS):
-        make_customer(tier, f"+1555000{number:04}", name=f"Customer {number % 5}")
-        session = {"phoneNumber": f"+1555000{number:04}", "sessionId": f"s{number}"}
-        at = now - timedelta(hours=number)
-        livetok.begin(**session, timestamp=at.isoformat())
-        livetok.end(**session, duration=60 * number, timestamp=(at + timedelta(minutes=number)).isoformat())
-    return staff("viewers")
+SESSIONS = "/reports/sessions/?format=csv"
 
 
-FILES = [
-    "sessions/?period=30d",
-    "sessions/?period=30d&sort=duration",
-    "sessions/?period=30d&sort=customer",
-    "customers/?",
-]
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    gc.collect()  # what the test before has left gives its place back
+    monkeypatch.setattr(downloads, "WAIT_SECONDS", 0.01)
 
 
-@pytest.mark.only("sqlite")  # whose log grows for as long as somebody reads
-@pytest.mark.parametrize("address", FILES)
-def test_a_file_that_is_taken_slowly_holds_nothing_of_the_database(viewer, address):
-    response = viewer.get(f"/reports/{address}&format=csv")
-    chunks = iter(response.streaming_content)
-    taken = [next(chunks), next(chunks)]
-
-    assert nobody_reads()
-    lines = b"".join([*taken, *chunks]).decode().splitlines()
-    assert len(lines) == 1 + SESSIONS
+def running(client, path=SESSIONS):
+    """A download that its client has not taken yet."""
+    response = client.get(path)
+    assert response.status_code == 200
+    return response
 
 
-def nobody_reads() -> bool:
-    """Whether what was written meanwhile can leave SQLite's log."""
-    with sqlite3.connect(connection.settings_dict["NAME"], timeout=0.1) as other:
-        other.execute("UPDATE sessions_app_session SET flags = ''")
-        other.commit()
-        [(busy, _, _)] = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return busy == 0
+def take(response):
+    assert b"".join(response.streaming_content)
+
+
+@pytest.mark.parametrize(
+    "path", ["/reports/sessions/?format=csv", "/reports/sessions/?format=xlsx", "/reports/live/?format=csv"]
+)
+def test_the_third_is_told_to_come_back(path):
+    client = staff("viewers")
+    kept = [running(client), running(client)]
+
+    response = client.get(path)
+
+    assert (response.status_code, response["Retry-After"]) == (503, "10")
+    assert "2 other files are being downloaded" in text_of(response)
+    assert "Frontdesk" in text_of(response)
+    take(kept[0])
+    assert running(client, path)
+
+
+def test_customers_exports_count_too():
+    client = staff("viewers")
+    kept = [running(client), running(client)]
+    form = {"format": "0", "customerresource_id": "on", "resource": "0"}
+
+    assert client.post("/admin/customers/customer/export/", form).status_code == 503
+
+    take(kept[0])
+    response = client.post("/admin/customers/customer/export/", form)
+    assert response["Content-Disposition"].startswith("attachment")
+
+
+def test_one_that_nobody_has_any_more_gives_its_place_back():
+    client = staff("viewers")
+    kept = [running(client), running(client)]
+
+    kept.pop()
+    gc.collect()
+
+    assert running(client)
+
+
+def test_one_that_fails_gives_its_place_back(monkeypatch):
+    client = staff("viewers")
+    monkeypatch.setattr("sessions_app.reports.export.MOST_XLSX_ROWS", -1)
+    for _ in range(3):
+        with pytest.raises(ValueError):
+            client.get("/reports/sessions/?format=xlsx")
+    monkeypatch.undo()
+
+    assert running(client)

@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from import_export.admin import ImportExportMixin
 from import_export.forms import ExportForm, ImportForm
 
+from customers.downloads import TooManyDownloads, one_of_few, say_too_many
 from customers.importing.formats import CustomerCsv, CustomerXlsx, FileRows
 from customers.importing.resource import MOST_LISTED, CustomerResource, ImportResult
 from customers.importing.storing import import_rows
@@ -41,6 +42,15 @@ class CustomerImportMixin(ImportExportMixin):
 
     def has_import_permission(self, request: HttpRequest) -> bool:
         return self.has_add_permission(request) and self.has_change_permission(request)
+
+    # Only this makes a file; the rest of an export is its form.
+    _do_file_export = one_of_few(ImportExportMixin._do_file_export)
+
+    def export_action(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return super().export_action(request)
+        except TooManyDownloads:
+            return say_too_many(request)
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)

@@ -13,6 +13,8 @@ from openpyxl import Workbook
 
 from customers.spreadsheets import csv_cell, xlsx_cell
 
+from customers.downloads import one_of_few
+
 FORMATS = ("csv", "xlsx")
 MOST_XLSX_ROWS = 100_000
 ROWS_AT_ONCE = 500
@@ -25,6 +27,7 @@ class TooManyRows(Exception):
     """An XLSX of so many rows is not made; CSV is."""
 
 
+@one_of_few
 def export(name: str, file_format: str, columns: Sequence[str], rows: Iterable[Row]) -> HttpResponseBase:
     """The rows under their columns as a download. Cells are texts, numbers, moments, days or None.
 

@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from customers.downloads import TooManyDownloads, say_too_many
 from sessions_app.reports.export import MOST_XLSX_ROWS, TooManyRows
 
 View = Callable[..., HttpResponseBase]
@@ -29,6 +30,8 @@ def report(view: View) -> View:
         except TooManyRows:
             context = {"title": "Too many rows for XLSX", "most": MOST_XLSX_ROWS}
             return page(request, "reports/too_many_rows.html", context, status=400)
+        except TooManyDownloads:
+            return say_too_many(request)
 
     return admin.site.admin_view(checked)
 
