@@ -141,6 +141,15 @@ else:
     # Left out, psycopg prepares nothing, even where it is asked to; so high, it prepares only what asks for it.
     DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 1_000_000_000)
 
+# Counts of wrong passwords. Strangers fill it, so it is bounded, and no part of the database.
+CACHES = {
+    "default": {
+        "BACKEND": "config.shared_cache.SharedCache",
+        "LOCATION": DATA_DIR / "cache",
+        "OPTIONS": {"MAX_ENTRIES": 2000},
+    }
+}
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -149,6 +158,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# The algorithm is Django's own.
+PASSWORD_HASHERS = ["config.hashing.OneAtATime"]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
