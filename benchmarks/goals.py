@@ -52,6 +52,10 @@ GOALS = {
     "reports_first_byte_s": Goal(1.0, AT_MOST),
     "reports_export_mb": Goal(60.0, AT_MOST),
     "reports_rows_per_s": Goal(25_000.0, AT_LEAST),
+} | {
+    f"room_{kind}_{what}": goal
+    for kind in ("guessers", "readers", "downloads", "import", "slow_bodies", "idle")
+    for what, goal in {"failed": NONE, "p99_of_quiet": Goal(4.0, AT_MOST)}.items()
 }
 # Of the ratio to the straight version that was measured before.
 MAY_FALL_TO = 0.75

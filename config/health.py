@@ -1,6 +1,7 @@
 """Health: whether the process answers, and whether it can do its work."""
 
 from functools import cache
+from typing import Any
 
 from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
@@ -9,6 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from config.minutes import minutes
 from sessions_app.patience import Patience, limited
 from sessions_app.spool import files_set_aside, spool_files
 
@@ -24,7 +26,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 once the database answers and has every migration; else 503 with what is missing."""
-    disk = {"spool": "waiting" if spool_files() else "empty", "set_aside": len(files_set_aside())}
+    disk: dict[str, Any] = {"spool": "waiting" if spool_files() else "empty", "set_aside": len(files_set_aside())}
+    if counts := {name: count for name, count in minutes.now().items() if name.endswith(("waited", "turned away"))}:
+        disk["last_minutes_of_this_process"] = counts
     try:
         with limited(Patience()):
             missing = missing_migrations()

@@ -1,8 +1,9 @@
 """What stands before Django's own middleware: whom to believe, and the short way for machines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -26,11 +27,18 @@ def trusted_proxies(get_response: Handler) -> Handler:
         if not _is_trusted(meta.get("REMOTE_ADDR", "")):
             for header in FORWARDED_HEADERS:
                 meta.pop(header, None)
-        elif forwarded := meta.get("HTTP_X_FORWARDED_FOR"):
-            meta["REMOTE_ADDR"] = _client_address(forwarded, meta["REMOTE_ADDR"])
+        elif "HTTP_X_FORWARDED_FOR" in meta:
+            meta["REMOTE_ADDR"] = client_address(meta)
         return get_response(request)
 
     return middleware
+
+
+def client_address(meta: Mapping[str, Any]) -> str:
+    """Who sent the request, as far as its proxies can be believed. `meta` is WSGI's environment."""
+    peer: str = meta.get("REMOTE_ADDR", "")
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR")
+    return _client_address(forwarded, peer) if forwarded and _is_trusted(peer) else peer
 
 
 def _is_trusted(address: str) -> bool:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 from django.core.cache import close_caches
 from django.core.handlers.base import reset_urlconf
@@ -9,11 +10,18 @@ from django.core.signals import request_finished
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 
+from config.entrance import Entrance
 from config.shared_connections import share_connections
+from config.slow_clients import start_watch
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_wsgi_application()
+application = Entrance(get_wsgi_application())
 share_connections()
+start_watch()
+
+# A thread that computes lets others have Python after this long. A begin asks for it several times, and would wait five
+# milliseconds for each page that is being made, each time.
+sys.setswitchinterval(0.0005)
 
 # Requests leave next to no cycles, and looking for some after every 700 objects costs each of them a sixth of its time.
 gc.collect()
@@ -21,6 +29,6 @@ gc.freeze()
 gc.set_threshold(20_000, 20, 20)
 
 # What Django does after each request is not needed here: connections stay open, and looking for broken ones before a
-# request is enough; caches are in memory; no request has addresses of its own.
+# request is enough; the cache is in files; no request has addresses of its own.
 for _receiver in (close_old_connections, close_caches, reset_urlconf):
     request_finished.disconnect(_receiver)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -18,10 +19,14 @@ from django.db import Error, connections
 
 from config.children import start_child, stop_child
 from config.health import missing_migrations
+from config.rooms import THREADS
+from config.slow_clients import HEAD_SECONDS
 
 LOG_CONFIG = Path(__file__).resolve().parents[2] / "granian_logs.json"
-# Of each web process. Many wait for the database at any time, and PostgreSQL allows 100 connections as it comes.
-THREADS = 16
+# Of each web process. Those that stand idle count as well, so it is far above what is ever worked on.
+MOST_CONNECTIONS = 8192
+# What a process opens beside them: the database, files, its own.
+OTHER_FILES = 512
 LOOK_EVERY_SECONDS = 0.2
 # The web server may finish its requests for ten seconds, then stops its own processes by force.
 FINISH_SECONDS = 10
@@ -43,6 +48,7 @@ class Command(BaseCommand):
         self._require_set_up()
         if not self._wait_for_port(stop):
             return
+        allow_many_connections()
         children: dict[str, subprocess.Popen[bytes]] = {}
         try:
             children["web server"] = start_child(web_command(), env=web_environment(), cwd=settings.BASE_DIR)
@@ -110,7 +116,9 @@ def web_command() -> list[str]:
         "--blocking-threads": THREADS,
         # Whoever calls after a quiet while shall not wait for a thread to start.
         "--blocking-threads-idle-timeout": 600,
-        "--backlog": 1024,
+        "--backlog": 4096,
+        "--backpressure": most_connections(),
+        "--http1-header-read-timeout": HEAD_SECONDS * 1000,
         "--workers-kill-timeout": FINISH_SECONDS,
         "--log-level": "error",
         "--log-config": LOG_CONFIG,
@@ -119,6 +127,21 @@ def web_command() -> list[str]:
     for name, value in options.items():
         command += [name, str(value)]
     return [*command, "config.wsgi:application"]
+
+
+def allow_many_connections() -> None:
+    """Raise the limit of open files to what the system allows; each connection is one. Children inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + OTHER_FILES
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def most_connections() -> int:
+    """How many a web process takes: at its limit of open files it could take none at all, nor open anything else."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(64, min(MOST_CONNECTIONS, soft - OTHER_FILES))
 
 
 def web_environment() -> dict[str, str]:

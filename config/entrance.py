@@ -1,0 +1,145 @@
+"""The entrance of a web process, before Django: who comes in at once, who waits, and whose body is read first.
+
+Whoever waits here holds a thread, which is cheap, but no database connection. Requests of strangers and of staff never
+hold one of those threads, nor a connection, that LiveTok needs.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, TypeAlias
+
+from django.http import StreamingHttpResponse
+
+from config.middleware import client_address
+from config.network import network_of
+from config.rooms import HEALTH, LIVETOK, PEOPLE, READING, SIGN_IN, Room
+from config.slow_clients import Visit, visits
+
+Environ: TypeAlias = dict[str, Any]
+StartResponse: TypeAlias = Callable[..., Any]
+Application: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+LARGEST_BODY = 16 * 1024 * 1024
+LARGEST_IN_MEMORY = 256 * 1024
+PIECE = 64 * 1024
+# A body may take ten seconds, and longer at less than this.
+SLOWEST_BYTES_PER_SECOND = 25_000
+READ_SECONDS = 10.0
+
+TURNED_AWAY = "503 Service Unavailable", "Frontdesk has much to do. Try again in a few seconds.\n"
+TOO_SLOW = "408 Request Timeout", "The request's body came too slowly, or not at all. Send it again.\n"
+TOO_LARGE = "413 Content Too Large", f"A request has at most {LARGEST_BODY // 2**20} MB.\n"
+
+
+class Entrance:
+    """A WSGI application before Django's."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path.startswith("/healthz"):
+            return self._application(environ, start_response)
+        visit = Visit()
+        visits.here.add(visit)
+        try:
+            return self._let_in(_room_of(path, environ), visit, environ, start_response)
+        except BaseException:
+            visits.here.discard(visit)
+            raise
+
+    def _let_in(self, room: Room, visit: Visit, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        refusal = None if room is LIVETOK else _read_body(environ, visit)
+        if refusal is None and not room.enter():
+            refusal = TURNED_AWAY
+        if refusal:
+            visits.here.discard(visit)
+            return _refuse(start_response, *refusal)
+        try:
+            if room is LIVETOK:
+                visit.wait_for_client()  # for its body; we ourselves take a fraction of that
+            return _Answer(self._application(environ, start_response), room, visit)
+        except BaseException:
+            room.leave()
+            raise
+
+
+def _room_of(path: str, environ: Environ) -> Room:
+    if path.startswith("/webhooks/livetok"):
+        return LIVETOK
+    if path.startswith("/readyz"):
+        return HEALTH
+    return SIGN_IN if path.startswith("/admin/login/") and environ["REQUEST_METHOD"] == "POST" else PEOPLE
+
+
+class _Answer:
+    """What Django answers; its place in the room is free once it is taken."""
+
+    def __init__(self, response: Iterable[bytes], room: Room, visit: Visit) -> None:
+        self._response, self._room, self._visit = response, room, visit
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._in_parts() if isinstance(self._response, StreamingHttpResponse) else iter(self._response)
+
+    def _in_parts(self) -> Iterator[bytes]:
+        for part in self._response:
+            self._visit.wait_for_client()
+            yield part
+            self._visit.work_anew()
+
+    def close(self) -> None:
+        try:
+            self._response.close()  # type: ignore[attr-defined]  # Django's have it
+        finally:
+            visits.here.discard(self._visit)
+            self._room.leave()
+
+
+def _read_body(environ: Environ, visit: Visit) -> tuple[str, str] | None:
+    """Put the whole body in the place of the one that is still to come. Returns why not, as status and words."""
+    length = environ.get("CONTENT_LENGTH", "")
+    if not length.isdecimal() or not int(length):
+        return None
+    if int(length) > LARGEST_BODY:
+        return TOO_LARGE
+    address = network_of(client_address(environ))
+    if not READING.enter(address):
+        return TURNED_AWAY
+    try:
+        visit.wait_for_client(READ_SECONDS + int(length) / SLOWEST_BYTES_PER_SECOND)
+        body = _body(environ["wsgi.input"], int(length))
+    finally:
+        READING.leave(address)
+    if body is None:
+        return TOO_SLOW
+    environ["wsgi.input"] = body
+    visit.work()
+    return None
+
+
+def _body(stream: Any, length: int) -> IO[bytes] | None:
+    """None where the client went away before its end, or was cut off."""
+    body = SpooledTemporaryFile(max_size=LARGEST_IN_MEMORY)  # noqa: SIM115 - it lives as long as the request
+    missing = length
+    while missing and (piece := stream.read(min(missing, PIECE))):
+        body.write(piece)
+        missing -= len(piece)
+    if missing:
+        return None
+    body.seek(0)
+    return body
+
+
+def _refuse(start_response: StartResponse, status: str, words: str) -> Iterable[bytes]:
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(words))),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Connection", "close"),
+    ]
+    if status.startswith("503"):
+        headers.append(("Retry-After", "5"))
+    start_response(status, headers)
+    return [words.encode()]
