@@ -1,9 +1,9 @@
 # make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
-# make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-reports)
+# make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-reports, bench-room)
 # make torture  kill every process, and take the database away, under load: what was acknowledged is there
 # make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
-.PHONY: run test check demo lock bench bench-short bench-flat bench-reports torture soak runtime everything
+.PHONY: run test check demo lock bench bench-short bench-flat bench-reports bench-room torture soak runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -71,6 +71,10 @@ bench-flat: everything
 # The same, and report pages, over a year of sessions.
 bench-reports: everything
 	$(PYTHON) -m benchmarks.reports --sessions $(SESSIONS)
+
+# Begins while others do what they can to slow them: about six minutes.
+bench-room: everything
+	$(PYTHON) -m benchmarks.room
 
 # Every kind of process twenty times on each database, then a minute without it: about half an hour.
 torture: everything
