@@ -11,8 +11,9 @@ from typing import IO, Any, TypeAlias
 from django.http import StreamingHttpResponse
 
 from config.middleware import client_address
+from config.minutes import minutes
 from config.network import network_of
-from config.rooms import HEALTH, LIVETOK, PEOPLE, READING, SIGN_IN, Room
+from config.rooms import HEALTH, LIVETOK, PEOPLE, READING, SIGN_IN, TAKING, Room
 from config.slow_clients import Visit, visits
 
 Environ: TypeAlias = dict[str, Any]
@@ -59,7 +60,7 @@ class Entrance:
         try:
             if room is LIVETOK:
                 visit.wait_for_client()  # for its body; we ourselves take a fraction of that
-            return _Answer(self._application(environ, start_response), room, visit)
+            return _Answer(self._application(environ, start_response), room, visit, environ)
         except BaseException:
             room.leave()
             raise
@@ -74,10 +75,14 @@ def _room_of(path: str, environ: Environ) -> Room:
 
 
 class _Answer:
-    """What Django answers; its place in the room is free once it is taken."""
+    """What Django answers; its place is free once it is taken.
 
-    def __init__(self, response: Iterable[bytes], room: Room, visit: Visit) -> None:
-        self._response, self._room, self._visit = response, room, visit
+    While its client takes a part, somebody else has the place: a download computes little and waits much.
+    """
+
+    def __init__(self, response: Iterable[bytes], room: Room, visit: Visit, environ: Environ) -> None:
+        self._response, self._room, self._visit, self._environ = response, room, visit, environ
+        self._taking: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self._in_parts() if isinstance(self._response, StreamingHttpResponse) else iter(self._response)
@@ -85,15 +90,29 @@ class _Answer:
     def _in_parts(self) -> Iterator[bytes]:
         for part in self._response:
             self._visit.wait_for_client()
+            self._step_outside()
             yield part
+            if self._taking is not None:
+                self._room.come_back()
+                TAKING.leave(self._taking)
+                self._taking = None
             self._visit.work_anew()
+
+    def _step_outside(self) -> None:
+        network = network_of(client_address(self._environ))
+        if TAKING.enter(network):
+            self._taking = network
+            self._room.leave()
 
     def close(self) -> None:
         try:
             self._response.close()  # type: ignore[attr-defined]  # Django's have it
         finally:
             visits.here.discard(self._visit)
-            self._room.leave()
+            if self._taking is None:
+                self._room.leave()
+            else:
+                TAKING.leave(self._taking)
 
 
 def _read_body(environ: Environ, visit: Visit) -> tuple[str, str] | None:
@@ -105,6 +124,7 @@ def _read_body(environ: Environ, visit: Visit) -> tuple[str, str] | None:
         return TOO_LARGE
     address = network_of(client_address(environ))
     if not READING.enter(address):
+        minutes.count("reading turned away")
         return TURNED_AWAY
     try:
         visit.wait_for_client(READ_SECONDS + int(length) / SLOWEST_BYTES_PER_SECOND)

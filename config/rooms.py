@@ -48,6 +48,10 @@ class Room:
     def leave(self) -> None:
         self._places.release()
 
+    def come_back(self) -> None:
+        """For who left in the midst of its work: it is turned away no more."""
+        self._places.acquire()
+
 
 class SharedRoom:
     """Places without a line, of which one address has a few at most: its slowness is its own."""
@@ -66,7 +70,6 @@ class SharedRoom:
             if self._inside.total() < self.at_once and self._inside[address] < self.per_address:
                 self._inside[address] += 1
                 return True
-        minutes.count(f"{self.name} turned away")
         return False
 
     def leave(self, address: str) -> None:
@@ -76,15 +79,16 @@ class SharedRoom:
                 del self._inside[address]
 
 
-# LiveTok's begins take about a millisecond each. Pages compute in Python, of which one thread runs at a time: with more
-# of them at once none is done sooner, and a begin waits for its turn among them.
 LIVETOK = Room("webhook", at_once=16, line=None)
 HEALTH = Room("health", at_once=2, line=6)
 SIGN_IN = Room("sign-in", at_once=2, line=14)
-PEOPLE = Room("people", at_once=4, line=24)
-# Requests whose body is still on its way, other than LiveTok's.
+# Pages compute in Python, of which one thread runs at a time: with more of them at once none is done sooner, and a
+# begin waits for its turn among them.
+PEOPLE = Room("people", at_once=2, line=24)
+# Requests whose body is still on its way, and answers that are being taken; other than LiveTok's.
 READING = SharedRoom("reading", at_once=16, per_address=4)
-ROOMS = (LIVETOK, HEALTH, SIGN_IN, PEOPLE, READING)
+TAKING = SharedRoom("taking", at_once=8, per_address=4)
+ROOMS = (LIVETOK, HEALTH, SIGN_IN, PEOPLE, READING, TAKING)
 
 # To say that somebody is turned away takes a thread, too, for a moment.
 SPARE_THREADS = 8

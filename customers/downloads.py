@@ -1,9 +1,9 @@
 """How many files a web process makes and sends at once."""
 
-import threading
 import weakref
 from collections.abc import Callable
 from functools import wraps
+from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec
 
 from django.contrib import admin
@@ -17,7 +17,10 @@ RETRY_SECONDS = 10
 
 Parameters = ParamSpec("Parameters")
 
-_places = threading.Semaphore(AT_ONCE)
+# A queue, since Python may collect a response, which gives its place back, in the midst of taking one.
+_places: SimpleQueue[None] = SimpleQueue()
+for _ in range(AT_ONCE):
+    _places.put(None)
 
 
 class TooManyDownloads(Exception):
@@ -31,15 +34,17 @@ def one_of_few(
 
     @wraps(make)
     def counted(*args: Parameters.args, **kwargs: Parameters.kwargs) -> HttpResponseBase:
-        if not _places.acquire(timeout=WAIT_SECONDS):
-            raise TooManyDownloads
+        try:
+            _places.get(timeout=WAIT_SECONDS)
+        except Empty:
+            raise TooManyDownloads from None
         try:
             response: Any = make(*args, **kwargs)
         except BaseException:
-            _places.release()
+            _places.put(None)
             raise
         # Once, by whichever comes first: its end, or that nobody has it any more.
-        done = weakref.finalize(response, _places.release)
+        done = weakref.finalize(response, _places.put, None)
         done.atexit = False
         response._resource_closers.append(done)
         counted_response: HttpResponseBase = response
