@@ -4,10 +4,10 @@ import argparse
 import sys
 from statistics import quantiles
 
-from benchmarks.goals import goal_line
+from benchmarks.goals import STRANGERS, goal_line
 from benchmarks.load import WrongAnswer
 from benchmarks.servers import DATABASES, Driven, add_customers, database_server, driven
-from benchmarks.strangers import KINDS, Site, going_on
+from benchmarks.strangers import Site, going_on
 from tests.live import running_server
 
 CUSTOMERS = 1000
@@ -21,7 +21,7 @@ ROUNDS, SECONDS = 3, 5.0
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.room", description=__doc__)
     parser.add_argument("--database", choices=DATABASES, help="only this one; both where it is left out")
-    parser.add_argument("--kind", choices=KINDS, help="only these; all in turn where it is left out")
+    parser.add_argument("--kind", choices=STRANGERS, help="only these; all in turn where it is left out")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each round")
     options = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> int:
             livetok = driven(server, CUSTOMERS)
             livetok.load(FILLING_SECONDS)
             site = Site(livetok.port, server.username, server.password)
-            for kind in [options.kind] if options.kind else KINDS:
+            for kind in [options.kind] if options.kind else STRANGERS:
                 lines += _measure(livetok, database, kind, site, options.rounds, options.seconds)
     _say("\n" + "\n".join(lines))
     return int(any(line.endswith("short") for line in lines))

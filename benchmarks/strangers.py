@@ -137,6 +137,7 @@ def send_body_slowly(site: Site, address: str) -> None:
 
 def slow_head(address: str) -> bytes:
     head = f"POST /admin/login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: {address}\r\n"
+    head += f"Cookie: csrftoken={'x' * 32}\r\n"  # without one, the body is not asked for
     return f"{head}Content-Type: {FORM}\r\nContent-Length: 1000\r\n\r\n".encode()
 
 
@@ -151,9 +152,6 @@ def stand_idle(site: Site) -> None:
 def _keep_trying(task: Callable[[], object]) -> None:
     with suppress(OSError, HTTPException):
         task()
-
-
-KINDS = ("guessers", "readers", "downloads", "import", "slow_bodies", "idle")
 
 
 def tasks(kind: str, site: Site) -> list[Callable[[], None]]:

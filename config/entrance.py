@@ -117,38 +117,45 @@ class _Answer:
 
 def _read_body(environ: Environ, visit: Visit) -> tuple[str, str] | None:
     """Put the whole body in the place of the one that is still to come. Returns why not, as status and words."""
-    length = environ.get("CONTENT_LENGTH", "")
-    if not length.isdecimal() or not int(length):
+    length = _stated_length(environ)
+    if length == 0:
         return None
-    if int(length) > LARGEST_BODY:
+    if length is not None and length > LARGEST_BODY:
         return TOO_LARGE
     address = network_of(client_address(environ))
     if not READING.enter(address):
         minutes.count("reading turned away")
         return TURNED_AWAY
     try:
-        visit.wait_for_client(READ_SECONDS + int(length) / SLOWEST_BYTES_PER_SECOND)
-        body = _body(environ["wsgi.input"], int(length))
+        visit.wait_for_client(READ_SECONDS + (length or 0) / SLOWEST_BYTES_PER_SECOND)
+        body, read_bytes = _body(environ["wsgi.input"], LARGEST_BODY + 1 if length is None else length)
     finally:
         READING.leave(address)
-    if body is None:
+    if length is not None and read_bytes < length:  # its client went away, or was cut off
         return TOO_SLOW
+    if read_bytes > LARGEST_BODY:
+        return TOO_LARGE
     environ["wsgi.input"] = body
     visit.work()
     return None
 
 
-def _body(stream: Any, length: int) -> IO[bytes] | None:
-    """None where the client went away before its end, or was cut off."""
+def _stated_length(environ: Environ) -> int | None:
+    """None where the body comes in chunks, of which only the web server knows the last."""
+    if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return None
+    length = environ.get("CONTENT_LENGTH", "")
+    return int(length) if length.isascii() and length.isdecimal() else 0
+
+
+def _body(stream: Any, most_bytes: int) -> tuple[IO[bytes], int]:
     body = SpooledTemporaryFile(max_size=LARGEST_IN_MEMORY)  # noqa: SIM115 - it lives as long as the request
-    missing = length
+    missing = most_bytes
     while missing and (piece := stream.read(min(missing, PIECE))):
         body.write(piece)
         missing -= len(piece)
-    if missing:
-        return None
     body.seek(0)
-    return body
+    return body, most_bytes - missing
 
 
 def _refuse(start_response: StartResponse, status: str, words: str) -> Iterable[bytes]:

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from benchmarks.strangers import KINDS, Browser, Site, going_on, slow_head
+from benchmarks.goals import STRANGERS
+from benchmarks.strangers import Browser, Site, going_on, slow_head
 
 pytestmark = pytest.mark.serial
 
@@ -54,7 +55,7 @@ def begin(server):
         return response.status, time.monotonic() - began
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STRANGERS)
 def test_every_begin_is_answered_at_once(live_server_process, standing_still, kind):
     with going_on(kind, site(live_server_process)):
         answers = []

@@ -1,0 +1,149 @@
+"""The entrance before Django: whole bodies, and places that are given back."""
+
+import io
+
+import pytest
+from django.http import HttpResponse, StreamingHttpResponse
+
+from config import rooms
+from config.entrance import LARGEST_BODY, Entrance
+from config.rooms import PEOPLE, TAKING, THREADS
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(rooms, "LINE_SECONDS", 0.01)
+
+
+def ask(application, body=b"", path="/admin/", **environ):
+    """The status, and the answer that is still to be taken."""
+    environ = {
+        "PATH_INFO": path,
+        "REQUEST_METHOD": "POST",
+        "REMOTE_ADDR": "192.0.2.1",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    } | environ
+    statuses = []
+    answer = Entrance(application)(environ, lambda status, headers: statuses.append(status))
+    return int(statuses[0][:3]) if statuses else None, answer
+
+
+def django_answers(environ, start_response):
+    start_response("200 OK", [])
+    return HttpResponse(environ["wsgi.input"].read())
+
+
+def django_streams(environ, start_response):
+    start_response("200 OK", [])
+    return StreamingHttpResponse([b"one", b"two"])
+
+
+def django_fails(environ, start_response):
+    raise ZeroDivisionError
+
+
+def test_a_body_is_there_before_a_place_is_taken():
+    status, answer = ask(django_answers, b"x" * 300_000)
+
+    assert (status, b"".join(answer)) == (200, b"x" * 300_000)
+    answer.close()
+
+
+def test_a_body_in_chunks_too():
+    status, answer = ask(django_answers, b"x" * 300_000, CONTENT_LENGTH="", HTTP_TRANSFER_ENCODING="Chunked")
+
+    assert (status, b"".join(answer)) == (200, b"x" * 300_000)
+    answer.close()
+
+
+def test_a_body_that_is_cut_short_is_not_worked_on():
+    assert ask(django_fails, b"half", CONTENT_LENGTH="8")[0] == 408
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"CONTENT_LENGTH": str(LARGEST_BODY + 1)},
+        {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": io.BytesIO(b"x" * (LARGEST_BODY + 1))},
+    ],
+)
+def test_a_body_that_is_too_large_is_not_worked_on(changes):
+    assert ask(django_fails, **changes)[0] == 413
+
+
+def test_pages_wait_for_a_place_and_are_turned_away_where_none_comes():
+    taken = [ask(django_answers)[1] for _ in range(PEOPLE.at_once)]
+
+    assert ask(django_answers)[0] == 503
+    taken.pop().close()
+    taken.append(ask(django_answers)[1])
+    assert ask(django_answers)[0] == 503
+    for answer in taken:
+        answer.close()
+
+
+@pytest.mark.parametrize("path", ["/webhooks/livetok", "/webhooks/livetok/begin", "/healthz", "/readyz"])
+def test_full_pages_keep_neither_livetok_nor_health_out(path):
+    taken = [ask(django_answers)[1] for _ in range(PEOPLE.at_once)]
+
+    status, answer = ask(django_answers, path=path)
+
+    assert status == 200
+    for one in [*taken, answer]:
+        one.close()
+
+
+def test_a_sign_in_has_places_of_its_own():
+    taken = [ask(django_answers)[1] for _ in range(PEOPLE.at_once)]
+
+    status, answer = ask(django_answers, path="/admin/login/")
+
+    assert status == 200
+    for one in [*taken, answer]:
+        one.close()
+
+
+def test_what_fails_gives_its_place_back():
+    for _ in range(PEOPLE.at_once + 1):
+        with pytest.raises(ZeroDivisionError):
+            ask(django_fails)
+
+    status, answer = ask(django_answers)
+    assert status == 200
+    answer.close()
+
+
+@pytest.mark.parametrize("is_taken_whole", [True, False])
+def test_while_a_client_takes_a_part_another_has_the_place(is_taken_whole):
+    answers = [ask(django_streams)[1] for _ in range(PEOPLE.at_once)]
+    parts = [iter(answer) for answer in answers]
+    assert [next(one) for one in parts] == [b"one"] * PEOPLE.at_once
+
+    status, page = ask(django_answers)
+    assert status == 200
+    page.close()
+    for answer, rest in zip(answers, parts, strict=True):
+        assert not is_taken_whole or list(rest) == [b"two"]
+        answer.close()
+
+    taken = [ask(django_answers)[1] for _ in range(PEOPLE.at_once)]
+    assert ask(django_answers)[0] == 503
+    for answer in taken:
+        answer.close()
+    assert not TAKING._inside
+
+
+def test_an_address_keeps_few_of_the_places_for_who_is_slow():
+    assert [TAKING.enter("a") for _ in range(TAKING.per_address + 1)] == [True] * TAKING.per_address + [False]
+    assert TAKING.enter("b")
+    TAKING.leave("a")
+    assert TAKING.enter("a")
+    for address in ["a"] * TAKING.per_address + ["b"]:
+        TAKING.leave(address)
+
+
+def test_a_begin_finds_a_thread_when_all_others_are_taken():
+    others = [room for room in rooms.ROOMS if room is not rooms.LIVETOK]
+
+    assert sum(room.most_inside for room in others) + rooms.LIVETOK.at_once < THREADS
