@@ -103,6 +103,30 @@ def test_what_somebody_changes_meanwhile_breaks_it_off_with_words(ana, before_pi
     assert Customer.objects.filter(external_id__startswith="crm-").count() == storing.FIRST_ROWS + 1
 
 
+@pytest.mark.only("postgresql")
+def test_a_connection_that_is_cut_meanwhile_is_told_like_any_other_fault(transactional_db, before_pieces):
+    make_tier("premium")
+    ana = staff("managers")
+    cut = connection.connection.info.backend_pid
+
+    def cut_the_connection():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [cut])
+        connection.close()
+
+    def cut_by_somebody_else():
+        other = threading.Thread(target=cut_the_connection)
+        other.start()
+        other.join()
+
+    before_pieces += [None, cut_by_somebody_else]
+
+    text = page_text(imported(ana, file_of()))
+
+    assert f"The import broke off: the rows before row {storing.FIRST_ROWS + 2} are stored" in text
+    assert Customer.objects.count() == storing.FIRST_ROWS
+
+
 def test_what_the_file_does_not_say_stays_as_somebody_left_it_meanwhile(ana, before_pieces):
     customer = make_customer(make_tier("basic"), external_id="crm-0", name="Ada")
     before_pieces.append(lambda: Customer.objects.filter(pk=customer.pk).update(status="blocked", notes="Fraud."))
