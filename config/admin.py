@@ -1,7 +1,119 @@
-"""The admin's own sign-in page."""
+"""The admin's site: what every list and form of it takes from an address, whichever app brings it."""
 
-from django.contrib import admin
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup, DisallowedModelAdminToField
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.sites import AdminSite
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
+from django.core.exceptions import SuspiciousOperation, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 
 from config.sign_in import SignInForm
 
-admin.site.login_form = SignInForm
+LONGEST_SEARCH = 255
+MOST_WORDS = 20
+MOST_VALUES = 10
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
+
+
+class RefusedAddress(SuspiciousOperation):
+    """An address asks for what its page does not offer; the text is for whoever sent it."""
+
+
+class DeclaredList(ChangeList):
+    """A list that filters by what it declares alone: its filters, its dates, and the look-ups of our own links.
+
+    Django's takes any look-up on a column. By `…__startswith` or `__regex` somebody could spell out, letter by letter,
+    a column that they may not see; and no time limit ends a regular expression on SQLite.
+    """
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        for name, values in self.get_filters_params().items():
+            if len(values) > MOST_VALUES:
+                raise RefusedAddress(f"Filter by {MOST_VALUES} values of “{name[:100]}” at most.")
+        found = super().get_filters(request)
+        days = {f"{self.date_hierarchy}__gte", f"{self.date_hierarchy}__lt"} if self.date_hierarchy else set()
+        declared = days.union(getattr(self.model_admin, "linked_lookups", ()))
+        for name in found[2]:
+            if name not in declared:
+                raise RefusedAddress(f"This list has no filter “{name[:100]}”.")
+        return found
+
+
+class GuardedAdmin(ModelAdmin):
+    """Stands before every admin class of the site, whose `linked_lookups` are those that other pages' links use."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return DeclaredList
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        _check_search(request.GET.get(SEARCH_VAR, ""))
+        self._check_chosen(request)
+        try:
+            return super().get_changelist_instance(request)
+        except IncorrectLookupParameters as error:
+            raise RefusedAddress("The list has no such page, or a filter's value cannot be read.") from error
+
+    def _check_chosen(self, request: HttpRequest) -> None:
+        try:
+            for value in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.clean(value, None)
+        except ValidationError as error:
+            raise RefusedAddress("What was chosen is not in this list. Choose again.") from error
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return super().get_object(request, object_id, from_field or None)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        _check_search(search_term)
+        return super().get_search_results(request, queryset, search_term)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """None from the address: nothing of ours links to a form that is filled in already."""
+        return {}
+
+
+def _check_search(term: str) -> None:
+    if len(term) > LONGEST_SEARCH or len(term.split()) > MOST_WORDS:
+        raise RefusedAddress(f"Search for {LONGEST_SEARCH} characters and {MOST_WORDS} words at most.")
+
+
+class FrontdeskSite(AdminSite):
+    login_form = SignInForm
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        given = admin_class or ModelAdmin
+        guarded = type(
+            given.__name__, (GuardedAdmin, given), {"__module__": given.__module__, "__doc__": given.__doc__}
+        )
+        super().register(model_or_iterable, guarded, **options)
+
+    def admin_view(self, view: View, cacheable: bool = False) -> View:
+        """What an address may not ask for sends the person back, with words."""
+
+        @wraps(view)
+        def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                return view(request, *args, **kwargs)
+            except RefusedAddress as refused:
+                messages.error(request, str(refused))
+            except (DisallowedModelAdminLookup, DisallowedModelAdminToField, IncorrectLookupParameters):
+                messages.error(request, "The address asks for something that this page does not offer.")
+            return HttpResponseRedirect(request.path)
+
+        return cast(View, super().admin_view(answered, cacheable))
+
+    def get_urls(self) -> list[Any]:
+        """Without the way from a content type to an object's own page: none of ours has one."""
+        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]

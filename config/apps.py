@@ -1,11 +1,18 @@
-"""Registers Frontdesk's system checks."""
+"""Registers Frontdesk's system checks, and its admin site in place of Django's."""
 
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
 
 from config import checks
 
-__all__ = ["ProjectConfig", "checks"]
+__all__ = ["FrontdeskAdminConfig", "ProjectConfig", "checks"]
 
 
 class ProjectConfig(AppConfig):
     name = "config"
+    default = True
+
+
+class FrontdeskAdminConfig(admin_apps.AdminConfig):
+    default_site = "config.admin.FrontdeskSite"
+    default = False

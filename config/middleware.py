@@ -57,7 +57,8 @@ def _client_address(forwarded_for: str, peer: str) -> str:
     client = peer
     for text in reversed(forwarded_for.split(",")):
         try:
-            client = str(ip_address(text.strip()))
+            # Without the scope of a link-local address, which is of one machine and may be any text of any length.
+            client = str(ip_address(text.strip())).partition("%")[0]
         except ValueError:
             return client
         if not _is_trusted(client):

@@ -1,8 +1,30 @@
-"""The secret key that Frontdesk makes for itself when the environment gives none."""
+"""The data folder, whose files are for this account alone, and the secret key that Frontdesk makes for itself."""
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+SHORTEST_KEY = 50
+OWN_FILES = ("secret_key", "*.sqlite3*", "spool/**/*", "uploads/**/*")
+FOR_OTHERS = 0o077
+
+
+def keep_files_private() -> None:
+    """Whatever this process and its children make is for this account alone, also in a folder that others may enter."""
+    os.umask(FOR_OTHERS)
+
+
+def close_to_others(folder: Path) -> None:
+    """Take from others what they were allowed on the files that Frontdesk made in its folder."""
+    for pattern in OWN_FILES:
+        for path in folder.glob(pattern):
+            with suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or another account's
+                mode = path.stat().st_mode
+                if mode & FOR_OTHERS:
+                    path.chmod(mode & 0o7777 & ~FOR_OTHERS)
 
 
 def private_folder(folder: Path) -> Path:
@@ -15,13 +37,31 @@ def made_secret_key(data_dir: Path) -> str:
     """The key in `data_dir/secret_key`, made on first use; several processes may ask at once."""
     path = private_folder(data_dir) / "secret_key"
     if not path.exists():
-        draft = path.with_name(f"secret_key.{os.getpid()}.{secrets.token_hex(4)}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(64))
-        try:
-            os.link(draft, path)  # fails where another process was first, whose key then stands
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text().strip()
+        _make_key(path)
+    key = path.read_text(errors="replace").strip()
+    if len(key) < SHORTEST_KEY:
+        raise ImproperlyConfigured(
+            f"{path} is empty or cut short. Restore it from a backup, or delete it: another key is made then, and "
+            "everybody has to sign in again."
+        )
+    return key
+
+
+def _make_key(path: Path) -> None:
+    """On disk for good, file and name, before anybody uses it: a power cut must not leave an empty one."""
+    draft = path.with_name(f"secret_key.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600)
+    try:
+        with draft.open("w") as file:
+            file.write(secrets.token_urlsafe(64))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was first, whose key then stands
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

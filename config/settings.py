@@ -1,7 +1,10 @@
 """Frontdesk's settings. Everything that varies comes from the environment; `.env.example` lists it all."""
 
+import warnings
+from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -19,11 +22,23 @@ env.read_env(BASE_DIR / ".env")
 env.ENVIRON = {name: value for name, value in env.ENVIRON.items() if value}
 
 
-def _whole_number(name: str, default: int) -> int:
+def _whole_number(name: str, default: int, least: int = 0, most: int = 10**9) -> int:
     text = env(name, default="") or str(default)
-    if not text.isdecimal():
-        raise ImproperlyConfigured(f"{name} is {text!r}; give a whole number such as {default}")
+    if not text.isdecimal() or len(text) > 10 or not least <= int(text) <= most:
+        raise ImproperlyConfigured(
+            f"{name} is {text[:50]!r}; give a whole number from {least} to {most}: {default}, say"
+        )
     return int(text)
+
+
+def _address(name: str, read: Callable[..., dict[str, Any]], default: str, sample: str) -> dict[str, Any]:
+    """An address such as a database's. It may hold a password, so an error does not repeat it."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # which repeat it
+            found = read(name, default=default)
+    except (ImproperlyConfigured, KeyError, ValueError) as error:
+        raise ImproperlyConfigured(f"{name} cannot be read. Give an address such as {sample}") from error
+    return found
 
 
 DATA_DIR = Path(env("DATA_DIR", default="data"))
@@ -35,15 +50,19 @@ DEBUG = False
 
 # Where people and LiveTok reach Frontdesk. Hosts, CSRF, cookies and HSTS follow from it.
 PUBLIC_URL = env("PUBLIC_URL", default="").rstrip("/")
-_public = urlsplit(PUBLIC_URL)
-if PUBLIC_URL and (_public.scheme not in ("http", "https") or not _public.hostname or _public.path):
+try:
+    _public = urlsplit(PUBLIC_URL)
+    _is_public_url = _public.scheme in ("http", "https") and _public.hostname and not _public.path and _public.port != 0
+except ValueError:
+    _is_public_url = False
+if PUBLIC_URL and not _is_public_url:
     raise ImproperlyConfigured(
         f"PUBLIC_URL is {PUBLIC_URL!r}; give scheme and host alone, such as https://frontdesk.example.com"
     )
 IS_HTTPS = _public.scheme == "https"
 HOST = env("HOST", default="127.0.0.1")
-PORT = _whole_number("PORT", 8000)
-WEB_PROCESSES = _whole_number("WEB_PROCESSES", 2)
+PORT = _whole_number("PORT", 8000, least=1, most=65_535)
+WEB_PROCESSES = _whole_number("WEB_PROCESSES", 2, least=1, most=100)
 
 ALLOWED_HOSTS = [_public.hostname] if _public.hostname else []
 ALLOWED_HOSTS += ["localhost", "127.0.0.1", "[::1]"]
@@ -65,7 +84,7 @@ X_FRAME_OPTIONS = "DENY"
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "config.apps.FrontdeskAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -89,6 +108,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "config.readable.readable_requests",
+    "config.time_limit.limited_statements",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -118,8 +139,15 @@ TEMPLATES = [
 # Our own templates may replace those of any app, forms' widgets included.
 FORM_RENDERER = "django.forms.renderers.DjangoTemplates"
 
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'frontdesk.sqlite3'}")}
-IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+DATABASE_SAMPLE = "postgres://user:password@127.0.0.1:5432/frontdesk, or leave it out for an SQLite file"
+DATABASES = {
+    "default": _address("DATABASE_URL", env.db, f"sqlite:///{DATA_DIR / 'frontdesk.sqlite3'}", DATABASE_SAMPLE)
+}
+IS_SQLITE = DATABASES["default"].get("ENGINE") == "django.db.backends.sqlite3"
+if not IS_SQLITE and DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
+    raise ImproperlyConfigured(f"DATABASE_URL names no database that Frontdesk knows. Give {DATABASE_SAMPLE}")
+if not DATABASES["default"].get("NAME"):
+    raise ImproperlyConfigured(f"DATABASE_URL does not say which database. Give {DATABASE_SAMPLE}")
 if IS_SQLITE:
     DATABASES["default"]["OPTIONS"] = {
         # BEGIN IMMEDIATE is the lock that select_for_update is on PostgreSQL.
@@ -197,7 +225,9 @@ CONTENT_SECURITY_POLICY = {
 # A form with 200 numbers and 200 overrides has some 3,300 fields.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 
-EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+EMAIL_CONFIG = _address(
+    "EMAIL_URL", env.email_url, "consolemail://", "smtp+tls://user:password@mail.example.com:587, or leave it out"
+)
 vars().update(EMAIL_CONFIG)
 
 REST_FRAMEWORK = {
@@ -239,7 +269,7 @@ PHONE_REGION = env("PHONE_REGION", default="").upper()
 DECISION_FALLBACK = env("DECISION_FALLBACK", default="allow").lower()
 if DECISION_FALLBACK not in ("allow", "deny", "retry"):
     raise ImproperlyConfigured(f"DECISION_FALLBACK is {DECISION_FALLBACK!r}; give allow, deny or retry")
-EVENT_RETENTION_DAYS = _whole_number("EVENT_RETENTION_DAYS", 30)
+EVENT_RETENTION_DAYS = _whole_number("EVENT_RETENTION_DAYS", 30, most=36_500)
 
 # Used by first-run set-up only, while no staff account exists.
 ADMIN_USERNAME = env("ADMIN_USERNAME", default="admin")

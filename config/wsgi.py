@@ -11,11 +11,14 @@ from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 
 from config.entrance import Entrance
+from config.readable import reading_utf8
+from config.secrets import keep_files_private
 from config.shared_connections import share_connections
 from config.slow_clients import start_watch
 
+keep_files_private()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = Entrance(get_wsgi_application())
+application = Entrance(reading_utf8(get_wsgi_application()))
 share_connections()
 start_watch()
 

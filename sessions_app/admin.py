@@ -337,6 +337,7 @@ class WebhookEventAdmin(LongListAdmin):
         "address",
     ]
     list_filter = ["verdict", "received_at", "is_test"]
+    linked_lookups = ["received_at__gt"]
     ordering = ["-received_at", "-pk"]
     sortable_by = ("received",)
     search_fields = ["session_id"]
@@ -431,6 +432,7 @@ class WebhookEventAdmin(LongListAdmin):
 @admin.register(RefusedRequests)
 class RefusedRequestsAdmin(LongListAdmin):
     list_display = ["hour", "count", "last_at", "last_address"]
+    linked_lookups = ["hour__gt", "hour__lt"]
     fields = ["hour", "count", "last_at", "last_address"]
     ordering = ["-hour"]
 

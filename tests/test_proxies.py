@@ -4,9 +4,11 @@ from ipaddress import ip_network
 
 import pytest
 from django.http import HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from config.middleware import trusted_proxies
+from sessions_app.models import WebhookEvent
+from tests.builders import LiveTok, begin_body
 
 
 def seen(peer: str, **headers: str) -> tuple[str, bool]:
@@ -42,6 +44,18 @@ def test_a_chain_that_cannot_be_read_says_nothing(chain):
 def test_ipv6_is_read_too(settings):
     settings.TRUSTED_PROXIES = [ip_network("::1")]
     assert seen("::1", x_forwarded_for="2001:db8::9") == ("2001:db8::9", False)
+
+
+def test_a_scope_is_dropped_since_it_may_be_any_text():
+    assert seen("127.0.0.1", x_forwarded_for=f"fe80::1%{'a' * 3000}") == ("fe80::1", False)
+    assert seen("127.0.0.1", x_forwarded_for="203.0.113.9, fe80::1%\0")[0] == "fe80::1"
+
+
+@pytest.mark.parametrize("forwarded", [f"fe80::1%{'a' * 3000}", "x" * 3000, "1.2.3.4," * 2000])
+def test_no_forwarded_address_disturbs_a_begin(livetok: LiveTok, forwarded):
+    assert livetok.send(begin_body(), **{"X-Forwarded-For": forwarded}).status_code == 200
+    assert len(WebhookEvent.objects.get().address) <= 45
+    assert Client().post("/webhooks/livetok", headers={"X-Forwarded-For": forwarded}).status_code == 401
 
 
 def test_a_peer_without_an_address_is_not_trusted():

@@ -179,6 +179,7 @@ class CustomerAdmin(CustomerImportMixin, HistoryAdmin):
     change_form_template = "admin/customers/customer/change_form.html"
     list_display = ["name_or_id", "external_id", "numbers_in_words", "tier", "standing", "overrides_now"]
     list_filter = ["status", ("tier", admin.RelatedOnlyFieldListFilter), OverrideFilter, "source"]
+    linked_lookups = ["created_at__gte", "created_at__lt"]
     show_facets = admin.ShowFacets.ALWAYS
     list_select_related = ["tier"]
     search_fields = ["name", "external_id", "email"]

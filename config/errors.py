@@ -1,0 +1,49 @@
+"""What people and scripts are told where a request cannot be answered: words, never a traceback. The log has that."""
+
+import sys
+
+from django.db import DataError, InterfaceError, InternalError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+
+from config.time_limit import STATEMENT_SECONDS, was_stopped
+
+LOOK_AGAIN = "Go back and look at it again."
+TOO_SLOW = (
+    f"The database worked on this for {STATEMENT_SECONDS} seconds and was stopped, so that LiveTok does not wait for "
+    "it. Choose a shorter period or more filters."
+)
+AWAY = "The database does not answer at the moment, or is busy. Try again in a minute."
+UNSTORABLE = f"It has a value that the database cannot hold, such as a number that is too large. {LOOK_AGAIN}"
+OURS = "This is a fault of Frontdesk's, and the log has the details. Try again; if it stays, tell whoever runs it."
+
+
+def page_in_words(request: HttpRequest, title: str, text: str, *, status: int) -> HttpResponse:
+    """Needs no database and no session."""
+    if request.path_info.startswith("/api/"):
+        return JsonResponse({"detail": f"{title}. {text}"}, status=status)
+    return HttpResponse(render_to_string("error.html", {"title": title, "text": text}), status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    text = f"It is damaged, too large, or was not meant for this address. {LOOK_AGAIN}"
+    return page_in_words(request, "This request cannot be read", text, status=400)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    text = "Nothing is at this address, or it is gone. The start page leads to what there is."
+    return page_in_words(request, "Not found", text, status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Called while the error is being handled, wherever it came from."""
+    error = sys.exc_info()[1]
+    if isinstance(error, DataError | OverflowError):
+        return page_in_words(request, "This request cannot be used", UNSTORABLE, status=400)
+    if not isinstance(error, OperationalError | InterfaceError | InternalError):
+        return page_in_words(request, "Something went wrong", OURS, status=500)
+    if was_stopped(error):
+        return page_in_words(request, "This took too long", TOO_SLOW, status=503)
+    response = page_in_words(request, "Not available", AWAY, status=503)
+    response["Retry-After"] = "60"
+    return response

@@ -1,0 +1,44 @@
+"""What no page can use is taken out of a request before any page sees it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.http import parse_header_parameters
+
+from config.errors import page_in_words
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+NUL_IN_ADDRESS = "The address holds a NUL character, which nothing here has. Follow a link, or type the address anew."
+
+
+class Utf8Request(WSGIRequest):
+    """Read as UTF-8, whatever it calls itself: Python knows "encodings" such as hex that are none."""
+
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+
+
+def reading_utf8(application: WSGIHandler) -> WSGIHandler:
+    application.request_class = Utf8Request
+    return application
+
+
+def readable_requests(get_response: Handler) -> Handler:
+    """NUL, which PostgreSQL does not even compare with, is refused in an address, and a cookie with it is none.
+
+    The API names the parameter at fault by itself.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        query = request.META.get("QUERY_STRING", "")
+        if not request.path_info.startswith("/api/") and ("\0" in request.path_info or "%00" in query or "\0" in query):
+            return page_in_words(request, "This address cannot be read", NUL_IN_ADDRESS, status=400)
+        for name in [name for name, value in request.COOKIES.items() if "\0" in value]:
+            del request.COOKIES[name]
+        return get_response(request)
+
+    return middleware

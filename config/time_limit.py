@@ -1,0 +1,75 @@
+"""How long a statement of a page or of the API may take. LiveTok's requests have limits of their own."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+STATEMENT_SECONDS = 30
+# Some ten milliseconds of SQLite's: it asks whether to go on, and each time may wait for Python's lock.
+LOOK_EVERY_STEPS = 1_000_000
+
+# The driver's own connection that PostgreSQL was told the limit by. It stays told: what LiveTok waits is far less.
+_told: WeakKeyDictionary[BaseDatabaseWrapper, object] = WeakKeyDictionary()
+
+
+def limited_statements(get_response: Handler) -> Handler:
+    """Until a request has its answer: what a download reads while it streams comes later, in pieces."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        database = connections[DEFAULT_DB_ALIAS]
+        limit = _SqliteLimit() if database.vendor == "sqlite" else _limit_on_postgresql
+        with database.execute_wrapper(limit):
+            try:
+                return get_response(request)
+            finally:
+                if isinstance(limit, _SqliteLimit):
+                    limit.lift()
+
+    return middleware
+
+
+def was_stopped(error: BaseException | None) -> bool:
+    """Whether the limit ended a statement."""
+    cause = getattr(error, "__cause__", None)
+    return getattr(cause, "sqlstate", "") == "57014" or getattr(cause, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
+
+
+def _limit_on_postgresql(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    database = context["connection"]
+    if _told.get(database) is not database.connection:
+        database.connection.execute(f"SET statement_timeout = {STATEMENT_SECONDS * 1000:.0f}")
+        if not database.in_atomic_block:  # a rollback takes the setting back
+            _told[database] = database.connection
+    return execute(sql, params, many, context)
+
+
+class _SqliteLimit:
+    """Of one request. What a regular expression takes cannot be stopped: no page takes one from anybody."""
+
+    def __init__(self) -> None:
+        self._driver: Any = None
+        self._started = 0.0
+
+    def __call__(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        driver = context["connection"].connection
+        if driver is not self._driver:
+            self.lift()
+            driver.set_progress_handler(self._is_over, LOOK_EVERY_STEPS)
+            self._driver = driver
+        self._started = time.monotonic()
+        return execute(sql, params, many, context)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() - self._started > STATEMENT_SECONDS
+
+    def lift(self) -> None:
+        if self._driver is not None:
+            self._driver.set_progress_handler(None, 0)
