@@ -6,7 +6,10 @@ import phonenumbers
 from django.conf import settings
 from django.core import checks
 
+from config.secrets import SHORTEST_KEY
+
 SHORTEST_SECRET = 16
+FEWEST_CHARACTERS = 5
 
 
 @checks.register
@@ -58,5 +61,22 @@ def check_public_url(**kwargs: Any) -> list[checks.CheckMessage]:
             "PUBLIC_URL is not https, so passwords, keys and phone numbers travel in clear.",
             hint="Put a proxy with TLS in front, and set PUBLIC_URL to its address: https://frontdesk.example.com",
             id="frontdesk.W002",
+        )
+    ]
+
+
+@checks.register(checks.Tags.security)
+def check_secret_key(**kwargs: Any) -> list[checks.CheckMessage]:
+    key = settings.SECRET_KEY
+    if len(key) >= SHORTEST_KEY and len(set(key)) >= FEWEST_CHARACTERS:
+        return []
+    return [
+        checks.Error(
+            f"SECRET_KEY has fewer than {SHORTEST_KEY} characters, or hardly any different ones: whoever guesses it "
+            "can sign in as anybody.",
+            hint="Leave SECRET_KEY out, and one is made up and kept in the data folder; or make one with: "
+            "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'. Everybody signs in again, and nothing else "
+            "changes.",
+            id="frontdesk.E003",
         )
     ]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -42,6 +44,10 @@ class FirstRun:
 
 class UsernameTaken(Exception):
     """ADMIN_USERNAME is the name of an account that may not enter the admin."""
+
+
+class WeakPassword(Exception):
+    """ADMIN_PASSWORD is one that the admin itself would not take."""
 
 
 @transaction.atomic
@@ -95,8 +101,20 @@ def make_first_account() -> Account | None:
             "Give another name, or make it one with `manage.py shell`."
         )
     made_up = "" if settings.ADMIN_PASSWORD else secrets.token_urlsafe(12)
+    if settings.ADMIN_PASSWORD:
+        _check_password(settings.ADMIN_PASSWORD, User(username=username))
     User.objects.create_superuser(username, password=settings.ADMIN_PASSWORD or made_up)
     return Account(username, made_up)
+
+
+def _check_password(password: str, user: User) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        problems = " ".join(error.messages)
+        raise WeakPassword(
+            f"ADMIN_PASSWORD: {problems} Give another one, or leave it out to have one made up."
+        ) from error
 
 
 def make_first_key() -> str | None:

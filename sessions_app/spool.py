@@ -279,14 +279,21 @@ def _decoded(line: bytes) -> SpooledRequest:
         return SpooledRequest(
             **values
             | {
-                "received_at": datetime.fromisoformat(values["received_at"]),
+                "received_at": _as_moment(values["received_at"]),
                 "body": _as_bytes(values["body"]),
                 "answer": _as_bytes(values["answer"]),
                 "decision": DecisionGiven(**values["decision"]) if values.get("decision") else None,
             }
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise Unreadable(str(error)) from error
+
+
+def _as_moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("its time has no zone")
+    return moment.astimezone(UTC)
 
 
 def _as_text(content: bytes | None) -> str | None:

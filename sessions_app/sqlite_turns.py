@@ -62,8 +62,7 @@ def _turn_of_process(give_up_at: float) -> Iterator[None]:
 @cache
 def _turn_file(path: str) -> int:
     try:
-        # To be read, so that a file which another account made serves as well.
-        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise OperationalError(str(error)) from error
 

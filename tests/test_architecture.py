@@ -174,6 +174,7 @@ def test_hand_written_sql_stands_in_few_modules_and_one_calls_what_writes_sessio
     }
 
     assert sql == {
+        "config.one_setup",
         "customers.history",
         "sessions_app.ordinary",
         "sessions_app.reports.shares",

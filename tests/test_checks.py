@@ -20,6 +20,8 @@ def test_good_settings_are_clean(settings):
         ("PHONE_REGION", "UK", "frontdesk.E001"),
         ("EVENT_RETENTION_DAYS", 0, "frontdesk.E002"),
         ("WEBHOOK_SECRET", "x" * 15, "frontdesk.W001"),
+        ("SECRET_KEY", "short", "frontdesk.E003"),
+        ("SECRET_KEY", "abcd" * 20, "frontdesk.E003"),
         ("IS_HTTPS", False, "frontdesk.W002"),
     ],
 )

@@ -8,9 +8,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from config.first_run import FirstRun, UsernameTaken, copy_before_migrations, set_up
+from config.first_run import FirstRun, UsernameTaken, WeakPassword, copy_before_migrations, set_up
 from config.health import missing_migrations
-from config.secrets import private_folder
+from config.one_setup import one_setup_at_a_time
+from config.secrets import close_to_others, private_folder
 from config.static_files import collect_static_files
 
 
@@ -18,14 +19,22 @@ class Command(BaseCommand):
     help = "Bring database and static files up to date; on the first run, make the first account and webhook key."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        private_folder(settings.DATA_DIR)
         try:
-            self._migrate()
-            made = set_up()
+            with one_setup_at_a_time(self._say):
+                self._set_up()
         except OperationalError as error:
             raise CommandError(f"DATABASE_URL: the database does not answer: {str(error).strip()}") from error
-        except UsernameTaken as error:
+        except (UsernameTaken, WeakPassword) as error:
             raise CommandError(str(error)) from error
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def _set_up(self) -> None:
+        close_to_others(private_folder(settings.DATA_DIR))
+        self._migrate()
+        made = set_up()
         collect_static_files()
         self._show(made)
 

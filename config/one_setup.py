@@ -1,0 +1,52 @@
+"""One `setup` at a time: on this machine by a lock on a file, on all that share a PostgreSQL by a lock of its own."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+LOOK_EVERY_SECONDS = 0.2
+# Any number that nobody else takes: it names the lock.
+POSTGRESQLS_LOCK = 0x46726F6E74646573
+
+
+@contextmanager
+def one_setup_at_a_time(say: Callable[[str], object]) -> Iterator[None]:
+    """Wait until no other one runs; `say` is told where that takes a while. Whoever dies lets go of its locks."""
+    descriptor = os.open(Path(settings.DATA_DIR) / "setup-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _wait(lambda: _locked_file(descriptor), say)
+        if connection.vendor == "postgresql":
+            _wait(_locked_database, say)
+        yield
+    finally:
+        if connection.vendor == "postgresql" and not connection.in_atomic_block:
+            connection.close()  # which frees its lock
+        os.close(descriptor)
+
+
+def _wait(is_mine: Callable[[], bool], say: Callable[[str], object]) -> None:
+    if is_mine():
+        return
+    say("Another setup is running; this one waits for it.")
+    while not is_mine():
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _locked_file(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _locked_database() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [POSTGRESQLS_LOCK])
+        return bool(cursor.fetchone()[0])
