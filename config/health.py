@@ -1,5 +1,6 @@
 """Health: whether the process answers, and whether it can do its work."""
 
+import logging
 from functools import cache
 from typing import Any
 
@@ -10,9 +11,12 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from config.disk import disk_problem
 from config.minutes import minutes
 from sessions_app.patience import Patience, limited
 from sessions_app.spool import files_set_aside, spool_files
+
+logger = logging.getLogger("frontdesk.health")
 
 
 @require_safe
@@ -25,7 +29,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 once the database answers and has every migration; else 503 with what is missing."""
+    """200 once the database answers and has every migration; else 503 with what is missing or full."""
     disk: dict[str, Any] = {"spool": "waiting" if spool_files() else "empty", "set_aside": len(files_set_aside())}
     if counts := {name: count for name, count in minutes.now().items() if name.endswith(("waited", "turned away"))}:
         disk["last_minutes_of_this_process"] = counts
@@ -38,6 +42,9 @@ def readyz(request: HttpRequest) -> JsonResponse:
     if missing:
         missing_ones = {"database": "ok", "missing_migrations": missing}
         return JsonResponse({"status": "unavailable", **missing_ones, **disk}, status=503)
+    if problem := disk_problem():
+        logger.error("the disk cannot be written", extra={"problem": problem})
+        return JsonResponse({"status": "unavailable", "database": "ok", "disk": "full", **disk}, status=503)
     return JsonResponse({"status": "ok", "database": "ok", **disk})
 
 

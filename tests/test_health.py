@@ -4,6 +4,9 @@ import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from config import disk
+from tests.test_spool import largest_file
+
 NOTHING_WAITS = {"spool": "empty", "set_aside": 0}
 
 
@@ -50,6 +53,19 @@ def test_readyz_says_that_the_database_is_away(client):
         connection.settings_dict["NAME"] = here
     assert response.status_code == 503
     assert response.json() == {"status": "unavailable", "database": "unreachable", **NOTHING_WAITS}
+
+
+@pytest.mark.django_db
+def test_readyz_says_that_the_disk_is_full(client, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "LOOK_EVERY_SECONDS", 0)
+    settings.DATA_DIR = tmp_path
+    assert client.get("/readyz").status_code == 200
+    with largest_file(4096):
+        response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {"status": "unavailable", "database": "ok", "disk": "full", **NOTHING_WAITS}
+    assert list((tmp_path / "spool").iterdir()) == []
+    assert client.get("/readyz").status_code == 200
 
 
 def test_paths_below_are_not_found(client, db):
