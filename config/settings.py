@@ -103,6 +103,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.headers.constant_headers",
     "config.middleware.trusted_proxies",
     "config.middleware.machine_addresses",
     "django.middleware.security.SecurityMiddleware",
