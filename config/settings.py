@@ -257,7 +257,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "config.logs.JsonFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "filters": {"seldom": {"()": "config.logs.Seldom"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["seldom"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {"django": {"level": "INFO"}, "django.request": {"level": "ERROR"}},
 }
@@ -279,6 +280,8 @@ ADMIN_PASSWORD = env("ADMIN_PASSWORD", default="")
 # Plain functions by dotted name, run in order: what follows a session and what it brings along hook in here.
 CONTEXT_PROVIDERS: list[str] = []
 SESSION_EVENT_HOOKS: list[str] = []
+# Called with the address of a request to the API that came without a valid key.
+REFUSED_KEY_HOOKS: list[str] = ["sessions_app.refused.count_refused"]
 # Called when a first-contact customer is merged into another: sessions follow their customer.
 CUSTOMER_MERGE_HOOKS: list[str] = ["sessions_app.lifecycle.reassign_sessions"]
 # The transaction in which whoever writes much takes turns with LiveTok's requests.

@@ -66,3 +66,8 @@ def _write(hour: datetime, count: int, address: str, last_at: datetime) -> None:
 
 
 refused_requests = RefusedCounter()
+
+
+def count_refused(address: str) -> None:
+    """For requests to the API, which cannot import this."""
+    refused_requests.count(address)

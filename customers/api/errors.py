@@ -4,10 +4,12 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import IntegrityError, OperationalError
 from django.db.models import PROTECT, ForeignObjectRel, Model, ProtectedError
+from django.utils.module_loading import import_string
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
@@ -35,6 +37,9 @@ class DatabaseAway(exceptions.APIException):
 
 def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler with ours: places in lists have a name, and databases' refusals are no server errors."""
+    if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        for name in settings.REFUSED_KEY_HOOKS:
+            import_string(name)(context["request"].META.get("REMOTE_ADDR", ""))
     if isinstance(error, DjangoValidationError):
         error = exceptions.ValidationError(_django_detail(error))
     elif isinstance(error, ProtectedError | IntegrityError):
