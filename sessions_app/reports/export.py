@@ -11,9 +11,8 @@ from django.http import FileResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from openpyxl import Workbook
 
-from customers.spreadsheets import csv_cell, xlsx_cell
-
 from customers.downloads import one_of_few
+from customers.spreadsheets import csv_cell, xlsx_cell
 
 FORMATS = ("csv", "xlsx")
 MOST_XLSX_ROWS = 100_000
