@@ -1,9 +1,10 @@
 # make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
-# make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-reports, bench-room)
+# make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-busy,
+#             bench-reports, bench-room)
 # make torture  kill every process, and take the database away, under load: what was acknowledged is there
 # make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
-.PHONY: run test check demo lock bench bench-short bench-flat bench-reports bench-room torture soak runtime everything
+.PHONY: run test check demo lock bench bench-short bench-flat bench-busy bench-reports bench-room torture soak runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -68,7 +69,11 @@ SESSIONS := 10000000
 bench-flat: everything
 	$(PYTHON) -m benchmarks --flat $(SESSIONS)
 
-# The same, and report pages, over a year of sessions.
+# What writes much, all at once, over a million sessions, with LiveTok beside it.
+bench-busy: everything
+	$(PYTHON) -m benchmarks.busy
+
+# Report pages over a year of sessions, and begins beside them.
 bench-reports: everything
 	$(PYTHON) -m benchmarks.reports --sessions $(SESSIONS)
 

@@ -24,7 +24,8 @@ IMPORTED = 1000
 NICENESS = 10
 PATIENCE_SECONDS = 30
 OVERVIEW, SESSIONS_CSV = "/reports/?period=30d", "/reports/sessions/?period=30d&format=csv"
-SESSIONS_XLSX, IMPORT = "/reports/sessions/?period=30d&format=xlsx", "/admin/customers/customer/import/"
+SESSIONS_XLSX = "/reports/sessions/?period=30d&format=xlsx"
+IMPORT, CONFIRM = "/admin/customers/customer/import/", "/admin/customers/customer/process_import/"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -111,14 +112,21 @@ def preview_import(site: Site, cookies: dict[str, str]) -> None:
         _keep_trying(lambda: post_import(Browser(site, cookies), f"name,numbers,tier\n{rows}"))
 
 
-def post_import(browser: Browser, content: str) -> HTTPResponse:
+def post_import(browser: Browser, content: str) -> str:
+    """The page with the preview, or what is wrong with the file."""
     parts = {"csrfmiddlewaretoken": browser.token(IMPORT), "format": "0", "resource": "0"}
     body = "".join(f'--x\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in parts.items())
     body += '--x\r\nContent-Disposition: form-data; name="import_file"; filename="c.csv"\r\n'
     body += f"Content-Type: text/csv\r\n\r\n{content}\r\n--x--\r\n"
-    response = browser.ask("POST", IMPORT, body.encode(), "multipart/form-data; boundary=x")
+    return browser.ask("POST", IMPORT, body.encode(), "multipart/form-data; boundary=x").read().decode()
+
+
+def confirm_import(browser: Browser, preview: str) -> int:
+    """Say yes to a preview. Returns the status: 302 where all of it is stored."""
+    hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', preview))
+    response = browser.ask("POST", CONFIRM, urlencode(hidden).encode())
     response.read()
-    return response
+    return response.status
 
 
 def send_slowly(site: Site, number: int) -> None:

@@ -285,4 +285,4 @@ REFUSED_KEY_HOOKS: list[str] = ["sessions_app.refused.count_refused"]
 # Called when a first-contact customer is merged into another: sessions follow their customer.
 CUSTOMER_MERGE_HOOKS: list[str] = ["sessions_app.lifecycle.reassign_sessions"]
 # The transaction in which whoever writes much takes turns with LiveTok's requests.
-WRITE_TURN = "sessions_app.statements.djangos_transaction"
+WRITE_TURN = "sessions_app.pieces.bulk_transaction"

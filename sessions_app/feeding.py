@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError
 
 from sessions_app.lifecycle import Delivery
 from sessions_app.models import SpoolPlace
+from sessions_app.pieces import bulk_transaction
 from sessions_app.reception import receive, refuse_too_large
 from sessions_app.spool import (
     Line,
@@ -25,7 +26,6 @@ from sessions_app.spool import (
     set_aside,
     spool_files,
 )
-from sessions_app.statements import djangos_transaction
 
 logger = logging.getLogger("frontdesk.spool")
 
@@ -157,7 +157,7 @@ def _taken(waiting: Iterator[Waiting], batch: list[Waiting], should_stop: Callab
 def feed_requests(waiting: Iterable[Waiting]) -> None:
     """Take requests, and how far their files are fed with them, all or nothing; but none that was fed already."""
     places: dict[str, SpoolPlace] = {}
-    with djangos_transaction():
+    with bulk_transaction():
         for line, request in waiting:
             name = line.path.name
             if name not in places:

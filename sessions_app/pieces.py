@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 
+from sessions_app.sqlite_turns import BULK_TURN_SECONDS
 from sessions_app.statements import djangos_transaction
 
 BATCH = 500
@@ -15,11 +17,16 @@ PAUSE_SECONDS = 0.02
 Row = TypeVar("Row")
 
 
+def bulk_transaction() -> AbstractContextManager[None]:
+    """A transaction of somebody who has time: with many requests, SQLite's turn may take long to come."""
+    return djangos_transaction(BULK_TURN_SECONDS)
+
+
 def in_pieces(rows: Iterable[Row], write: Callable[[list[Row]], object], *, batch: int = BATCH) -> None:
     """`write` some rows after others, each piece in a transaction of its own. What it does must be safe to repeat."""
     rest = iter(rows)
     while piece := list(islice(rest, batch)):
-        with djangos_transaction():
+        with bulk_transaction():
             write(piece)
         if len(piece) == batch:
             time.sleep(PAUSE_SECONDS)
@@ -29,7 +36,7 @@ def delete_in_pieces(rows: QuerySet[Any], should_stop: Callable[[], bool] = lamb
     """Delete the rows in their order. Returns how many."""
     deleted = 0
     while not should_stop():
-        with djangos_transaction():
+        with bulk_transaction():
             batch = list(rows.values_list("pk", flat=True)[:BATCH])
             rows.model._default_manager.filter(pk__in=batch).delete()
         deleted += len(batch)

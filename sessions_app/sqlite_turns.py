@@ -16,8 +16,9 @@ from django.db import OperationalError, connection
 
 from sessions_app.patience import current_patience
 
-# Where no request's patience ends it first, a turn is waited for that long.
+# Where no request's patience ends it first, a turn is waited for that long; longer by whoever writes much.
 TURN_SECONDS = 5.0
+BULK_TURN_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 0.1
 # A turn takes about a millisecond. The system could wake us when it is over, but would then wait without an end.
 LOOK_AT_FILE_EVERY_SECONDS = 0.0003
@@ -26,15 +27,15 @@ _turn = threading.Lock()
 
 
 @contextmanager
-def turn_to_write() -> Iterator[None]:
-    """Be the only one in the block, of all who ask here. Raises OperationalError where the turn does not come.
+def turn_to_write(seconds: float | None = None) -> Iterator[None]:
+    """Be the only one in the block, of all who ask here. Raises OperationalError where the turn does not come in time.
 
     Nothing on PostgreSQL, nor within a transaction of Django's, which has the database's own lock.
     """
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         yield
         return
-    give_up_at = time.monotonic() + TURN_SECONDS
+    give_up_at = time.monotonic() + (TURN_SECONDS if seconds is None else seconds)
     while not _turn.acquire(timeout=LOOK_EVERY_SECONDS):
         _require_patience(give_up_at)
     try:

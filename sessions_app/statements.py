@@ -50,9 +50,9 @@ def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
 
 
 @contextmanager
-def djangos_transaction() -> Iterator[None]:
-    """`transaction.atomic()`, but in this thread's turn where it is SQLite's."""
-    with turn_to_write(), atomic():
+def djangos_transaction(turn_seconds: float | None = None) -> Iterator[None]:
+    """`transaction.atomic()`, but in this thread's turn where it is SQLite's: within `turn_seconds`, or not at all."""
+    with turn_to_write(turn_seconds), atomic():
         if IS_SQLITE:
             pulse.beat()
         yield

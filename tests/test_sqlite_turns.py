@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from sessions_app import sqlite_turns
+from sessions_app import pieces, sqlite_turns
 from sessions_app.models import RefusedRequests, WebhookEvent
 from sessions_app.patience import Patience, limited
 from sessions_app.refused import RefusedCounter
@@ -108,7 +108,7 @@ def test_strangers_are_counted_in_turn_and_not_by_chance_between_two_writes(capl
 @pytest.mark.django_db(transaction=True)
 def test_old_requests_are_deleted_in_turn(monkeypatch):
     """Or LiveTok's requests, which have theirs, would look for SQLite's own lock now and then, and miss the pauses."""
-    monkeypatch.setattr(sqlite_turns, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(pieces, "BULK_TURN_SECONDS", 0.1)
     now = timezone.now()
     WebhookEvent.objects.create(received_at=now - timedelta(days=1), verdict="accepted", status=200, took_ms=1)
     taken, is_over = threading.Event(), threading.Event()

@@ -128,7 +128,7 @@ def until_killed(work) -> None:
 
 
 def kill_at(last_write: int, killing) -> None:
-    transaction, writes = pieces.djangos_transaction, []
+    transaction, writes = pieces.bulk_transaction, []
 
     def counted_transaction():
         if len(writes) == last_write:
@@ -137,4 +137,4 @@ def kill_at(last_write: int, killing) -> None:
         return transaction()
 
     for module in (pieces, keeping):
-        killing.setattr(module, "djangos_transaction", counted_transaction)
+        killing.setattr(module, "bulk_transaction", counted_transaction)

@@ -30,9 +30,8 @@ from sessions_app.models import (
     WeekSums,
 )
 from sessions_app.periods import ONE_DAY, ONE_WEEK, Hour, hour_of, hours_of, local_day, starts_at, week_of
-from sessions_app.pieces import delete_in_pieces, in_pieces
+from sessions_app.pieces import bulk_transaction, delete_in_pieces, in_pieces
 from sessions_app.snapshots import one_snapshot
-from sessions_app.statements import djangos_transaction
 from sessions_app.sums.callers import pack, unpack
 from sessions_app.sums.counting import Amounts, Cell, Sums, callers_apart, count_apart, within
 from sessions_app.sums.late import company_zone
@@ -75,7 +74,7 @@ def _mark() -> SumsMark:
 
 def _write_mark(**changes: Any) -> None:
     _mark()
-    with djangos_transaction():
+    with bulk_transaction():
         SumsMark.objects.filter(pk=1).update(**changes)
 
 
@@ -218,7 +217,7 @@ def _keep(counted: _Counted) -> None:
     numbers = (CallerNumber(key=key, backwards=backwards) for key, backwards in counted.numbers)
     in_pieces(numbers, lambda some: CallerNumber.objects.bulk_create(some, ignore_conflicts=True))
     if counted.hours:
-        with djangos_transaction():
+        with bulk_transaction():
             HourSums.objects.filter(starts_at__in=[hour.starts_at for hour in counted.hours]).delete()
             HourSums.objects.bulk_create(counted.sums)
 
@@ -244,7 +243,7 @@ def _sum_days(days: Iterable[date]) -> None:
     """Add up the hours of whole days. Their weeks are to be added up again."""
     for day in sorted(days):
         sums, cells = _day_sums(day)
-        with djangos_transaction():
+        with bulk_transaction():
             WeekSums.objects.filter(starts_on=week_of(day)).delete()
             DaySums.objects.filter(day=day).delete()
             DayCell.objects.filter(day=day).delete()
@@ -304,7 +303,7 @@ def _sum_week(week: date) -> None:
         sums, callers = sums_of_days(week, week + ONE_WEEK, is_test)
         cells, durations = sums.as_kept()
         rows.append(WeekSums(starts_on=week, is_test=is_test, cells=cells, durations=durations, callers=pack(callers)))
-    with djangos_transaction():
+    with bulk_transaction():
         WeekSums.objects.bulk_create(rows)
 
 
@@ -326,7 +325,7 @@ def _find_peaks_of(day: date, now: datetime) -> None:
     zone = company_zone()
     with one_snapshot():
         found = most_at_once(day, zone, now)
-    with djangos_transaction():
+    with bulk_transaction():
         DayPeak.objects.filter(day=day).delete()
         DayPeak.objects.bulk_create(
             DayPeak(day=day, is_test=is_test, channel=channel, most=peak.most, reached_at=peak.reached_at)
