@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.auth.models import User
-from django.db import connection
 
 from customers.importing.formats import FileRows
 from customers.importing.resource import CustomerResource, ImportResult, Remark
@@ -49,8 +48,6 @@ def import_rows(dataset: FileRows, file_name: str | None, user: User) -> ImportR
             break
         except Exception:  # whatever it is, the person is told what is stored
             logger.exception("import broken off at row %s of the file", piece.numbers[0])
-            if not connection.in_atomic_block:
-                connection.close_if_unusable_or_obsolete()  # else the page that tells of it could not be made
             text = "The database did not take this row, or one of those that are stored together with it."
             result.break_off(piece.numbers[0], [Remark(piece.numbers[0], "", text)])
             break
