@@ -1,5 +1,7 @@
 """Registers Frontdesk's system checks, and its admin site in place of Django's."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin_apps
 
@@ -11,6 +13,10 @@ __all__ = ["FrontdeskAdminConfig", "ProjectConfig", "checks"]
 class ProjectConfig(AppConfig):
     name = "config"
     default = True
+
+    def ready(self) -> None:
+        # The app stands last, so all other admins are registered by then, and users' can be replaced.
+        import_module("config.accounts")
 
 
 class FrontdeskAdminConfig(admin_apps.AdminConfig):
