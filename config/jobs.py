@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import Error, close_old_connections, connections
 from django.utils import timezone
 
+from sessions_app.clock import clock
 from sessions_app.feeding import feeder
 from sessions_app.retention import delete_events, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
@@ -30,6 +31,8 @@ class Job:
 
 
 def prune_events(should_stop: ShouldStop) -> None:
+    if not clock.may_be_believed():
+        return
     deleted = delete_events(timezone.now() - timedelta(days=settings.EVENT_RETENTION_DAYS), should_stop)
     if deleted:
         logger.info("events pruned", extra={"deleted": deleted})

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import template
 
+from sessions_app.clock import clock_leap
 from sessions_app.spool import files_set_aside, set_aside_folder, spool_files
 
 register = template.Library()
@@ -11,4 +12,9 @@ register = template.Library()
 
 @register.inclusion_tag("admin/sessions_app/spool.html")
 def spool_warning() -> dict[str, Any]:
-    return {"waits": bool(spool_files()), "set_aside": len(files_set_aside()), "folder": set_aside_folder()}
+    return {
+        "leap": clock_leap(),
+        "waits": bool(spool_files()),
+        "set_aside": len(files_set_aside()),
+        "folder": set_aside_folder(),
+    }
