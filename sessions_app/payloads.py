@@ -7,9 +7,10 @@ Pure: no database, clock or settings. Whatever does not have to be understood is
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,12 @@ ROUTE_EVENTS = {"begin": BEGIN, "end": END}
 LONGEST_TEXT = 255
 LONGEST_CHANNEL = 64
 DEEPEST_NESTING = 100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Below it, Unix time is in seconds: until the year 5138.
+UNIX_MILLISECONDS_FROM = 10**11
+# Behind the last time that we read there is room for its month, its session and any offset in Python's years.
+AFTER_LAST_TIME = datetime(9999, 11, 1, tzinfo=UTC)
+_UNIX_TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -288,15 +295,39 @@ def _channel(value: Any) -> str:
 
 
 def _moment(value: Any) -> datetime:
-    """An ISO 8601 time; UTC where it has no offset."""
-    if not isinstance(value, str):
-        raise ValueError("no text")
-    moment = datetime.fromisoformat(value.strip().upper())
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    if not 1970 <= moment.year <= 2200:
+    """An ISO 8601 time, UTC where it has no offset; or Unix time, as a number or its digits as text."""
+    if isinstance(value, str):
+        moment = _written_moment(value.strip().upper())
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        moment = _unix_moment(value)
+    else:
+        raise ValueError("neither a text nor a number")
+    if not EPOCH <= moment < AFTER_LAST_TIME:
         raise ValueError("no time of this era")
     return moment.astimezone(UTC)
+
+
+def _written_moment(text: str) -> datetime:
+    # Eight digits are a date: as Unix time they ended in 1973. Of more, Python would read a date with an hour.
+    if _UNIX_TIME.fullmatch(text) and not _is_date(text):
+        return _unix_moment(float(text) if "." in text else _integer(text))
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return len(text) == len("YYYYMMDD") and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _unix_moment(number: int | float) -> datetime:
+    is_in_seconds = abs(number) < UNIX_MILLISECONDS_FROM
+    try:
+        return EPOCH + (timedelta(seconds=number) if is_in_seconds else timedelta(milliseconds=number))
+    except OverflowError:
+        raise ValueError("no time of this era") from None
 
 
 def _whole_seconds(value: Any) -> int:

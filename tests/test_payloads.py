@@ -222,6 +222,7 @@ def test_nesting_is_judged_by_a_depth_of_our_own():
         ("2024-03-15T10:30:00.123456Z", "2024-03-15T10:30:00.123456Z"),
         ("2024-03-15T10:30:00.123456789Z", "2024-03-15T10:30:00.123456Z"),
         ("20240315T103000Z", "2024-03-15T10:30:00Z"),
+        ("20240315", "2024-03-15T00:00:00Z"),
     ],
 )
 def test_a_timestamp_without_an_offset_is_utc(text, stated):
@@ -234,7 +235,11 @@ def test_a_timestamp_without_an_offset_is_utc(text, stated):
 
 @pytest.mark.parametrize(
     "timestamp",
-    ["", "soon", 1710498600, 1.5, True, [], {}, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "\ud800"],
+    [
+        *["", "soon", True, [], {}, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "\ud800", "9" * 400],
+        *[-1, -0.5, "-1", "1710498600s", "1,710,498,600", "1.7e9", 10**15, "1710498600000000", "9" * 5000, 10**400],
+        *[float("nan"), float("inf"), -(10**12), "1710498600."],
+    ],
 )
 def test_an_unreadable_timestamp_counts_as_missing(timestamp):
     begin, end = read(begin_body(timestamp=timestamp)), read(end_body(timestamp=timestamp))
@@ -248,12 +253,48 @@ def test_an_unreadable_timestamp_counts_as_missing(timestamp):
     [
         ("1969-12-31T23:59:59Z", False),
         ("1970-01-01T00:00:00Z", True),
-        ("2200-12-31T23:59:59Z", True),
-        ("2201-01-01T00:00:00Z", False),
+        ("1970-01-01T00:30:00+01:00", False),
+        ("9999-10-31T23:59:59Z", True),
+        ("9999-11-01T00:00:00Z", False),
+        ("9999-11-01T00:00:00+01:00", True),
     ],
 )
 def test_a_timestamp_of_another_era_is_unreadable(text, is_read):
     assert (read(begin_body(timestamp=text)).stated_at is not None) is is_read
+
+
+@pytest.mark.parametrize(
+    ("number", "stated"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1710498600, "2024-03-15T10:30:00Z"),
+        (1710498600.25, "2024-03-15T10:30:00.250Z"),
+        (1710498600.123, "2024-03-15T10:30:00.123Z"),
+        (1.7104986e9, "2024-03-15T10:30:00Z"),
+        (1710498600123, "2024-03-15T10:30:00.123Z"),
+        (1710498600000.0, "2024-03-15T10:30:00Z"),
+        (1711011200, "2024-03-21T08:53:20Z"),  # 1 January 1711, 20:00, to Python
+        (10**11 - 1, "5138-11-16T09:46:39Z"),
+        (10**11, "1973-03-03T09:46:40Z"),
+        (253397030399999, "9999-10-31T23:59:59.999Z"),
+    ],
+)
+def test_a_timestamp_may_be_unix_time_as_a_number_or_its_digits(number, stated):
+    digits = f"{number:.3f}" if isinstance(number, float) else str(number)
+
+    for timestamp in (number, digits, f" {digits} "):
+        event = read(begin_body(timestamp=timestamp))
+        assert (event.stated_at, event.flags) == (moment(stated), frozenset())
+        assert event.stated_at.tzinfo is UTC
+    assert read(envelope("end", ended_at=number)).stated_at == moment(stated)
+
+
+@pytest.mark.parametrize(
+    ("digits", "stated"),
+    [("99999999", "1973-03-03T09:46:39Z"), ("20240230", "1970-08-23T06:17:10Z"), ("0", "1970-01-01T00:00:00Z")],
+)
+def test_eight_digits_are_unix_time_only_where_they_are_no_date(digits, stated):
+    assert read(begin_body(timestamp=digits)).stated_at == moment(stated)
 
 
 @pytest.mark.parametrize("timestamp", [..., None])

@@ -11,7 +11,7 @@ from sessions_app.models import Session
 
 LARGEST_ID = 2**63 - 1
 # So that there is a time before it and one after it.
-YEARS = range(2, 9999)
+FIRST, AFTER_LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 12, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class CursorField(forms.Field):
             cursor = Cursor(datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC), pk or 0, first)
         except ValueError:
             cursor = None
-        is_place = cursor is not None and cursor.started_at.year in YEARS and 0 <= cursor.pk <= LARGEST_ID
+        is_place = cursor is not None and FIRST <= cursor.started_at < AFTER_LAST and 0 <= cursor.pk <= LARGEST_ID
         if cursor is None or not is_place or abs(cursor.first or 0) > LARGEST_ID:
             raise ValidationError("This link into the list is broken. Start again at the first page.")
         return cursor
