@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 LONGEST_DURATION_SECONDS = 24 * 60 * 60
 DURATION_TOLERANCE_SECONDS = 60
+HOW_IT_CAME = frozenset({"received_at", "body", "route"})
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class SessionEvent:
         """LiveTok's clock, else ours."""
         return self.stated_at or self.received_at
 
+    @property
+    def said(self) -> str:
+        """All that was read of it, as a text. An event that says the same is the same, sent again."""
+        read = {name: value for name, value in vars(self).items() if name not in HOW_IT_CAME}
+        return repr(read | {"flags": sorted(self.flags)})
+
 
 @dataclass(frozen=True)
 class SessionBegin(SessionEvent):
@@ -78,7 +85,8 @@ def duration_is_usable(duration_seconds: int | None) -> bool:
 def counting_end(ends: Iterable[SessionEnd]) -> SessionEnd:
     """The one of several ends that counts, whatever order they came in.
 
-    A usable duration beats none; then, where both state a time, the later; then the longer; then the greater body.
+    A usable duration beats none; then, where both state a time, the later; then the longer; then the one that says the
+    greater text: not the greater body, since of bodies that say the same it depends on the order which one is kept.
     Ends that state no time are ranked among themselves first: compared pair by pair, three ends could beat each other
     in a circle.
     """
@@ -89,14 +97,14 @@ def counting_end(ends: Iterable[SessionEnd]) -> SessionEnd:
     finalists = []
     if with_time:
         latest = max(end.at for end in with_time)
-        finalists.append(max((end for end in with_time if end.at == latest), key=_length_and_body))
+        finalists.append(max((end for end in with_time if end.at == latest), key=_length_and_text))
     if without_time:
-        finalists.append(max(without_time, key=_length_and_body))
-    return max(finalists, key=_length_and_body)
+        finalists.append(max(without_time, key=_length_and_text))
+    return max(finalists, key=_length_and_text)
 
 
-def _length_and_body(end: SessionEnd) -> tuple[float, bytes]:
-    return (float("-inf") if end.duration_seconds is None else end.duration_seconds), end.body
+def _length_and_text(end: SessionEnd) -> tuple[float, str]:
+    return (float("-inf") if end.duration_seconds is None else end.duration_seconds), end.said
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,10 @@ from customers.sightings import see_agent, see_channel
 from sessions_app.answer import AnswerGiven, as_bytes
 from sessions_app.events import SessionBegin, SessionEnd, SessionEvent, counting_end, occupancy
 from sessions_app.hooks import provided_context, run_session_hooks
-from sessions_app.matching import decided_for, ended_by, waiting_for
+from sessions_app.matching import decided_for, ended_by, holder_of, is_redelivered, read_again, waiting_for
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
 from sessions_app.past_months import note_past_months
-from sessions_app.payloads import read_event
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
 from sessions_app.quick_rows import new_row
 from sessions_app.situation import Judgement, becomes_customer, judge
@@ -240,7 +239,7 @@ def _begin(
     stored = _sessions_of(event)
     decided = decided_for(stored, event)
     if decided is not None:
-        if bytes(decided.begin_body or b"") != event.body:
+        if not is_redelivered(decided, event):
             _mark(decided, "begins_differ")
         if given is not None and _is_what_livetok_goes_by(decided, event, given):
             _let_stand(decided, given)
@@ -331,7 +330,7 @@ def _read_for_sure(event: SessionBegin, waiting: Session | None) -> Reading:
 def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     """Any end, step by step, with the customer and the session locked."""
     stored = _sessions_of(event)
-    holder = _holder_of(stored, event)
+    holder = holder_of(stored, event)
     if holder is not None:
         return _log(event, delivery, holder, Verdict.REDELIVERED)
 
@@ -368,17 +367,6 @@ def _count(session: Session, before: Mapping[UsageKey, Amount], started_before: 
 def _sessions_of(event: SessionEvent) -> list[Session]:
     """The stored sessions of LiveTok's id, in the order in which they were stored. Test and live never meet."""
     return list(Session.objects.filter(session_id=event.session_id, is_test=event.is_test).order_by("number"))
-
-
-def _holder_of(stored: list[Session], event: SessionEnd) -> Session | None:
-    """The session that holds this very body as one of its ends."""
-    ended = [session for session in stored if session.has_end]
-    for session in ended:
-        if bytes(session.end_body or b"") == event.body:
-            return session
-    superseded = SupersededEnd.objects.filter(session__in=ended, body=event.body) if ended else None
-    found = superseded.select_related("session").first() if superseded is not None else None
-    return found.session if found else None
 
 
 def _locked(session: Session) -> Session:
@@ -471,8 +459,8 @@ def _take_end(session: Session, event: SessionEnd) -> None:
     if not session.has_end:
         _set_end(session, event)
         return
-    current = _read_again(session.end_body, session.end_route, session.end_received_at)
-    others = {row.pk: _read_again(row.body, row.route, row.received_at) for row in session.superseded_ends.all()}
+    current = _end_again(session.end_body, session.end_route, session.end_received_at)
+    others = {row.pk: _end_again(row.body, row.route, row.received_at) for row in session.superseded_ends.all()}
     ends = [current, *others.values(), event]
     winner = counting_end(ends)
     _add_flags(session, {"ends_differ"})
@@ -510,10 +498,8 @@ def _set_end(session: Session, end: SessionEnd) -> None:
         session.agent_is_number = end.agent_is_number
 
 
-def _read_again(body: Any, route: str, received_at: datetime | None) -> SessionEnd:
-    """An end from the bytes that were stored, as it was read when it came."""
-    assert received_at is not None
-    end = read_event(bytes(body), route=route, received_at=received_at, phone_region=settings.PHONE_REGION)
+def _end_again(body: Any, route: str, received_at: datetime | None) -> SessionEnd:
+    end = read_again(body, route, received_at)
     assert isinstance(end, SessionEnd)
     return end
 

@@ -1,18 +1,26 @@
-"""Which stored session an event belongs to. LiveTok's id alone does not say: it may be used again for another caller.
+"""Which stored session an event belongs to, and whether it has come before. LiveTok's id alone does not say: it may be
+used again for another caller.
 
-Every function takes the stored sessions of one id, in the order in which they were stored.
+An event is a redelivery if it says the same as a stored one: its envelope's own id and sending time may be others.
+Functions of several sessions take the stored ones of one id, in the order in which they were stored.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
-from sessions_app.events import SessionBegin, SessionEnd
-from sessions_app.models import Session
+from django.conf import settings
+from django.db.models import Q
+
+from sessions_app.events import SessionBegin, SessionEnd, SessionEvent
+from sessions_app.models import Session, SupersededEnd
+from sessions_app.payloads import Refused, read_event
 
 
 def decided_for(sessions: Sequence[Session], begin: SessionBegin) -> Session | None:
     """The session that this begin, or another of the same caller, has decided already.
 
-    The same body is a redelivery even where its number is read otherwise now.
+    A redelivery is one even where its number is read otherwise now.
     """
     decided = [session for session in sessions if session.has_begin]
     for session in decided:
@@ -21,7 +29,55 @@ def decided_for(sessions: Sequence[Session], begin: SessionBegin) -> Session | N
     for session in decided:
         if session.caller.identity == begin.caller.identity:
             return session
+    for session in decided:
+        if session.number_received == begin.caller.number_received and is_redelivered(session, begin):
+            return session
     return None
+
+
+def is_redelivered(session: Session, begin: SessionBegin) -> bool:
+    """Whether it is the very begin that the session has."""
+    return _is_said_by(session.begin_body, "begin", session.begin_received_at, begin)
+
+
+def holder_of(sessions: Sequence[Session], end: SessionEnd) -> Session | None:
+    """The session that holds this very end, whether or not it counts there."""
+    ended = {session.pk: session for session in sessions if session.has_end}
+    if not ended:
+        return None
+    for session in ended.values():
+        if bytes(session.end_body or b"") == end.body:
+            return session
+    may_be_same = Q(body=end.body) | Q(stated_seconds=end.duration_seconds)
+    superseded = list(SupersededEnd.objects.filter(may_be_same, session__in=ended))
+    for row in superseded:
+        if bytes(row.body) == end.body:
+            return ended[row.session_id]
+    for session in ended.values():
+        is_as_long = session.stated_seconds == end.duration_seconds
+        if is_as_long and _is_said_by(session.end_body, session.end_route, session.end_received_at, end):
+            return session
+    for row in superseded:
+        if _is_said_by(row.body, row.route, row.received_at, end):
+            return ended[row.session_id]
+    return None
+
+
+def read_again(body: Any, route: str, received_at: datetime | None) -> SessionEvent:
+    """A begin or an end from the bytes that were stored, as it was read when it came."""
+    assert received_at is not None
+    event = read_event(bytes(body), route=route, received_at=received_at, phone_region=settings.PHONE_REGION)
+    assert isinstance(event, SessionEvent)
+    return event
+
+
+def _is_said_by(body: Any, route: str, received_at: datetime | None, event: SessionEvent) -> bool:
+    if bytes(body or b"") == event.body:
+        return True
+    try:
+        return read_again(body or b"", route, received_at).said == event.said
+    except Refused:  # by a rule that came after it
+        return False
 
 
 def waiting_for(sessions: Sequence[Session], begin: SessionBegin) -> Session | None:

@@ -6,7 +6,7 @@ limit is in play. Every run is also recounted (promise 9).
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
@@ -19,8 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from customers.defaults import make_defaults
 from customers.models import Customer
+from sessions_app.events import SessionEvent
 from sessions_app.lifecycle import Delivery
 from sessions_app.models import DailyUsage, Session
+from sessions_app.payloads import read_event
 from sessions_app.reception import receive
 from tests.builders import assert_usage_is_sound, make_channel, make_customer, make_tier, set_policy
 
@@ -92,19 +94,23 @@ END_OFFSETS = [..., 0, 300, 300, 310, 7200, 90_000, -600]
 
 @st.composite
 def session_plans(draw: st.DrawFn, session_id: str, is_test: bool = False) -> list[Event]:
-    """The different events of one session id: at most one begin, and ends that may differ."""
+    """The different events of one session id: at most one begin, and ends that may differ. Of each some that say the
+    same and came at the same time, in envelopes of their own.
+    """
     caller = draw(st.sampled_from(KNOWN + (TEST_STRANGERS if is_test else STRANGERS)))
     began_at = draw(st.sampled_from(BEGINS))
     ends = draw(st.integers(0, 3))
     has_begin = ends == 0 or draw(st.sampled_from([True, True, True, False]))
     names = draw(st.lists(st.sampled_from([True, True, False]), min_size=ends + 1, max_size=ends + 1))
-    events = {}
+    events: dict[bytes, Event] = {}
+    first_to_say: dict[str, Event] = {}
     for index in range(0 if has_begin else 1, ends + 1):
         stated = began_at if index == 0 else _after(began_at, draw(st.sampled_from(END_OFFSETS)))
         if index == 0 and draw(st.sampled_from([False, False, True])):
             stated = None
+        kind, is_second = "begin" if index == 0 else "end", draw(st.booleans())
         body = _body(
-            "begin" if index == 0 else "end",
+            kind,
             session_id=session_id,
             caller=caller if names[index] else NOBODY,
             spelling=draw(st.integers(0, 2)),
@@ -113,11 +119,33 @@ def session_plans(draw: st.DrawFn, session_id: str, is_test: bool = False) -> li
             channel=draw(st.sampled_from(["telephony", "telephony", "whatsapp", "chat", None])),
             agent=draw(st.sampled_from([1, 1, "7", None])),
             is_test=is_test,
-            second_envelope=draw(st.booleans()),
+            second_envelope=is_second,
         )
         received_at = began_at + timedelta(minutes=draw(st.integers(0, 20)) if index == 0 else 7 * index)
-        events[body] = Event(body, draw(st.sampled_from(["", "begin" if index == 0 else "end"])), received_at)
+        event = Event(body, draw(st.sampled_from(["", kind])), received_at)
+        first = first_to_say.setdefault(_said(body, received_at), event)
+        for envelope in draw(ENVELOPES):
+            enveloped = _in_envelope(body, envelope, stated)
+            events[enveloped] = replace(first, body=enveloped)
     return list(events.values())
+
+
+# The numbers of envelopes that an event is sent in. Their ids decide which body is the greater.
+ENVELOPES = st.sampled_from([(None,), (None,), (1,), (None, 2), (3, 1)])
+
+
+def _in_envelope(body: bytes, number: int | None, stated: datetime | None) -> bytes:
+    """The body with an id, and a sending time where that is not the only time that it states."""
+    if number is None:
+        return body
+    sent = {} if stated is None else {"created_at": (NOW + timedelta(minutes=number)).isoformat()}
+    return json.dumps({"id": f"evt_{number}", **sent, **json.loads(body)}).encode()
+
+
+def _said(body: bytes, received_at: datetime) -> str:
+    event = read_event(body, route="", received_at=received_at)
+    assert isinstance(event, SessionEvent)
+    return event.said
 
 
 def _after(began_at: datetime, offset: Any) -> datetime | None:
@@ -185,7 +213,7 @@ class World:
     usage: dict[tuple[Any, ...], tuple[int, int, int]]
 
 
-# Ours alone, or an answer: a decision is made once, with what is known then.
+# Ours alone, or an answer: a decision is made once, with what is known then. Of bodies that say the same, the first.
 UNCOMPARED = {"id", "answer", "customer", "channel", "agent", "tier", "begin_body", "end_body"}
 
 
@@ -215,12 +243,13 @@ def _row(session: Session) -> dict[str, Any]:
         "tier": session.tier and session.tier.slug,
         "channel": session.channel_id,
         "agent": session.agent_id,
-        "begin_body": bytes(session.begin_body or b""),
-        "end_body": bytes(session.end_body or b""),
+        "begin_said": session.begin_body and _said(bytes(session.begin_body), NOW),
+        "end_said": session.end_body and _said(bytes(session.end_body), NOW),
         "state": session.state_at(NOW),
         "counted_seconds": session.counted_seconds,
         "other_ends": sorted(
-            (bytes(end.body), end.route, end.received_at, end.stated_seconds) for end in session.superseded_ends.all()
+            (_said(bytes(end.body), NOW), end.route, end.received_at, end.stated_seconds)
+            for end in session.superseded_ends.all()
         ),
     }
 
@@ -312,6 +341,20 @@ def test_three_ends_that_beat_each_other_in_a_circle_are_ranked_alike_in_every_o
     assert {row["stated_seconds"] for world in worlds for row in world.sessions.values()} == {20}
     for world in worlds:
         assert_same(world, worlds[0])
+
+
+def test_which_of_the_bodies_that_say_the_same_came_first_does_not_show(customers):
+    """Of two ends alike in time and duration, one comes in two envelopes: as a lesser and as a greater body."""
+
+    def event(number: int, **values: Any) -> Event:
+        document = {"type": "session.end", "sessionId": "same", "timestamp": BEGINS[0].isoformat(), "duration": 300}
+        return Event(_in_envelope(_as_bytes(document | values), number, BEGINS[0]), "", BEGINS[1])
+
+    worlds = [play(order) for order in permutations([event(1), event(2, kind="chat"), event(3)])]
+
+    for world in worlds:
+        assert_same(world, worlds[0])
+        assert [len(row["other_ends"]) for row in world.sessions.values()] == [1]
 
 
 class Traffic(RuleBasedStateMachine):

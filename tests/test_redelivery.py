@@ -5,7 +5,7 @@ import json
 import pytest
 
 from customers.models import Agent, Customer, DenialMessage, LimitOverride, PhoneNumber, Policy, Tier
-from sessions_app.models import DailyUsage, Session, WebhookEvent
+from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.reception import process_again
 from tests.builders import (
     LiveTok,
@@ -146,6 +146,76 @@ def test_a_begin_is_known_again_although_its_number_is_read_otherwise_now(liveto
     assert livetok.send(body).content == first
     assert the_session().flags == ""
     assert Session.objects.count() == 1
+
+
+def sent_again(name: str, **changes) -> bytes:
+    """The second envelope's sample as LiveTok sends it again: with another id and sending time."""
+    envelope = json.loads(payload(name)) | {"id": "evt_again", "created_at": "2024-03-15T10:40:00Z"}
+    return json.dumps(envelope | {"data": envelope["data"] | changes}).encode()
+
+
+def test_what_comes_again_in_another_envelope_is_a_redelivery(livetok: LiveTok):
+    first = livetok.send(payload("envelope_begin")).content
+    livetok.send(payload("envelope_end"))
+    before = Session.objects.values().get()
+
+    assert livetok.send(sent_again("envelope_begin")).content == first
+    assert livetok.send(sent_again("envelope_end")).content == b"{}"
+
+    assert Session.objects.values().get() == before
+    assert before["flags"] == ""
+    assert not SupersededEnd.objects.exists()
+    assert [event.verdict for event in WebhookEvent.objects.order_by("pk")] == ["accepted"] * 2 + ["redelivered"] * 2
+
+
+def test_an_end_that_does_not_count_is_a_redelivery_too_when_it_comes_again_in_another_envelope(livetok: LiveTok):
+    livetok.send(payload("envelope_begin"))
+    livetok.send(payload("envelope_end"))
+    livetok.send(sent_again("envelope_end", ended_at="2024-03-15T10:34:00Z"))
+    before = Session.objects.values().get()
+    livetok.send(sent_again("envelope_end", ended_at="2024-03-15T11:34:00+01:00"))
+
+    assert Session.objects.values().get() == before
+    assert SupersededEnd.objects.count() == 1
+    assert WebhookEvent.objects.order_by("pk").last().verdict == "redelivered"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channel": "chat"},
+        {"customer": {"id": "crm-1", "phone": "+1 234 567 890"}},
+        {"customer": {"id": "crm-2", "phone": "+1234567890"}},
+        {"customer": {"phone": "+1234567890", "id": "crm-1", "name": "Eve"}},
+        {"started_at": "2024-03-15T10:30:01Z", "ended_at": "2024-03-15T10:35:01Z"},
+    ],
+)
+def test_what_says_anything_else_differs(livetok: LiveTok, change):
+    for name in ("envelope_begin", "envelope_end"):
+        livetok.send(payload(name))
+        livetok.send(sent_again(name, **change))
+
+    assert the_session().flags == "begins_differ ends_differ"
+
+
+def test_a_sending_time_that_is_the_only_time_is_one_of_the_event(livetok: LiveTok):
+    for name in ("envelope_begin", "envelope_end"):
+        livetok.send(sent_again(name, started_at=None, ended_at=None))
+        livetok.send(sent_again(name, started_at=None, ended_at=None).replace(b"10:40", b"10:41"))
+
+    session = the_session()
+    assert session.flags == "begins_differ duration_differs ends_differ"
+    assert (session.started_at, session.ended_at) == (moment("2024-03-15T10:40:00Z"), moment("2024-03-15T10:41:00Z"))
+
+
+def test_a_begin_in_another_envelope_is_known_although_its_number_is_read_otherwise_now(livetok: LiveTok, settings):
+    customer = {"customer": {"phone": "020 7946 0958"}}
+    first = livetok.send(sent_again("envelope_begin", **customer)).content
+    settings.PHONE_REGION = "GB"
+    make_customer(make_tier("premium"), "020 7946 0958", status="blocked")
+
+    assert livetok.send(sent_again("envelope_begin", **customer).replace(b"evt_again", b"evt_more")).content == first
+    assert (Session.objects.count(), the_session().flags) == (1, "")
 
 
 def test_a_stored_decision_is_not_judged_again_when_the_end_comes_first(livetok: LiveTok):
