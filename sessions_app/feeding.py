@@ -170,7 +170,8 @@ def feed_requests(waiting: Iterable[Waiting]) -> None:
 
 
 def _receive(request: SpooledRequest) -> None:
-    delivery = Delivery(request.key, request.address, time.perf_counter() - request.took_ms / 1000, is_again=True)
+    started = time.perf_counter() - request.took_ms / 1000
+    delivery = Delivery(request.key, request.address, started, is_again=True, encoding=request.encoding)
     if request.body is None:
         refuse_too_large(route=request.route, received_at=request.received_at, delivery=delivery)
         return

@@ -14,9 +14,9 @@ from sessions_app.decision import DENIAL_MESSAGES, Reason
 from sessions_app.events import SessionBegin
 from sessions_app.lifecycle import Delivery
 from sessions_app.patience import DATABASE_ERRORS, READ_SECONDS, Patience, limited, note_failure
-from sessions_app.payloads import Refused, read_event
+from sessions_app.payloads import Refused
 from sessions_app.pulse import pulse
-from sessions_app.reception import NOTHING_TO_SAY, TOO_LARGE, as_error
+from sessions_app.reception import NOTHING_TO_SAY, TOO_LARGE, as_error, read_delivered
 from sessions_app.situation import denial_message
 from sessions_app.spool import NotAlone, SpooledRequest, deciding_alone, spool
 from sessions_app.waiting import begins_that_wait
@@ -38,7 +38,7 @@ def take_without_storing(
     A begin is decided by reading; where the database cannot be read either, DECISION_FALLBACK answers it.
     `body` is None where it was too large. Raises MustTryAgain.
     """
-    status, content, begin = _read(body, route, received_at)
+    status, content, begin = _read(body, route, received_at, delivery.encoding)
 
     def kept(given: AnswerGiven | None) -> Callable[[], None]:
         return spool.write(
@@ -53,6 +53,7 @@ def take_without_storing(
                 reason=given.reason.value if given else None,
                 answer=given.content if given else None,
                 decision=given.decision if given else None,
+                encoding=delivery.encoding,
             )
         )
 
@@ -67,12 +68,14 @@ def take_without_storing(
     return status, given.content if given else content
 
 
-def _read(body: bytes | None, route: str, received_at: datetime) -> tuple[int, bytes, SessionBegin | None]:
+def _read(
+    body: bytes | None, route: str, received_at: datetime, encoding: str
+) -> tuple[int, bytes, SessionBegin | None]:
     """The status, the answer unless it is a begin's, and the begin."""
     if body is None:
         return 413, as_error(TOO_LARGE), None
     try:
-        event = read_event(body, route=route, received_at=received_at, phone_region=settings.PHONE_REGION)
+        event = read_delivered(body, route, received_at, encoding)
     except Refused as refused:
         return 400, as_error(refused), None
     return 200, NOTHING_TO_SAY, event if isinstance(event, SessionBegin) else None

@@ -196,6 +196,8 @@ def _json_object(body: bytes) -> dict[str, Any]:
         is_too_deep = _is_nested_below(DEEPEST_NESTING, document)
     except RecursionError:
         is_too_deep = True
+    except UnicodeDecodeError:
+        raise Refused("body", "send the JSON object in UTF-8; this is another character set, or no text") from None
     except ValueError:
         raise Refused("body", "send a JSON object in UTF-8") from None
     if is_too_deep:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from sessions_app.answer import AnswerGiven
-from sessions_app.events import SessionBegin
+from sessions_app.events import SessionBegin, SessionEnd
 from sessions_app.lifecycle import Delivery, begin_session, begin_session_as_answered, end_session, log_event
 from sessions_app.models import WebhookEvent
 from sessions_app.payloads import IgnoredEvent, Refused, read_event
@@ -39,7 +39,7 @@ def receive(
     `given` is what a begin was answered already, while nothing could be stored.
     """
     try:
-        event = read_event(body, route=route, received_at=received_at, phone_region=settings.PHONE_REGION)
+        event = read_delivered(body, route, received_at, delivery.encoding)
     except Refused as refused:
         return _refuse(400, refused, body, route, received_at, delivery)
     if isinstance(event, IgnoredEvent):
@@ -62,6 +62,15 @@ def receive(
     outcome = end_session(event, delivery)
     _write_line(outcome.event)
     return Reply(200, NOTHING_TO_SAY, outcome.event)
+
+
+def read_delivered(
+    body: bytes, route: str, received_at: datetime, encoding: str
+) -> SessionBegin | SessionEnd | IgnoredEvent:
+    """The event of a body. Raises Refused, also for one that is packed."""
+    if encoding:
+        raise Refused("Content-Encoding", f"send the body as it is, without this header; {encoding} is not taken")
+    return read_event(body, route=route, received_at=received_at, phone_region=settings.PHONE_REGION)
 
 
 def process_again(event: WebhookEvent) -> WebhookEvent:

@@ -24,6 +24,8 @@ from sessions_app.pulse import pulse
 from sessions_app.reception import LARGEST_BODY, Reply, receive, refuse_too_large
 from sessions_app.refused import refused_requests
 
+LONGEST_ENCODING = 64
+
 
 class AnyAccept(BaseContentNegotiation):
     """JSON, whatever the request says that it accepts."""
@@ -94,7 +96,8 @@ class LiveTokWebhook(APIView):
         client_seconds = time.perf_counter() - reading  # it may send slowly, which is no time of ours
         self.patience.leave_out(client_seconds)
         started = self.delivery.started + client_seconds
-        delivery = Delivery(holder_of(request).label, self.delivery.address, started)
+        encoding = encoding_of(request._request)
+        delivery = Delivery(holder_of(request).label, self.delivery.address, started, encoding=encoding)
         status, content = take(body, self.route, received_at, delivery)
         return HttpResponse(content, content_type="application/json", status=status)
 
@@ -130,6 +133,13 @@ def _store(body: bytes | None, route: str, received_at: datetime, delivery: Deli
         return refuse_too_large(route=route, received_at=received_at, delivery=delivery)
     remember_denial_message()
     return receive(body, route=route, received_at=received_at, delivery=delivery)
+
+
+def encoding_of(request: HttpRequest) -> str:
+    """What the body is packed in, as the request says; blank where it comes as it is."""
+    names = [name.strip().lower() for name in request.META.get("HTTP_CONTENT_ENCODING", "").split(",")]
+    packed = ", ".join(name for name in names if name not in ("", "identity"))
+    return ascii(packed)[1:-1][:LONGEST_ENCODING]
 
 
 def read_body(request: HttpRequest) -> bytes | None:

@@ -195,6 +195,20 @@ def test_what_cannot_be_taken_is_kept_too(known_livetok):
     ]
 
 
+def test_a_body_in_an_encoding_that_is_not_taken_stays_refused_when_it_is_fed(known_livetok):
+    """Also where its bytes would have been a begin."""
+    body = json.dumps(begin_body()).encode()
+    with database_away():
+        response = known_livetok.send(body, **{"Content-Encoding": "gzip"})
+        assert (response.status_code, response.json()["error"]["field"]) == (400, "Content-Encoding")
+    feeder.feed()
+
+    event = WebhookEvent.objects.exclude(session_id="before").get()
+    assert (event.verdict, event.status, bytes(event.body)) == ("rejected", 400, body)
+    assert event.error == f"Content-Encoding: {response.json()['error']['message']}"
+    assert not Session.objects.filter(session_id="123").exists()
+
+
 def test_the_events_tell_who_sent_them_and_when(known_livetok):
     before = timezone.now()
     with database_away():

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -66,6 +67,16 @@ def test_a_request_is_read_as_it_was_written(body):
     Spool().append(kept)
 
     assert read(*spool_files()) == [kept]
+
+
+def test_a_request_that_was_written_before_encodings_were_is_read():
+    Spool().append(request())
+    (path,) = spool_files()
+    content = path.read_bytes().rstrip(b"\n").partition(b" ")[2].replace(b',"encoding":""', b"")
+    assert b"encoding" not in content
+    path.write_bytes(b"%08x %s\n" % (zlib.crc32(content), content))
+
+    assert read(path) == [request()]
 
 
 def test_requests_of_a_process_stand_in_one_file_in_their_order():

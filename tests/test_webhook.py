@@ -1,6 +1,8 @@
 """The webhook over HTTP: LiveTok's samples, keys, statuses and what is kept."""
 
 import gc
+import gzip
+import json
 import weakref
 
 import pytest
@@ -11,7 +13,18 @@ from customers.keys import create_key
 from sessions_app import refused
 from sessions_app.models import RefusedRequests, Session, WebhookEvent
 from sessions_app.webhook import LiveTokWebhook
-from tests.builders import LiveTok, begin_body, end_body, limit, make_customer, make_tier, payload, the_session
+from tests.builders import (
+    LiveTok,
+    assert_usage_is_sound,
+    begin_body,
+    end_body,
+    limit,
+    make_customer,
+    make_tier,
+    moment,
+    payload,
+    the_session,
+)
 
 PREMIUM = (limit("messages", 100), limit("call_minutes", 60))
 
@@ -161,6 +174,64 @@ def test_a_body_that_cannot_be_understood_is_400_with_the_field_and_kept(livetok
     assert (event.verdict, bytes(event.body)) == ("rejected", body)
     assert event.error.startswith(f"{field}: ")
     assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [("gzip", "gzip"), (" GZip, identity", "gzip"), ("deflate, br", "deflate, br"), ("\xe9\x00" * 99, "\\xe9\\x00")],
+)
+def test_a_body_in_an_encoding_that_is_not_taken_is_refused_by_name_and_kept(livetok: LiveTok, header, named):
+    body = gzip.compress(payload("session_begin"))
+    response = livetok.send(body, **{"Content-Encoding": header})
+
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["field"] == "Content-Encoding"
+    assert error["message"].startswith(f"send the body as it is, without this header; {named}")
+    event = WebhookEvent.objects.get()
+    assert (event.verdict, event.status, bytes(event.body)) == ("rejected", 400, body)
+    assert event.error == f"Content-Encoding: {error['message']}"
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("header", ["", "identity", "Identity, identity"])
+def test_a_body_in_no_encoding_is_taken(livetok: LiveTok, header):
+    assert livetok.send(payload("session_begin"), **{"Content-Encoding": header}).status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_body_in_any_unicode_is_read(livetok: LiveTok, charset):
+    body = json.dumps(begin_body(agentName="Ärztin"), ensure_ascii=False).encode(charset)
+
+    assert livetok.send(body).status_code == 200
+    assert the_session().agent.name == "Ärztin"
+
+
+@pytest.mark.parametrize("charset", ["cp1252", "shift_jis"])
+def test_a_body_in_another_character_set_is_told_so(livetok: LiveTok, charset):
+    name = "カイ" if charset == "shift_jis" else "Ärztin"
+    response = livetok.send(json.dumps(begin_body(agentName=name), ensure_ascii=False).encode(charset))
+
+    assert response.status_code == 400
+    assert response.json()["error"] == {
+        "field": "body",
+        "message": "send the JSON object in UTF-8; this is another character set, or no text",
+    }
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+def test_a_session_at_the_last_time_that_is_read_is_decided_and_counted(livetok: LiveTok, zone):
+    limits = [limit("sessions", 9, period) for period in ("day", "week", "month")]
+    make_customer(make_tier("premium", *limits, limit("call_minutes", 9, "month")), time_zone=zone)
+    last = "9999-10-31T23:59:59.999999Z"
+
+    assert livetok.begin(timestamp=last, kind="telephony")["allowed"]
+    livetok.end(timestamp=last, duration=86_400)
+    livetok.end(timestamp=last, duration=86_400, sessionId="124")
+    livetok.begin(timestamp=last, kind="telephony", sessionId="124")
+
+    assert the_session("124").started_at == moment(last)
+    assert_usage_is_sound()
 
 
 def test_an_unknown_event_is_kept_answered_200_and_ignored(livetok: LiveTok):
