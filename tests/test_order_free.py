@@ -295,6 +295,11 @@ def _told_apart(ones: dict[Any, dict[str, Any]], others: dict[Any, dict[str, Any
     ]
 
 
+def once(events: Iterable[Event]) -> list[Event]:
+    """Those of the events that say what none before them says."""
+    return list({_said(event.body, NOW): event for event in reversed(list(events))}.values())
+
+
 def ends_first(events: Iterable[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (b"begin" in event.body, event.body))
 
@@ -306,7 +311,7 @@ def test_any_order_and_any_duplication_give_the_same_sessions_and_usage(customer
         set_policy(unknown_callers=unknown_callers)
         events = data.draw(traffic())
         shuffled = data.draw(deliveries(events))
-        assert_same(play(shuffled), play(events))
+        assert_same(play(shuffled), play(once(events)))
 
     check()
 
@@ -315,7 +320,7 @@ def test_every_order_of_one_sessions_events_gives_the_same(customers):
     @settings(max_examples=50)
     @given(session_plans("a") | session_plans("a", is_test=True))
     def check(events: list[Event]) -> None:
-        expected = play(events)
+        expected = play(once(events))
         for number in range(len(events)):
             turned = events[number:] + events[:number]
             assert_same(play(turned), expected)
