@@ -158,14 +158,15 @@ def _read(
     is_begin = event == BEGIN
     fields = _Fields(document, "begin" if is_begin else "end")
     agent = _at(document, "agentId")
+    channel = fields.read("channel", _channel, "kind", "data.channel")
     common: dict[str, Any] = {
         "session_id": session_id,
-        "caller": _caller(fields, region),
+        "caller": _caller(fields, region, is_whatsapp="whatsapp" in (channel or "")),
         "received_at": received_at,
         "body": body,
         "route": route,
         "is_test": _at(document, "livemode") is False,
-        "channel": fields.read("channel", _channel, "kind", "data.channel"),
+        "channel": channel,
         "agent": fields.read("agent", _identifier, "agentId"),
         "agent_is_number": isinstance(agent, int) and not isinstance(agent, bool),
         "agent_name": fields.text("agentName"),
@@ -177,9 +178,9 @@ def _read(
     return SessionEnd(**common, duration_seconds=seconds, flags=frozenset(fields.flags))
 
 
-def _caller(fields: _Fields, region: str) -> Caller:
+def _caller(fields: _Fields, region: str, *, is_whatsapp: bool) -> Caller:
     received, key = fields.read(
-        "number", lambda value: _number(value, region), "phoneNumber", "data.customer.phone"
+        "number", lambda value: _number(value, region, is_whatsapp), "phoneNumber", "data.customer.phone"
     ) or ("", "")
     return Caller(
         number_received=received,
@@ -281,12 +282,12 @@ def _identifier(value: Any) -> str:
     return text
 
 
-def _number(value: Any, region: str) -> tuple[str, str]:
+def _number(value: Any, region: str, is_whatsapp: bool) -> tuple[str, str]:
     """The number as received and its key; the key is blank where the caller withholds the number."""
     if value == "":
         return "", ""
     received = _identifier(value)
-    return received, phone_key(received, region) or ""
+    return received, phone_key(received, region, is_whatsapp) or ""
 
 
 def _channel(value: Any) -> str:

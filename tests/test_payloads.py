@@ -433,7 +433,23 @@ def test_a_number_may_be_a_json_number():
 
 
 def test_bare_digits_are_read_in_the_companys_region():
-    assert read(begin_body(phoneNumber="020 7946 0958"), region="GB").caller.phone_key == "+442079460958"
+    begin = begin_body(kind="telephony", phoneNumber="020 7946 0958")
+    assert read(begin, region="GB").caller.phone_key == "+442079460958"
+
+
+@pytest.mark.parametrize("said", [{"kind": "whatsapp"}, {"kind": " WhatsApp "}, {"kind": "whatsapp_voice"}])
+def test_what_comes_by_whatsapp_is_international_whatever_the_region(said):
+    # Both are numbers of the region too.
+    assert read(begin_body(phoneNumber="6592345678", **said), region="US").caller.phone_key == "+6592345678"
+    assert read(end_body(phoneNumber="6592345678", **said), region="US").caller.phone_key == "+6592345678"
+    assert read(begin_body(kind="voice", phoneNumber="6592345678"), region="US").caller.phone_key == "+16592345678"
+
+
+def test_a_number_longer_than_can_be_stored_is_flagged_and_counts_as_missing():
+    begin = read(begin_body(phoneNumber="." * 60_000 + "x"))
+
+    assert begin.caller.identity is None
+    assert begin.flags == {"begin_number_unreadable"}
 
 
 def test_an_unreadable_customer_id_counts_as_missing():

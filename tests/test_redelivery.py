@@ -138,7 +138,7 @@ def test_a_begin_written_otherwise_is_the_same_begin(livetok: LiveTok):
 
 
 def test_a_begin_is_known_again_although_its_number_is_read_otherwise_now(livetok: LiveTok, settings):
-    body = begin_body(phoneNumber="020 7946 0958")
+    body = begin_body(kind="telephony", phoneNumber="020 7946 0958")
     first = livetok.send(body).content
     settings.PHONE_REGION = "GB"
     make_customer(make_tier("premium"), "020 7946 0958", status="blocked")
