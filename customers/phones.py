@@ -11,7 +11,8 @@ from functools import lru_cache
 import phonenumbers
 from phonenumbers import PhoneNumber, ValidationResult
 
-LONGEST = 255
+from customers.lengths import LONGEST_TEXT as LONGEST
+
 # What keypads, switches and people send for no number: blank and all zeros aside, and listed in docs/decisions.md too.
 NO_NUMBER = frozenset(
     {
@@ -68,6 +69,11 @@ def phone_key(text: str | None, region: str = "", is_whatsapp: bool = False) -> 
 def is_number(key: str) -> bool:
     """Whether a key is a phone number: a plus and 7 to 15 digits. Others are callers too, by a text or an address."""
     return _NUMBER.fullmatch(key) is not None
+
+
+def digits_of(text: str) -> str:
+    """The digits of a number or a part of one; blank where the text has anything else than digits and separators."""
+    return _plain(_shape(_folded(text)) or "").removeprefix("+")
 
 
 def _folded(text: str) -> str:

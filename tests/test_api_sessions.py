@@ -357,3 +357,33 @@ def test_a_begins_body_is_previewed_under_any_content_type_and_up_to_64_kb(api, 
 
     assert api.request("POST", path, payload("session_begin"), **plain).status_code == 200
     assert api.request("POST", path, b" " * 64 * 1024 + b"{}").status_code == 413
+
+
+PARAMETERS = {
+    "sessions": ["session_id", "phone", "customer", "customer_id", "tier", "channel", "agent", "state", "reason",
+                 "allowed", "flag", "test", "started_after", "started_before", "page_size", "cursor"],
+    "customers": ["tier", "status", "external_id", "phone", "page_size", "cursor"],
+    "tiers": ["active", "page_size", "cursor"],
+    "usage": ["phone", "external_id", "at"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "name"), [(address, name) for address, names in PARAMETERS.items() for name in names]
+)
+def test_a_parameter_that_is_too_long_is_refused_by_its_name(api, address, name):
+    hostile = "." * 60_000 + "x"
+
+    refused = api.get(f"/api/v1/{address}/?{name}={hostile}", status=400)
+
+    assert refused == {name: ["Give at most 255 characters."]}
+
+
+def test_every_parameter_is_tried_with_a_text_that_is_too_long(api):
+    for address, names in PARAMETERS.items():
+        (problem,) = api.get(f"/api/v1/{address}/?nonsense=1", status=400)["nonsense"]
+        assert problem == f"Unknown. There are: {', '.join(sorted(names, key=problem.index))}."
+
+
+def test_a_number_in_an_address_that_is_too_long_is_refused_by_its_name(api):
+    assert "number" in api.get(f"/api/v1/customers/by-phone/{'1' * 256}/", status=400)

@@ -17,6 +17,7 @@ PURE = {
     "customers.importing.delimited",
     "customers.importing.tables",
     "customers.importing.workbooks",
+    "customers.lengths",
     "customers.limits",
     "customers.origins",
     "customers.phones",

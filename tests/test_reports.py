@@ -20,6 +20,7 @@ from customers.models import Agent, Tier
 from sessions_app.decision import Reason
 from sessions_app.models import Session
 from sessions_app.reports.cursors import Cursor
+from sessions_app.reports.urls import urlpatterns
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.wording import (
     REASON_SENTENCES,
@@ -246,6 +247,8 @@ def test_each_state_leaves_its_sessions(staff):
         ("4420", ["call-1"]),
         ("0958", ["call-1"]),
         ("46 09 58", ["call-1"]),
+        ("46/09\u201158", ["call-1"]),
+        ("\uff10\uff19\uff15\uff18", ["call-1"]),
         ("ada l", ["call-1"]),
         ("lovelace", []),
         ("crm-1", ["call-1"]),
@@ -265,6 +268,31 @@ def test_a_search_finds_ids_digits_and_the_beginning_of_names(staff, text, found
         response = staff.get("/reports/sessions/", {"q": text})
 
     assert [line.session.session_id for line in response.context["lines"]] == found
+
+
+REPORTS = [
+    "/reports/", "/reports/callers/", "/reports/customers/", "/reports/customers/top/", "/reports/customers/candidates/",
+    "/reports/customers/unknown/", "/reports/customers/1/", "/reports/statements/", "/reports/statements/close/",
+    "/reports/webhook/", "/reports/live/", "/reports/sessions/", "/reports/sessions/1/",
+]  # fmt: skip
+
+
+def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
+    staff = staff_client("view_session", "close_month")
+    hostile = "." * 60_000 + "x"
+
+    assert {f"/reports/{pattern.pattern}".replace("<int:pk>", "1") for pattern in urlpatterns} == set(REPORTS)
+    for address in REPORTS:
+        for given in ({"q": hostile}, {"phone": hostile}, {"format": "1" * 256}, {hostile: "1"}):
+            response = staff.get(address, given)
+            assert response.status_code == 400, address
+            assert f"Shorten “{next(iter(given))[:40]}”: at most 255 characters are read." in response.content.decode()
+    assert staff.post("/reports/statements/close/", {"month": hostile}).status_code == 400
+
+
+def test_a_search_of_255_characters_is_read(staff):
+    for address in ("/reports/sessions/", "/reports/customers/", "/reports/statements/"):
+        assert staff.get(address, {"q": "." * 254 + "x"}).status_code == 200
 
 
 @pytest.mark.parametrize("most, total", [(3, "More than 3 sessions"), (4, "4 sessions")])

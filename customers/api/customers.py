@@ -214,7 +214,7 @@ class CustomerByExternalId(CustomerView):
 @_described("by_phone")
 class CustomerByPhone(CustomerView):
     def condition(self, **address: Any) -> dict[str, Any]:
-        number = read_address("number", address["number"], Text(max_length=255))
+        number = read_address("number", address["number"], Text())
         return {"numbers__key": phone_of(number, "number")}
 
     def missing(self, **address: Any) -> NotFound:

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from customers.editing import MOST_ROWS
+from customers.lengths import LONGEST_TEXT
 from customers.models import Channel, Customer, Tier
 from customers.models.fields import validate_context, validate_time_zone
 
@@ -141,7 +142,7 @@ class AgentId(Text):
     """LiveTok's agent id, text or whole number; kept as text."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=255, **kwargs)
+        super().__init__(**kwargs)
 
     def to_internal_value(self, data: Any) -> str:
         if isinstance(data, int) and not isinstance(data, bool):
@@ -196,7 +197,7 @@ class Channels(ShortList):
 
 
 class Numbers(ShortList):
-    child = Text(max_length=255)
+    child = Text()
 
     def to_representation(self, data: Any) -> list[str]:
         return [number.number for number in data.all()]

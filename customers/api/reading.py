@@ -9,6 +9,7 @@ from rest_framework.request import Request
 
 from customers.api.errors import MOST_ERRORS, TooLarge
 from customers.context import parse_json
+from customers.lengths import LONGEST_TEXT, too_long
 
 LARGEST_BODY = 1024 * 1024
 
@@ -56,6 +57,8 @@ def shown(text: str) -> str:
 
 def read_query(request: Request, kind: type[StrictSerializer] | None) -> dict[str, Any]:
     """The query's parameters, read by `kind`; None: there are none. Each may be given once."""
+    if names := too_long(request.query_params.lists()):
+        raise serializers.ValidationError({shown(name): [f"Give at most {LONGEST_TEXT} characters."] for name in names})
     given: dict[str, str] = {}
     for name, values in request.query_params.lists():
         if len(values) > 1:

@@ -9,6 +9,7 @@ from customers.api.fields import LARGEST_ID, AgentId, Choice, LocalMoment, Momen
 from customers.api.pages import PageQuery
 from customers.api.reading import StrictSerializer
 from customers.context import read_json, sound
+from customers.lengths import LONGEST_TEXT
 from sessions_app.decision import Reason, whole_check
 from sessions_app.models import Session
 
@@ -119,7 +120,9 @@ class SessionQuery(PageQuery):
     state = Choice(required=False, choices=Session.State.values)
     reason = Choice(required=False, choices=[reason.value for reason in Reason])
     allowed = serializers.BooleanField(required=False, allow_null=True, default=None)
-    flag = serializers.RegexField(r"^[a-z_]+$", required=False, max_length=64, help_text="Such as `no_begin`.")
+    flag = serializers.RegexField(
+        r"^[a-z_]+$", max_length=LONGEST_TEXT, required=False, help_text="Such as `no_begin`."
+    )
     test = serializers.BooleanField(default=False, help_text="True: test traffic alone. Otherwise none of it.")
     started_after = Moment(required=False, help_text="This time or later. In an address, + is written %2B.")
     started_before = Moment(required=False, help_text="Earlier than this time.")

@@ -16,6 +16,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
+from customers.lengths import LONGEST_TEXT
 from customers.limits import Metric, Period
 from customers.models import Customer, Tier
 from customers.phones import phone_key
@@ -71,7 +72,7 @@ class CustomerFilters(forms.Form):
     q = forms.CharField(
         label="Search",
         required=False,
-        max_length=255,
+        max_length=LONGEST_TEXT,
         widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number or external id"}),
     )
     tier = forms.ChoiceField(label="Tier", required=False)

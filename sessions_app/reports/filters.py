@@ -16,6 +16,7 @@ from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan
 from django.http import QueryDict
 from django.utils import timezone
 
+from customers.lengths import LONGEST_TEXT
 from customers.models import Agent, Channel, Customer, Tier
 from customers.past import numbers_moved_since
 from sessions_app.decision import Reason
@@ -194,14 +195,14 @@ class SessionFilters(RangeFilters):
     q = forms.CharField(
         label="Search",
         required=False,
-        max_length=255,
+        max_length=LONGEST_TEXT,
         widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number, session or external id"}),
     )
     sort = _choice_field("Sorted by", list(SORTS.items()))
     # What figures lead to.
     decision = _choice_field("Decision", list(DECISIONS.items()))
-    phone = forms.CharField(label="Number", required=False, max_length=255)
-    external = forms.CharField(label="LiveTok's customer id", required=False, max_length=255)
+    phone = forms.CharField(label="Number", required=False, max_length=LONGEST_TEXT)
+    external = forms.CharField(label="LiveTok's customer id", required=False, max_length=LONGEST_TEXT)
     seconds_from = _number_field("Lasting from", 0, 86_400)
     seconds_below = _number_field("Lasting less than", 1, 86_401)
     weekday = _number_field("Weekday", 0, 6)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from customers.downloads import TooManyDownloads, say_too_many
+from customers.lengths import LONGEST_TEXT, too_long
 from sessions_app.reports.export import MOST_XLSX_ROWS, TooManyRows
 
 View = Callable[..., HttpResponseBase]
@@ -25,6 +26,8 @@ def report(view: View) -> View:
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.has_perm("sessions_app.view_session"):
             return page(request, "reports/no_access.html", {"title": "Reports"}, status=403)
+        if names := too_long(request.GET.lists()):
+            return _refuse_long(request, names)
         try:
             return view(request, *args, **kwargs)
         except TooManyRows:
@@ -47,11 +50,21 @@ def action(permission: str) -> Callable[[View], View]:
                 return page(
                     request, "reports/no_access.html", {"title": "Reports", "permission": permission}, status=403
                 )
+            if names := too_long([*request.GET.lists(), *request.POST.lists()]):
+                return _refuse_long(request, names)
             return view(request, *args, **kwargs)
 
         return admin.site.admin_view(checked)
 
     return decorator
+
+
+def _refuse_long(request: HttpRequest, names: list[str]) -> HttpResponse:
+    """Before any filter looks at it: what takes a moment for a short text may take minutes for a long one."""
+    shown = ", ".join(f"“{name[:40]}”" for name in names[:5])
+    return page(
+        request, "reports/too_long.html", {"title": "Too long", "names": shown, "longest": LONGEST_TEXT}, status=400
+    )
 
 
 def page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:

@@ -1,6 +1,5 @@
 """Searching sessions by what staff have at hand: a number's first or last digits, a name's beginning, or an id."""
 
-import re
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,12 +16,11 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.utils.functional import SimpleLazyObject
 
 from customers.models import Customer
-from customers.phones import phone_key
+from customers.phones import digits_of, phone_key
 from sessions_app.models import CallerNumber, Session, SessionQuerySet
 from sessions_app.sums.counting import LENGTH
 from sessions_app.sums.reading import Kept, kept
 
-_SEPARATORS = re.compile(r"[\s\-.()\[\]+]")
 # Of more numbers or customers that match, sessions are looked through one by one: every page of them has some.
 MOST_MATCHES = 1000
 MOST_FOUND = 10_000
@@ -101,8 +99,7 @@ def _of_customers(text: str) -> Q:
 
 def _of_numbers(text: str) -> list[Q]:
     """By the numbers known from summed hours, and where hours are not summed by looking at each session."""
-    digits = _SEPARATORS.sub("", text)
-    ending = digits if digits.isdecimal() and digits.isascii() else ""
+    ending = digits_of(text)
     try:
         key = phone_key(text, settings.PHONE_REGION)
     except ValueError:

@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
+from customers.lengths import LONGEST_TEXT
 from customers.models import Channel, Customer
 from customers.past import TakenOver, taken_over
 from sessions_app.billing import (
@@ -82,7 +83,7 @@ class StatementFilters(forms.Form):
     q = forms.CharField(
         label="Customer",
         required=False,
-        max_length=255,
+        max_length=LONGEST_TEXT,
         widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number or external id"}),
     )
     after = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)
