@@ -13,10 +13,11 @@ from django.db import models, transaction
 from django.db.models import F
 from django.utils.module_loading import import_string
 
+from customers.lengths import LONGEST_TEXT
 from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLimit
 from customers.models.limits import PERIOD_MISMATCH
-from customers.phones import LONGEST, phone_key
+from customers.phones import is_number, phone_key
 
 # Rows of one list: a tier's limits and channels, a customer's numbers and overrides. More are a mistake or an attack.
 MOST_ROWS = 200
@@ -82,9 +83,16 @@ def number_key(text: str) -> str:
         raise ValidationError(f"{text[:40]}…: {error}.") from error
     if key is None:
         raise ValidationError(f'"{text}" is no number. Give one such as +44 20 7946 0958, or leave it out.')
-    if len(text) > LONGEST:
-        raise ValidationError(f"{text[:40]}…: a number has at most {LONGEST} characters.")
+    if len(text) > LONGEST_TEXT:
+        raise ValidationError(f"{text[:40]}…: a number has at most {LONGEST_TEXT} characters.")
     return key
+
+
+def number_warning(text: str, key: str) -> str:
+    """A sentence where a key that is stored for a customer is no phone number; blank where it is one."""
+    if is_number(key):
+        return ""
+    return f'"{text}" is no phone number, but a text that calls may come from. It was saved; look whether it is a typo.'
 
 
 def claim_number(customer: Customer, text: str, *, why: str = "") -> PhoneNumber:

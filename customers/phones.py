@@ -11,7 +11,7 @@ from functools import lru_cache
 import phonenumbers
 from phonenumbers import PhoneNumber, ValidationResult
 
-from customers.lengths import LONGEST_TEXT as LONGEST
+from customers.lengths import LONGEST_TEXT
 
 # What keypads, switches and people send for no number: blank and all zeros aside, and listed in docs/decisions.md too.
 NO_NUMBER = frozenset(
@@ -58,11 +58,11 @@ def phone_key(text: str | None, region: str = "", is_whatsapp: bool = False) -> 
     """
     if not text:
         return None
-    if len(text) > LONGEST:
-        raise ValueError(f"a number has at most {LONGEST} characters")
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"a number has at most {LONGEST_TEXT} characters")
     key = _international(text) if _E164.fullmatch(text) else _key(_folded(text), "" if is_whatsapp else region)
-    if key is not None and len(key) > LONGEST:
-        raise ValueError(f"a number has at most {LONGEST} characters")
+    if key is not None and len(key) > LONGEST_TEXT:
+        raise ValueError(f"a number has at most {LONGEST_TEXT} characters")
     return None if key in NO_NUMBER else key
 
 

@@ -59,6 +59,16 @@ def test_a_number_outside_every_plan_is_saved_with_a_warning(ana):
     assert "no country's numbering plan" in text_of(response)
 
 
+@pytest.mark.parametrize("text", ["hello", "=1+1", "4.91512E+12", "020 7946 0958", "+123", "sip:ada@example.com"])
+def test_a_number_that_is_none_is_saved_with_a_warning(ana, text):
+    data = form_of(ana, ADD) | {"name": "Ada", "tier": make_tier().pk}
+
+    response = ana.post(ADD, with_row(data, "numbers", number=text), follow=True)
+
+    assert PhoneNumber.objects.get().number == text
+    assert f'"{text}" is no phone number' in text_of(response)
+
+
 def test_a_number_in_a_plan_gives_no_warning(ana):
     data = form_of(ana, ADD) | {"name": "Ada", "tier": make_tier().pk}
 

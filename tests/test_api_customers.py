@@ -75,7 +75,9 @@ def test_the_documented_customer_is_made_and_shown_at_each_address(api, time_mac
             effective("call_minutes", 90, "override"),
             effective("call_minutes", 30, "tier", channel="telephony"),
         ],
+        "warnings": [],
     }
+    made.pop("warnings")
     assert made["created_at"].endswith("Z")
     assert api.get(CRM_1) == made
     assert api.get(f"/api/v1/customers/{customer.pk}/") == made
@@ -105,6 +107,7 @@ def test_what_was_read_can_be_sent_back_and_changes_nothing(api):
     again = api.put(CRM_1, made)
 
     again.pop("effective_limits")
+    again.pop("warnings")
     assert again == made
     assert (Customer.history.count(), PhoneNumber.history.count(), LimitOverride.history.count()) == histories
 
@@ -425,3 +428,19 @@ def test_reading_and_writing_take_few_statements(api, django_assert_max_num_quer
         api.get(CRM_1)
     with django_assert_max_num_queries(20):
         api.put(CRM_1, ADA)
+
+
+@pytest.mark.parametrize(
+    "text", ["hello", "=1+1", "not given", "4.91512E+12", "020 7946 0958", "+123", "sip:ada@example.com"]
+)
+def test_a_number_that_is_none_is_saved_with_a_warning(api, text):
+    make_tier()
+
+    saved = api.put(CRM_1, {"tier": "premium", "numbers": [NUMBER, text]}, status=201)
+
+    assert saved["numbers"] == [NUMBER, text]
+    (warning,) = saved["warnings"]
+    assert warning.startswith(f'"{text}" is no phone number')
+    assert api.patch(CRM_1, {"name": "Ada"})["warnings"] == [warning]
+    assert api.put(CRM_1, {"numbers": [NUMBER]})["warnings"] == []
+    assert "warnings" not in api.get(CRM_1)

@@ -368,15 +368,13 @@ PARAMETERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("address", "name"), [(address, name) for address, names in PARAMETERS.items() for name in names]
-)
-def test_a_parameter_that_is_too_long_is_refused_by_its_name(api, address, name):
+@pytest.mark.parametrize("address", PARAMETERS)
+def test_a_parameter_that_is_too_long_is_refused_by_its_name(api, address):
     hostile = "." * 60_000 + "x"
 
-    refused = api.get(f"/api/v1/{address}/?{name}={hostile}", status=400)
-
-    assert refused == {name: ["Give at most 255 characters."]}
+    for name in PARAMETERS[address]:
+        refused = api.get(f"/api/v1/{address}/?{name}={hostile}", status=400)
+        assert refused == {name: ["Give at most 255 characters."]}
 
 
 def test_every_parameter_is_tried_with_a_text_that_is_too_long(api):

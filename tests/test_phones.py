@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from customers.phones import LONGEST, NO_NUMBER, is_number, phone_key
+from customers.lengths import LONGEST_TEXT
+from customers.phones import NO_NUMBER, is_number, phone_key
 
 REGIONS = ["", "GB", "US", "DE", "AR", "IT", "XX"]
 
@@ -304,7 +305,7 @@ def test_long_hostile_texts_are_read_or_refused_at_once(part, ending):
     with pytest.raises(ValueError, match="255"):
         phone_key(part * 60_000 + ending)
     for region in ("", "DE"):
-        phone_key((part * LONGEST)[: LONGEST - 1] + ending, region)
+        phone_key((part * LONGEST_TEXT)[: LONGEST_TEXT - 1] + ending, region)
 
 
 # Characters of numbers often, any other now and then.
@@ -324,7 +325,7 @@ INTERNATIONAL = st.builds(
 )
 
 
-@given(st.one_of(st.text(max_size=LONGEST), NUMBERLIKE, INTERNATIONAL), st.sampled_from(REGIONS), st.booleans())
+@given(st.one_of(st.text(max_size=LONGEST_TEXT), NUMBERLIKE, INTERNATIONAL), st.sampled_from(REGIONS), st.booleans())
 @example("003820069930680", "", False)
 @example("950612279", "", False)
 @example("1٢٣٤٥٦٧", "", False)

@@ -271,10 +271,20 @@ def test_a_search_finds_ids_digits_and_the_beginning_of_names(staff, text, found
 
 
 REPORTS = [
-    "/reports/", "/reports/callers/", "/reports/customers/", "/reports/customers/top/", "/reports/customers/candidates/",
-    "/reports/customers/unknown/", "/reports/customers/1/", "/reports/statements/", "/reports/statements/close/",
-    "/reports/webhook/", "/reports/live/", "/reports/sessions/", "/reports/sessions/1/",
-]  # fmt: skip
+    "/reports/",
+    "/reports/callers/",
+    "/reports/customers/",
+    "/reports/customers/top/",
+    "/reports/customers/candidates/",
+    "/reports/customers/unknown/",
+    "/reports/customers/1/",
+    "/reports/statements/",
+    "/reports/statements/close/",
+    "/reports/webhook/",
+    "/reports/live/",
+    "/reports/sessions/",
+    "/reports/sessions/1/",
+]
 
 
 def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
@@ -283,10 +293,10 @@ def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
 
     assert {f"/reports/{pattern.pattern}".replace("<int:pk>", "1") for pattern in urlpatterns} == set(REPORTS)
     for address in REPORTS:
-        for given in ({"q": hostile}, {"phone": hostile}, {"format": "1" * 256}, {hostile: "1"}):
-            response = staff.get(address, given)
+        for asked in ({"q": hostile}, {"phone": hostile}, {"format": "1" * 256}, {hostile: "1"}):
+            response = staff.get(address, asked)
             assert response.status_code == 400, address
-            assert f"Shorten “{next(iter(given))[:40]}”: at most 255 characters are read." in response.content.decode()
+            assert f"Shorten “{next(iter(asked))[:40]}”: at most 255 characters are read." in response.content.decode()
     assert staff.post("/reports/statements/close/", {"month": hostile}).status_code == 400
 
 

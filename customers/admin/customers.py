@@ -27,7 +27,7 @@ from customers.admin.pages import (
     warn_of_hidden_keys,
     without_related_links,
 )
-from customers.editing import check_overrides, claim_number, described, lock_customer, number_key
+from customers.editing import check_overrides, claim_number, described, lock_customer, number_key, number_warning
 from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier
 from customers.origins import limits_in_force, remaining_words
@@ -274,8 +274,10 @@ class CustomerAdmin(CustomerImportMixin, HistoryAdmin):
         for number in [*changed, *formset.new_objects]:
             claimed = claim_number(customer, number.number)
             number.pk = claimed.pk
-            if not _is_in_a_plan(claimed.key):
+            text = number_warning(number.number, claimed.key)
+            if not text and not _is_in_a_plan(claimed.key):
                 text = f"{number} is in no country's numbering plan. It was saved; look whether it is a typo."
+            if text:
                 self.message_user(request, text, messages.WARNING)
 
     # Actions
@@ -321,9 +323,7 @@ def _numbers_like(term: str) -> QuerySet[PhoneNumber] | None:
 
 
 def _is_in_a_plan(key: str) -> bool:
-    """Whether a key that looks like a number is one that some country could have given out."""
-    if not key.startswith("+"):
-        return True
+    """Whether a number is one that some country could have given out."""
     try:
         return phonenumbers.is_valid_number(phonenumbers.parse(key))
     except phonenumbers.NumberParseException:

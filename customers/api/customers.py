@@ -21,6 +21,7 @@ from customers.api.serializers import (
     CustomerDetailSerializer,
     CustomerQuery,
     CustomerSerializer,
+    SavedCustomerSerializer,
     customers_with_rows,
 )
 from customers.api.writing import write_customer
@@ -133,7 +134,8 @@ class CustomerView(ApiView):
         """Answered in the transaction, so that the ETag is of this write and of none that follows it."""
         check_match(self.request, None if stored is None else lambda: _answer(stored.pk))
         customer = write_customer(stored, values, merge_context=merge_context, why=self.why)
-        return tagged(_answer(customer.pk), 201 if stored is None else 200)
+        saved = SavedCustomerSerializer(customers_with_rows().get(pk=customer.pk)).data
+        return tagged(saved, 201 if stored is None else 200, beside=("warnings",))
 
 
 def _answer(pk: int) -> Any:
@@ -142,7 +144,7 @@ def _answer(pk: int) -> Any:
 
 def _described(by: str, put: dict[int, Any] | None = None) -> Any:
     """The description of a CustomerView's methods; `by` makes their operations' names."""
-    detail = {200: CustomerDetailSerializer}
+    detail, saved = {200: CustomerDetailSerializer}, {200: SavedCustomerSerializer}
     return extend_schema_view(
         get=extend_schema(
             operation_id=f"get_customer_{by}",
@@ -156,14 +158,14 @@ def _described(by: str, put: dict[int, Any] | None = None) -> Any:
             parameters=[IF_MATCH, ETAG],
             request=CustomerSerializer,
             examples=[ADA],
-            responses=answers(put or detail, 404, *WRITING),
+            responses=answers(put or saved, 404, *WRITING),
         ),
         patch=extend_schema(
             operation_id=f"patch_customer_{by}",
             tags=["customers"],
             parameters=[IF_MATCH, ETAG],
             request=CustomerSerializer,
-            responses=answers(detail, 404, *WRITING),
+            responses=answers(saved, 404, *WRITING),
         ),
         delete=extend_schema(
             operation_id=f"delete_customer_{by}",
@@ -185,7 +187,7 @@ class CustomerById(CustomerView):
 
 
 @extend_schema(parameters=[OpenApiParameter("external_id", str, "path", description="The customer's id in your CRM.")])
-@_described("by_external_id", {200: CustomerDetailSerializer, 201: CustomerDetailSerializer})
+@_described("by_external_id", {200: SavedCustomerSerializer, 201: SavedCustomerSerializer})
 class CustomerByExternalId(CustomerView):
     def condition(self, **address: Any) -> dict[str, Any]:
         return {"external_id": read_address("external_id", address["external_id"], ExternalId())}

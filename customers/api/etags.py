@@ -1,7 +1,7 @@
 """ETags: a script may say which state its write is meant for, and hears when there is another (RFC 9110, 13.1.1)."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django.utils.http import parse_etags
@@ -37,8 +37,10 @@ def etag_of(data: Any) -> str:
     return f'"{hashlib.sha256(JSONRenderer().render(data)).hexdigest()[:_LENGTH]}"'
 
 
-def tagged(data: Any, status_code: int = 200) -> Response:
-    return Response(data, status=status_code, headers={"ETag": etag_of(data)})
+def tagged(data: Any, status_code: int = 200, *, beside: Collection[str] = ()) -> Response:
+    """`beside` are fields that a write is answered with, and a GET is not."""
+    state = {name: value for name, value in data.items() if name not in beside}
+    return Response(data, status=status_code, headers={"ETag": etag_of(state)})
 
 
 def check_match(request: Request, stored: Callable[[], Any] | None) -> None:

@@ -13,7 +13,7 @@ from customers.access import limits_of
 from customers.api import fields
 from customers.api.pages import PageQuery
 from customers.api.reading import StrictSerializer
-from customers.editing import MOST_ROWS, check_period
+from customers.editing import MOST_ROWS, check_period, number_warning
 from customers.limits import Metric, Period
 from customers.models import Customer, Tier
 
@@ -141,6 +141,18 @@ class CustomerDetailSerializer(CustomerSerializer):
     def get_effective_limits(self, customer: Customer) -> list[dict[str, Any]]:
         limits = limits_of(customer.tier, customer, timezone.now())
         return list(EffectiveLimitSerializer(list(limits), many=True).data)
+
+
+class SavedCustomerSerializer(CustomerDetailSerializer):
+    """A customer after a PUT or PATCH, with what to look at again."""
+
+    warnings = serializers.SerializerMethodField(
+        help_text="What was saved but may be a mistake: of each number that is no phone number, a sentence."
+    )
+
+    def get_warnings(self, customer: Customer) -> list[str]:
+        sentences = (number_warning(number.number, number.key) for number in customer.numbers.all())
+        return [sentence for sentence in sentences if sentence]
 
 
 class TierQuery(PageQuery):
