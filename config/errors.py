@@ -2,6 +2,7 @@
 
 import sys
 
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.db import DataError, InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -12,6 +13,10 @@ LOOK_AGAIN = "Go back and look at it again."
 TOO_SLOW = (
     f"The database worked on this for {STATEMENT_SECONDS} seconds and was stopped, so that LiveTok does not wait for "
     "it. Choose a shorter period or more filters."
+)
+TOO_MUCH = (
+    "Nothing was saved. A form may have 5,000 fields, and 2.5 MB without its files. Go back, shorten what you sent, "
+    "and send it again."
 )
 AWAY = "The database does not answer at the moment, or is busy. Try again in a minute."
 UNSTORABLE = f"It has a value that the database cannot hold, such as a number that is too large. {LOOK_AGAIN}"
@@ -26,6 +31,8 @@ def page_in_words(request: HttpRequest, title: str, text: str, *, status: int) -
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if isinstance(exception, TooManyFieldsSent | RequestDataTooBig):
+        return page_in_words(request, "This is too much at once", TOO_MUCH, status=400)
     text = f"It is damaged, too large, or was not meant for this address. {LOOK_AGAIN}"
     return page_in_words(request, "This request cannot be read", text, status=400)
 

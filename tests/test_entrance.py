@@ -9,6 +9,8 @@ from config import rooms
 from config.entrance import LARGEST_BODY, Entrance
 from config.rooms import PEOPLE, TAKING, THREADS
 
+pytestmark = pytest.mark.django_db  # the end of a request looks after connections
+
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):

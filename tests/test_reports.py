@@ -402,7 +402,6 @@ def test_test_traffic_is_left_out_unless_asked_for(staff):
         ("?customer=99", "There is no such customer."),
         ("?customer=ada", "There is no such customer."),
         ("?customer=99999999999999999999999", "There is no such customer."),
-        ("?q=%00", "Null characters are not allowed."),
         ("?older=soon", "This link into the list is broken."),
         ("?newer=2024-03-15T10:30:00.000000Z_99999999999999999999", "This link into the list is broken."),
         ("?older=2024-03-15T10:30:00.000000Z_-1", "This link into the list is broken."),
@@ -411,7 +410,6 @@ def test_test_traffic_is_left_out_unless_asked_for(staff):
         ("?at=noon", "Give a time such as 2026-03-15T10:30:00+00:00."),
         ("?changed_after=9999-12-31T23:59:59Z", "Give a time between 1970 and 2199."),
         ("?at_limit=seldom", "There is no “seldom”."),
-        ("?phone=%00", "Null characters are not allowed."),
     ],
 )
 def test_a_wrong_filter_is_named_and_nothing_misleading_is_shown(staff, query, message):

@@ -6,8 +6,8 @@ from typing import Any
 
 from import_export import fields, widgets
 
+from customers.lengths import LONGEST_TEXT
 from customers.models import Customer, Tier
-from customers.phones import LONGEST
 from customers.spreadsheets import MOST_CHARACTERS, cleaned, unmarked
 
 KEY_COLUMN = "external_id"
@@ -51,7 +51,7 @@ def _plain_number(text: str) -> str:
         )
     if text.startswith("#") or text.lower() in _NOTHING:
         raise ValueError(
-            f'"{text[:LONGEST]}" is no number. Give one such as +44 20 7946 0958, or leave the cell blank.'
+            f'"{text[:LONGEST_TEXT]}" is no number. Give one such as +44 20 7946 0958, or leave the cell blank.'
         )
     if text.startswith("'"):
         text = text[1:].lstrip()

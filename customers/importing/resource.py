@@ -28,7 +28,7 @@ from customers.importing.cells import (
 )
 from customers.importing.formats import FileRows
 from customers.models import Customer, PhoneNumber, Tier
-from customers.phones import LONGEST, is_number
+from customers.phones import is_number
 from customers.spreadsheets import cell_of
 
 MOST_LISTED = 500  # on a page; the others are counted
@@ -221,7 +221,7 @@ class CustomerResource(resources.ModelResource):
         kept = set()
         for text in getattr(instance, "wanted_numbers", []):
             try:
-                key = _key_of(text)
+                key = number_key(text)
             except ValidationError as error:
                 problems += error.messages
                 continue
@@ -346,14 +346,8 @@ def _by_key(texts: Iterable[str]) -> Mapping[str, str]:
     """Each number once, as it is written first."""
     by_key: dict[str, str] = {}
     for text in texts:
-        by_key.setdefault(_key_of(text), text)
+        by_key.setdefault(number_key(text), text)
     return by_key
-
-
-def _key_of(text: str) -> str:
-    if len(text) > LONGEST:
-        raise ValidationError(f"{text[:40]}…: a number has at most {LONGEST} characters.")
-    return number_key(text)
 
 
 def _keys_of(cell: Any) -> list[str]:
@@ -362,7 +356,7 @@ def _keys_of(cell: Any) -> list[str]:
     with contextlib.suppress(ValueError):
         for text in numbers_of(cell):
             with contextlib.suppress(ValidationError):
-                keys.append(_key_of(text))
+                keys.append(number_key(text))
     return keys
 
 
