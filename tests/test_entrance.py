@@ -7,6 +7,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 
 from config import rooms
 from config.entrance import LARGEST_BODY, Entrance
+from config.minutes import Minutes
 from config.rooms import PEOPLE, TAKING, THREADS
 
 pytestmark = pytest.mark.django_db  # the end of a request looks after connections
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.django_db  # the end of a request looks after connectio
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     monkeypatch.setattr(rooms, "LINE_SECONDS", 0.01)
+    monkeypatch.setattr(rooms, "minutes", Minutes())  # else other tests' health would tell of these
 
 
 def ask(application, body=b"", path="/admin/", **environ):
