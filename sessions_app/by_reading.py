@@ -1,6 +1,6 @@
 """A begin decided by reading alone, while the database takes no writing: as it will be stored later. Writes nothing."""
 
-from customers.models.channels import new_channel
+from customers.sightings import expected_channel
 from sessions_app.answer import AnswerGiven, DecisionGiven, as_bytes
 from sessions_app.decision import Reason
 from sessions_app.events import SessionBegin
@@ -25,7 +25,7 @@ def decide_by_reading(event: SessionBegin) -> AnswerGiven | None:
     if reading is None:
         return None
     access = as_at_first_contact(event, reading.access)
-    channel = reading.channel or (new_channel(event.channel) if event.channel is not None else None)
+    channel = reading.channel or expected_channel(event.channel)
     judgement = judge(
         event, access, reading.usage, channel, provided=provided_context(event), our_now=event.received_at
     )

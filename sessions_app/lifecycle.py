@@ -297,7 +297,8 @@ def _decide(
     """Judge the begin unless its answer is `given`, and put all that follows from it into the session's row."""
     channel, agent = _seen(event, reading)
     _name_caller(session, event, access.customer)
-    session.channel, session.agent, session.agent_is_number = channel, agent, event.agent_is_number
+    session.channel, session.agent = channel, agent
+    session.agent_is_number = _is_number(event, agent)
     _store_begin(session, event, access, channel)
     if given is None:
         _store_decision(
@@ -494,10 +495,16 @@ def _set_end(session: Session, end: SessionEnd) -> None:
     _add_flags(session, end.flags)
     if not session.has_begin:
         channel = see_channel(end.channel)
-        if session.pk is None or session.channel_id != end.channel:
+        agent = see_agent(end.agent, end.agent_name)
+        if session.pk is None or session.channel_id != (channel.pk if channel else None):
             session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
-        session.channel, session.agent = channel, see_agent(end.agent, end.agent_name)
-        session.agent_is_number = end.agent_is_number
+        session.channel, session.agent = channel, agent
+        session.agent_is_number = _is_number(end, agent)
+
+
+def _is_number(event: SessionEvent, agent: Agent | None) -> bool:
+    """Whether LiveTok gave the agent's id as a number. One of too many is stored as another, by a word."""
+    return event.agent_is_number and agent is not None and agent.pk == event.agent
 
 
 def _end_again(body: Any, route: str, received_at: datetime | None) -> SessionEnd:

@@ -7,8 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from customers.access import Access, access_of, find_customer
-from customers.models import Channel
-from customers.models.channels import new_channel
+from customers.sightings import expected_channel
 from sessions_app.decision import Reason, Usage
 from sessions_app.events import SessionBegin
 from sessions_app.hooks import provided_context
@@ -40,7 +39,7 @@ def preview(body: bytes, received_at: datetime) -> Preview:
         hold_minutes = access.customer.tier.call_hold_minutes
         usage = usage_at(access.customer.pk, event.at, access.zone, hold_minutes, without=_stored(event))
     judgement = judge(
-        event, access, usage, _channel(event.channel), provided=provided_context(event), our_now=received_at
+        event, access, usage, expected_channel(event.channel), provided=provided_context(event), our_now=received_at
     )
     return Preview(judgement.answer, judgement.decision.reason, judgement.trace)
 
@@ -49,12 +48,6 @@ def _access(event: SessionBegin) -> Access:
     customer = find_customer(event.caller.phone_key, event.caller.external_id)
     access = access_of(customer, is_named=event.caller.identity is not None, now=event.at)
     return as_at_first_contact(event, access)
-
-
-def _channel(slug: str | None) -> Channel | None:
-    if slug is None:
-        return None
-    return Channel.objects.filter(pk=slug).first() or new_channel(slug)
 
 
 def _stored(event: SessionBegin) -> Session | None:

@@ -19,7 +19,7 @@ from customers.editing import (
 )
 from customers.models import Customer, Tier
 from customers.models.fields import validate_context
-from customers.sightings import see_agent, see_channel
+from customers.sightings import make_agent, make_channel
 
 Values = dict[str, Any]
 TIER_FIELDS = ("name", "is_active", "context", "call_hold_minutes", "rounding_seconds")
@@ -60,9 +60,9 @@ def write_tier(tier: Tier | None, slug: str, values: Values, *, merge_context: b
     bring_instance(tier, _own_fields(tier, values, TIER_FIELDS, merge_context), why)
     change_reason(tier, why)
     if "allowed_channels" in values:
-        tier.allowed_channels.set([channel for slug in values["allowed_channels"] if (channel := see_channel(slug))])
+        tier.allowed_channels.set([make_channel(slug) for slug in values["allowed_channels"]])
     if "limits" in values:
-        _see_scopes(values["limits"])
+        _make_scopes(values["limits"])
         replace_limits(tier, [LimitValues(**row) for row in values["limits"]], why=why)
     return tier
 
@@ -88,7 +88,7 @@ def write_customer(customer: Customer | None, values: Values, *, merge_context: 
     if "numbers" in values:
         replace_numbers(customer, values["numbers"], why=why)
     if "overrides" in values:
-        _see_scopes(values["overrides"])
+        _make_scopes(values["overrides"])
         try:
             replace_overrides(customer, [OverrideValues(**row) for row in values["overrides"]], why=why)
         except DjangoValidationError as error:
@@ -130,9 +130,9 @@ def _check_external_id(customer: Customer, external_id: str) -> None:
         raise ValidationError({"external_id": [f"It belongs to {described(other)} with id {other.pk}; give another."]})
 
 
-def _see_scopes(rows: list[Values]) -> None:
+def _make_scopes(rows: list[Values]) -> None:
     """Channels and agents that limits name exist from then on."""
-    for channel in {row["channel_id"] for row in rows}:
-        see_channel(channel)
-    for agent in {row["agent_id"] for row in rows}:
-        see_agent(agent)
+    for channel in {row["channel_id"] for row in rows} - {None}:
+        make_channel(channel)
+    for agent in {row["agent_id"] for row in rows} - {None}:
+        make_agent(agent)

@@ -12,7 +12,7 @@ from django.utils.text import slugify
 
 from customers.editing import change_reason, number_key
 from customers.models import Channel, Customer, LimitOverride, PhoneNumber, Tier, TierLimit
-from customers.sightings import see_agent, see_channel
+from customers.sightings import make_agent, make_channel
 from sessions_app.demo.names import FIRST_NAMES, LAST_NAMES, TRADES
 from sessions_app.demo.rhythm import OFFICE, PRIVATE, Rhythm, dice
 
@@ -175,9 +175,9 @@ def make_company(seed: int, size: int, start: datetime, until: datetime) -> Comp
     """Make tiers, agents and `size` customers as they stood at `start`, in a database without any."""
     before = start - timedelta(days=3)
     for slug in CHANNELS:
-        see_channel(slug)
+        make_channel(slug)
     for livetok_id, name in AGENTS.items():
-        see_agent(livetok_id, name)
+        make_agent(livetok_id, name)
     company = Company({plan.slug: _make_tier(plan, before) for plan in TIERS})
     _numbers = _Numbers(dice(seed, "numbers"))
     rng = dice(seed, "customers")
