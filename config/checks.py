@@ -39,6 +39,19 @@ def check_event_retention(**kwargs: Any) -> list[checks.CheckMessage]:
     ]
 
 
+@checks.register
+def check_event_retention_by_size(**kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.EVENT_RETENTION_MB >= 1:
+        return []
+    return [
+        checks.Error(
+            f"EVENT_RETENTION_MB is {settings.EVENT_RETENTION_MB}; no ignored or rejected request could be looked at.",
+            hint="Give how many megabytes of ignored and rejected requests are kept, 1 or more.",
+            id="frontdesk.E004",
+        )
+    ]
+
+
 @checks.register(checks.Tags.security)
 def check_webhook_secret(**kwargs: Any) -> list[checks.CheckMessage]:
     if not settings.WEBHOOK_SECRET or len(settings.WEBHOOK_SECRET) >= SHORTEST_SECRET:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from sessions_app.clock import clock
 from sessions_app.feeding import feeder
-from sessions_app.retention import delete_events, delete_writes_nobody_billed
+from sessions_app.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
 
 logger = logging.getLogger("frontdesk.worker")
@@ -38,10 +38,21 @@ def prune_events(should_stop: ShouldStop) -> None:
         logger.info("events pruned", extra={"deleted": deleted})
 
 
+def bound_events(should_stop: ShouldStop) -> None:
+    """It goes by size, so the clock need not be right."""
+    deleted = delete_events_of_no_session(settings.EVENT_RETENTION_MB * 1_000_000, should_stop)
+    if deleted:
+        logger.info(
+            "ignored and rejected events deleted, since they were too many",
+            extra={"deleted": deleted, "most_mb": settings.EVENT_RETENTION_MB},
+        )
+
+
 # What waits on disk is fed by a thread of its own, so that it never waits for another job.
 FEEDING = [Job("feed spool", timedelta(seconds=1), feeder.feed)]
 JOBS = [
     Job("prune events", timedelta(minutes=1), prune_events),
+    Job("bound events", timedelta(minutes=10), bound_events),
     Job("prune past months' writes", timedelta(hours=1), delete_writes_nobody_billed),
     Job("keep sums", timedelta(minutes=1), keep_sums),
 ]

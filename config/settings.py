@@ -272,6 +272,8 @@ DECISION_FALLBACK = env("DECISION_FALLBACK", default="allow").lower()
 if DECISION_FALLBACK not in ("allow", "deny", "retry"):
     raise ImproperlyConfigured(f"DECISION_FALLBACK is {DECISION_FALLBACK!r}; give allow, deny or retry")
 EVENT_RETENTION_DAYS = _whole_number("EVENT_RETENTION_DAYS", 30, most=36_500)
+# Of the bodies of ignored and rejected requests together, in millions of bytes.
+EVENT_RETENTION_MB = _whole_number("EVENT_RETENTION_MB", 1000, most=10_000_000)
 
 # Used by first-run set-up only, while no staff account exists.
 ADMIN_USERNAME = env("ADMIN_USERNAME", default="admin")

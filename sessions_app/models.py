@@ -429,8 +429,12 @@ class SpoolPlace(models.Model):
         return f"{self.name}: {self.fed_bytes}"
 
 
+# The verdicts of requests that no session's number bounds.
+OF_NO_SESSION = ("ignored", "rejected")
+
+
 class WebhookEvent(models.Model):
-    """One request of LiveTok's, as it came and as it was taken. Deleted by age (`EVENT_RETENTION_DAYS`)."""
+    """One request of LiveTok's, as it came and as it was taken. Deleted by age, and some by size (`retention`)."""
 
     class Verdict(models.TextChoices):
         ACCEPTED = "accepted"
@@ -455,7 +459,10 @@ class WebhookEvent(models.Model):
 
     class Meta:
         # Not `db_index`, which on PostgreSQL makes a second one for LIKE.
-        indexes = [models.Index(fields=["session_id"], name="webhookevent_by_session")]
+        indexes = [
+            models.Index(fields=["session_id"], name="webhookevent_by_session"),
+            models.Index(fields=["id"], name="webhookevent_of_no_session", condition=Q(verdict__in=OF_NO_SESSION)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.event or 'event'} {self.session_id}".strip()

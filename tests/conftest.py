@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "PHONE_REGION": "",
     "DECISION_FALLBACK": "allow",
     "EVENT_RETENTION_DAYS": "30",
+    "EVENT_RETENTION_MB": "1000",
     "EMAIL_URL": "consolemail://",
     "ADMIN_USERNAME": "admin",
     "ADMIN_PASSWORD": "",

@@ -11,7 +11,8 @@ def found(settings, **values) -> list[str]:
 
 
 def test_good_settings_are_clean(settings):
-    assert found(settings, IS_HTTPS=True, PHONE_REGION="GB", WEBHOOK_SECRET="x" * 16, EVENT_RETENTION_DAYS=1) == []
+    good = {"PHONE_REGION": "GB", "WEBHOOK_SECRET": "x" * 16, "EVENT_RETENTION_DAYS": 1, "EVENT_RETENTION_MB": 1}
+    assert found(settings, IS_HTTPS=True, **good) == []
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,7 @@ def test_good_settings_are_clean(settings):
     [
         ("PHONE_REGION", "UK", "frontdesk.E001"),
         ("EVENT_RETENTION_DAYS", 0, "frontdesk.E002"),
+        ("EVENT_RETENTION_MB", 0, "frontdesk.E004"),
         ("WEBHOOK_SECRET", "x" * 15, "frontdesk.W001"),
         ("SECRET_KEY", "short", "frontdesk.E003"),
         ("SECRET_KEY", "abcd" * 20, "frontdesk.E003"),

@@ -53,6 +53,7 @@ def test_jobs_are_done_in_their_time():
     assert every == {
         "feed spool": second,
         "prune events": minute,
+        "bound events": timedelta(minutes=10),
         "prune past months' writes": timedelta(hours=1),
         "keep sums": minute,
     }
