@@ -70,6 +70,12 @@ class GuardedAdmin(ModelAdmin):
         except ValidationError as error:
             raise RefusedAddress("What was chosen is not in this list. Choose again.") from error
 
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        try:
+            return bool(super().to_field_allowed(request, to_field))
+        except AttributeError:  # "+" names a relation without a name, which Django takes for a field
+            return False
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         return super().get_object(request, object_id, from_field or None)
 

@@ -5,15 +5,17 @@ hold one of those threads, nor a connection, that LiveTok needs.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, TypeAlias
 
 from django.http import StreamingHttpResponse
+from django.utils.module_loading import import_string
 
 from config.middleware import client_address
 from config.minutes import minutes
 from config.network import network_of
-from config.rooms import HEALTH, LIVETOK, PEOPLE, READING, SIGN_IN, TAKING, Room
+from config.rooms import HEALTH, KNOCKING, LIVETOK, PEOPLE, READING, SIGN_IN, TAKING, Room
 from config.slow_clients import Visit, visits
 
 Environ: TypeAlias = dict[str, Any]
@@ -21,15 +23,19 @@ StartResponse: TypeAlias = Callable[..., Any]
 Application: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 LARGEST_BODY = 16 * 1024 * 1024
+LARGEST_SIGN_IN = 16 * 1024
 LARGEST_IN_MEMORY = 256 * 1024
 PIECE = 64 * 1024
 # A body may take ten seconds, and longer at less than this.
 SLOWEST_BYTES_PER_SECOND = 25_000
 READ_SECONDS = 10.0
 
+WEBHOOK_PATHS = frozenset({"/webhooks/livetok", "/webhooks/livetok/begin", "/webhooks/livetok/end"})
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+
 TURNED_AWAY = "503 Service Unavailable", "Frontdesk has much to do. Try again in a few seconds.\n"
 TOO_SLOW = "408 Request Timeout", "The request's body came too slowly, or not at all. Send it again.\n"
-TOO_LARGE = "413 Content Too Large", f"A request has at most {LARGEST_BODY // 2**20} MB.\n"
+TOO_LARGE = "413 Content Too Large", "The request's body is larger than anything that is taken here.\n"
 
 
 class Entrance:
@@ -39,26 +45,25 @@ class Entrance:
         self._application = application
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        if path.startswith("/healthz"):
-            return self._application(environ, start_response)
         visit = Visit()
         visits.here.add(visit)
         try:
-            return self._let_in(_room_of(path, environ), visit, environ, start_response)
+            return self._let_in(_room_of(environ), visit, environ, start_response)
         except BaseException:
             visits.here.discard(visit)
             raise
 
     def _let_in(self, room: Room, visit: Visit, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        refusal = None if room is LIVETOK else _read_body(environ, visit)
+        is_webhook = room is LIVETOK or room is KNOCKING
+        largest = LARGEST_SIGN_IN if room is SIGN_IN else LARGEST_BODY
+        refusal = None if is_webhook else _read_body(environ, visit, largest)
         if refusal is None and not room.enter():
             refusal = TURNED_AWAY
         if refusal:
             visits.here.discard(visit)
             return _refuse(start_response, *refusal)
         try:
-            if room is LIVETOK:
+            if is_webhook:
                 visit.wait_for_client()  # for its body; we ourselves take a fraction of that
             return _Answer(self._application(environ, start_response), room, visit, environ)
         except BaseException:
@@ -66,12 +71,20 @@ class Entrance:
             raise
 
 
-def _room_of(path: str, environ: Environ) -> Room:
-    if path.startswith("/webhooks/livetok"):
-        return LIVETOK
-    if path.startswith("/readyz"):
+def _room_of(environ: Environ) -> Room:
+    path = environ["PATH_INFO"].rstrip("/")
+    if path in WEBHOOK_PATHS:
+        return LIVETOK if _has_known_key()(environ) else KNOCKING
+    if path in HEALTH_PATHS:
         return HEALTH
-    return SIGN_IN if path.startswith("/admin/login/") and environ["REQUEST_METHOD"] == "POST" else PEOPLE
+    return SIGN_IN if path == "/admin/login" and environ["REQUEST_METHOD"] == "POST" else PEOPLE
+
+
+@cache
+def _has_known_key() -> Callable[[Environ], bool]:
+    """`known_keys.has_known_key`, which needs models: they are there once Django is, and that comes after us."""
+    found: Callable[[Environ], bool] = import_string("config.known_keys.has_known_key")
+    return found
 
 
 class _Answer:
@@ -115,12 +128,12 @@ class _Answer:
                 TAKING.leave(self._taking)
 
 
-def _read_body(environ: Environ, visit: Visit) -> tuple[str, str] | None:
+def _read_body(environ: Environ, visit: Visit, largest: int) -> tuple[str, str] | None:
     """Put the whole body in the place of the one that is still to come. Returns why not, as status and words."""
     length = _stated_length(environ)
     if length == 0:
         return None
-    if length is not None and length > LARGEST_BODY:
+    if length is not None and length > largest:
         return TOO_LARGE
     address = network_of(client_address(environ))
     if not READING.enter(address):
@@ -128,12 +141,12 @@ def _read_body(environ: Environ, visit: Visit) -> tuple[str, str] | None:
         return TURNED_AWAY
     try:
         visit.wait_for_client(READ_SECONDS + (length or 0) / SLOWEST_BYTES_PER_SECOND)
-        body, read_bytes = _body(environ["wsgi.input"], LARGEST_BODY + 1 if length is None else length)
+        body, read_bytes = _body(environ["wsgi.input"], largest + 1 if length is None else length)
     finally:
         READING.leave(address)
     if length is not None and read_bytes < length:  # its client went away, or was cut off
         return TOO_SLOW
-    if read_bytes > LARGEST_BODY:
+    if read_bytes > largest:
         return TOO_LARGE
     environ["wsgi.input"] = body
     visit.work()

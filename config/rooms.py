@@ -80,6 +80,8 @@ class SharedRoom:
 
 
 LIVETOK = Room("webhook", at_once=16, line=None)
+# At the webhook, but with no key that this process knows to be valid: strangers, and a key's very first request.
+KNOCKING = Room("knocking", at_once=2, line=8)
 HEALTH = Room("health", at_once=2, line=6)
 SIGN_IN = Room("sign-in", at_once=2, line=14)
 # Pages compute in Python, of which one thread runs at a time: with more of them at once none is done sooner, and a
@@ -88,7 +90,7 @@ PEOPLE = Room("people", at_once=2, line=24)
 # Requests whose body is still on its way, and answers that are being taken; other than LiveTok's.
 READING = SharedRoom("reading", at_once=16, per_address=4)
 TAKING = SharedRoom("taking", at_once=8, per_address=4)
-ROOMS = (LIVETOK, HEALTH, SIGN_IN, PEOPLE, READING, TAKING)
+ROOMS = (LIVETOK, KNOCKING, HEALTH, SIGN_IN, PEOPLE, READING, TAKING)
 
 # To say that somebody is turned away takes a thread, too, for a moment.
 SPARE_THREADS = 8

@@ -1,5 +1,6 @@
 """DRF's view of API keys: who sent the request, and whether the key's scope is enough."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from rest_framework.authentication import BaseAuthentication
@@ -32,8 +33,13 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 def presented_secrets(request: Request) -> list[str]:
-    found = [request.META.get("HTTP_X_API_KEY", "").strip()]
-    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return secrets_in(request.META)
+
+
+def secrets_in(meta: Mapping[str, Any]) -> list[str]:
+    """The secrets that a request's headers present, as WSGI names them."""
+    found = [meta.get("HTTP_X_API_KEY", "").strip()]
+    scheme, _, token = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer":
         found.append(token.strip())
     return [secret for secret in found if secret]

@@ -57,4 +57,5 @@ def say_too_many(request: HttpRequest) -> HttpResponse:
     context = {**admin.site.each_context(request), "title": "Other downloads are running", "most": AT_ONCE}
     response = render(request, "admin/too_many_downloads.html", context, status=503)
     response["Retry-After"] = str(RETRY_SECONDS)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # anybody who downloads may cause any number
     return response

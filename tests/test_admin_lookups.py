@@ -115,3 +115,12 @@ def test_a_form_is_not_filled_in_by_its_address(superuser):
 
 def test_no_address_leads_from_a_content_type_to_an_object(superuser):
     assert superuser.get("/admin/r/1/x/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["customers/customer/", "customers/tier/", "sessions_app/session/", "customers/agent/"]
+)
+def test_a_relation_without_a_name_is_no_field_to_choose_by(client, db, path):
+    client.force_login(User.objects.create_superuser("root"))
+
+    assert client.get(f"/admin/{path}?_to_field=%2B").status_code == 302

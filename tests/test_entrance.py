@@ -6,9 +6,10 @@ import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 
 from config import rooms
-from config.entrance import LARGEST_BODY, Entrance
+from config.entrance import LARGEST_BODY, LARGEST_SIGN_IN, Entrance
 from config.minutes import Minutes
-from config.rooms import PEOPLE, TAKING, THREADS
+from config.rooms import KNOCKING, PEOPLE, TAKING, THREADS
+from customers.keys import create_key, forget_keys, key_holder
 
 pytestmark = pytest.mark.django_db  # the end of a request looks after connections
 
@@ -96,6 +97,40 @@ def test_full_pages_keep_neither_livetok_nor_health_out(path):
     assert status == 200
     for one in [*taken, answer]:
         one.close()
+
+
+def at_the_webhook(**environ):
+    return ask(django_answers, path="/webhooks/livetok/begin", **environ)
+
+
+def test_who_knocks_without_a_known_key_keeps_livetok_not_out():
+    _, secret = create_key("LiveTok", ["webhook"])
+    _, other = create_key("A script", ["read"])
+    knocking = [at_the_webhook(HTTP_X_API_KEY=key)[1] for key in ("wrong", other)]
+    assert len(knocking) == KNOCKING.at_once
+    assert at_the_webhook(HTTP_X_API_KEY=secret)[0] == 503, "this process has not seen the key yet"
+    assert key_holder(secret)
+
+    answers = [at_the_webhook(HTTP_X_API_KEY=secret), at_the_webhook(HTTP_AUTHORIZATION=f"Bearer {secret}")]
+
+    assert [status for status, _ in answers] == [200, 200]
+    assert at_the_webhook(REQUEST_METHOD="GET")[0] == 503
+    for answer in [*knocking, *(answer for _, answer in answers)]:
+        answer.close()
+    forget_keys()
+
+
+@pytest.mark.parametrize("path", ["/webhooks/livetok/none", "/webhooks/livetoken", "/healthz-x", "/readyz/more"])
+def test_only_the_addresses_themselves_have_a_room(path):
+    taken = [ask(django_answers)[1] for _ in range(PEOPLE.at_once)]
+
+    assert ask(django_answers, path=path)[0] == 503
+    for answer in taken:
+        answer.close()
+
+
+def test_a_sign_in_takes_no_more_than_a_name_and_a_password():
+    assert ask(django_fails, path="/admin/login/", CONTENT_LENGTH=str(LARGEST_SIGN_IN + 1))[0] == 413
 
 
 def test_a_sign_in_has_places_of_its_own():
