@@ -13,7 +13,7 @@ class Goal(NamedTuple):
 AT_LEAST, AT_MOST = ge, le
 NONE = Goal(0.0, AT_MOST)
 # Those who come beside LiveTok, each alone.
-STRANGERS = ("guessers", "readers", "downloads", "import", "slow_bodies", "idle")
+STRANGERS = ("guessers", "readers", "downloads", "import", "slow_bodies", "idle", "knockers")
 GOALS = {
     "of_floor": Goal(0.25, AT_LEAST),
     "of_straight": Goal(3.0, AT_LEAST),

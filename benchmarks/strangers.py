@@ -14,12 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import urlencode
 
-GUESSERS, READERS, DOWNLOADS, SLOW_BODIES, IDLE = 50, 16, 4, 64, 4000
+GUESSERS, READERS, DOWNLOADS, SLOW_BODIES, IDLE, KNOCKERS = 50, 16, 4, 64, 4000, 300
 IMPORTED = 1000
 NICENESS = 10
 PATIENCE_SECONDS = 30
@@ -149,6 +149,20 @@ def slow_head(address: str) -> bytes:
     return f"{head}Content-Type: {FORM}\r\nContent-Length: 1000\r\n\r\n".encode()
 
 
+def knock(site: Site, number: int) -> None:
+    """At the webhook with a key that has the right form, over a connection that stays."""
+    key = f"fd_{number:08x}_{'x' * 43}"
+    while True:
+        _keep_trying(lambda: _knock_again_and_again(HTTPConnection("127.0.0.1", site.port, timeout=30), key))
+
+
+def _knock_again_and_again(connection: HTTPConnection, key: str) -> None:
+    with closing(connection):
+        while True:
+            connection.request("POST", "/webhooks/livetok/begin", b"{}", {"X-API-Key": key})
+            connection.getresponse().read()
+
+
 def stand_idle(site: Site) -> None:
     connections: list[socket.socket] = []
     while True:
@@ -168,6 +182,8 @@ def tasks(kind: str, site: Site) -> list[Callable[[], None]]:
         return [lambda number=number: guess(site, number) for number in range(GUESSERS)]
     if kind == "slow_bodies":
         return [lambda number=number: send_slowly(site, number) for number in range(SLOW_BODIES)]
+    if kind == "knockers":
+        return [lambda number=number: knock(site, number) for number in range(KNOCKERS)]
     if kind == "idle":
         return [lambda: stand_idle(site)]
     cookies = staff(site)

@@ -9,6 +9,7 @@ from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
+from django.utils.module_loading import import_string
 
 from config.entrance import Entrance
 from config.readable import reading_utf8
@@ -21,6 +22,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = Entrance(reading_utf8(get_wsgi_application()))
 share_connections()
 start_watch()
+import_string("config.known_keys.start_learning")()  # its models are there only now
 
 # A thread that computes lets others have Python after this long. A begin asks for it several times, and would wait five
 # milliseconds for each page that is being made, each time.

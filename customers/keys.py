@@ -71,6 +71,12 @@ def known_holder(secret: str) -> KeyHolder | None:
     return _holder_of_webhook_secret(secret) or _unless_expired(_remembered(_sha256(secret), KNOWN_SECONDS))
 
 
+def learn_keys() -> None:
+    """Have this process know every valid key, as if each had just been presented."""
+    for key in ApiKey.objects.filter(revoked_at__isnull=True)[:_MOST_REMEMBERED]:
+        _remember(key.secret_sha256, _holder(key))
+
+
 def may_be_a_key(secret: str) -> bool:
     """Whether only the database can tell that it is none."""
     return _prefix(secret) is not None
@@ -106,6 +112,10 @@ def _read(secret: str, digest: str) -> KeyHolder | None:
     if key.last_used_at is None or now - key.last_used_at > LAST_USED_EVERY:
         with suppress(OperationalError):  # a key is valid, whether or not we can note that it was used
             ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    return _holder(key)
+
+
+def _holder(key: ApiKey) -> KeyHolder:
     return KeyHolder(f"{key.name} ({key.prefix})", frozenset(key.scopes), key.expires_at)
 
 
@@ -127,7 +137,7 @@ def _remember(digest: str, holder: KeyHolder | None) -> None:
         if holder is None:
             _memory.pop(digest, None)
             return
-        if len(_memory) >= _MOST_REMEMBERED:
+        if len(_memory) >= _MOST_REMEMBERED and digest not in _memory:
             _memory.clear()
         _memory[digest] = (time.monotonic(), holder)
 
