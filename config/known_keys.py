@@ -1,6 +1,5 @@
 """Which keys a web process knows to be valid, so that the entrance can tell LiveTok from strangers in memory alone."""
 
-import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -14,8 +13,6 @@ from customers.models import ApiKey
 
 LEARN_EVERY_SECONDS = 300.0
 LEARN_AGAIN_SECONDS = 5.0
-
-logger = logging.getLogger("frontdesk.keys")
 
 
 def has_known_key(environ: Mapping[str, Any]) -> bool:
