@@ -30,5 +30,5 @@ Customer.objects.bulk_create(
     (Customer(phone=number_of(index), tier=tiers[index % len(tiers)]) for index in range(int(sys.argv[1]))),
     batch_size=1000,
 )
-command = web_command()
+command = web_command("benchmarks.straight.wsgi:application")
 os.execv(command[0], command)  # noqa: S606 - no shell is wanted

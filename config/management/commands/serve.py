@@ -105,7 +105,7 @@ class Command(BaseCommand):
             raise CommandError(f"The database lacks {len(missing)} migrations. Run `manage.py setup` first.")
 
 
-def web_command() -> list[str]:
+def web_command(application: str = "config.wsgi:application") -> list[str]:
     """granian's command line. Django's requests run in threads; those of one process share Python's lock."""
     options: dict[str, Any] = {
         "--interface": "wsgi",
@@ -126,7 +126,7 @@ def web_command() -> list[str]:
     command = [sys.executable, "-m", "granian", "--no-ws", "--no-access-log", "--respawn-failed-workers"]
     for name, value in options.items():
         command += [name, str(value)]
-    return [*command, "config.wsgi:application"]
+    return [*command, application]
 
 
 def allow_many_connections() -> None:
