@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
 from urllib.parse import urlencode
 
 GUESSERS, READERS, DOWNLOADS, SLOW_BODIES, IDLE, KNOCKERS = 50, 16, 4, 64, 4000, 300
 IMPORTED = 1000
-NICENESS = 10
+NICENESS = 19
 PATIENCE_SECONDS = 30
 OVERVIEW, SESSIONS_CSV = "/reports/?period=30d", "/reports/sessions/?period=30d&format=csv"
 SESSIONS_XLSX = "/reports/sessions/?period=30d&format=xlsx"
@@ -199,7 +200,7 @@ def tasks(kind: str, site: Site) -> list[Callable[[], None]]:
 @contextmanager
 def going_on(kind: str, site: Site) -> Iterator[None]:
     command = [sys.executable, "-m", "benchmarks.strangers", kind, json.dumps(asdict(site))]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     assert child.stdin
     assert child.stdout
     try:
@@ -212,9 +213,16 @@ def going_on(kind: str, site: Site) -> Iterator[None]:
         child.stdout.close()
 
 
+def _give_way() -> None:
+    """To whoever wants the processor. Where Linux groups processes by session, niceness alone counts within a group."""
+    os.nice(NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
+
+
 def main() -> None:
     kind, site = sys.argv[1], Site(**json.loads(sys.argv[2]))
-    os.nice(NICENESS)
+    _give_way()
     for task in tasks(kind, site):
         threading.Thread(target=task, daemon=True).start()
     time.sleep(1)

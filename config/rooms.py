@@ -81,7 +81,7 @@ class SharedRoom:
 
 LIVETOK = Room("webhook", at_once=16, line=None)
 # At the webhook, but with no key that this process knows to be valid: strangers, and a key's very first request.
-KNOCKING = Room("knocking", at_once=2, line=8)
+KNOCKING = Room("knocking", at_once=1, line=8)
 HEALTH = Room("health", at_once=2, line=6)
 SIGN_IN = Room("sign-in", at_once=2, line=14)
 # Pages compute in Python, of which one thread runs at a time: with more of them at once none is done sooner, and a

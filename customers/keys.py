@@ -59,6 +59,8 @@ def key_holder(secret: str) -> KeyHolder | None:
     if holder is not None:
         return holder
     digest = _sha256(secret)
+    if time.monotonic() - _wrong.get(digest, -BELIEVED_SECONDS) < BELIEVED_SECONDS:
+        return None
     holder = _remembered(digest, BELIEVED_SECONDS)
     if holder is None:
         holder = _read(secret, digest)
@@ -124,6 +126,8 @@ def _sha256(secret: str) -> str:
 
 
 _memory: dict[str, tuple[float, KeyHolder]] = {}
+# Secrets that no key has, and when that was read. Who floods us with one shall not have the database asked each time.
+_wrong: dict[str, float] = {}
 _memory_lock = threading.Lock()
 
 
@@ -136,6 +140,9 @@ def _remember(digest: str, holder: KeyHolder | None) -> None:
     with _memory_lock:
         if holder is None:
             _memory.pop(digest, None)
+            if len(_wrong) >= _MOST_REMEMBERED:
+                _wrong.clear()
+            _wrong[digest] = time.monotonic()
             return
         if len(_memory) >= _MOST_REMEMBERED and digest not in _memory:
             _memory.clear()
@@ -146,3 +153,4 @@ def forget_keys() -> None:
     """Make this process read every key afresh."""
     with _memory_lock:
         _memory.clear()
+        _wrong.clear()

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.test import Client
 
 from config.logs import JsonFormatter, Seldom
+from customers import keys
+from customers.keys import key_holder
 from sessions_app.models import RefusedRequests
 from sessions_app.refused import refused_requests
 
@@ -54,3 +56,17 @@ def test_wrong_keys_at_the_api_are_counted_as_at_the_webhook(path, monkeypatch):
 
     row = RefusedRequests.objects.get()
     assert (row.count, row.last_address) == (3, "203.0.113.9")
+
+
+def test_a_wrong_key_that_comes_again_is_not_looked_for_again(django_assert_num_queries):
+    secret = f"fd_12345678_{'x' * 43}"
+
+    with django_assert_num_queries(1):
+        assert [key_holder(secret) for _ in range(3)] == [None] * 3
+
+
+def test_a_flood_of_wrong_keys_keeps_no_more_of_them_than_a_thousand():
+    for number in range(1001):
+        key_holder(f"wrong {number}")
+
+    assert len(keys._wrong) == 1
