@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import resolve
 
-from sessions_app.sqlite_lock import wait_at_leisure
+from sessions_app.database.sqlite.lock import wait_at_leisure
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 

@@ -158,7 +158,7 @@ if IS_SQLITE:
     }
     DATABASES["default"]["CONN_MAX_AGE"] = None
 else:
-    DATABASES["default"]["ENGINE"] = "sessions_app.postgresql"
+    DATABASES["default"]["ENGINE"] = "sessions_app.database.postgresql"
     DATABASES["default"].setdefault("CONN_MAX_AGE", None)
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"].setdefault("OPTIONS", {})
@@ -287,4 +287,4 @@ REFUSED_KEY_HOOKS: list[str] = ["sessions_app.refused.count_refused"]
 # Called when a first-contact customer is merged into another: sessions follow their customer.
 CUSTOMER_MERGE_HOOKS: list[str] = ["sessions_app.lifecycle.reassign_sessions"]
 # The transaction in which whoever writes much takes turns with LiveTok's requests.
-WRITE_TURN = "sessions_app.pieces.bulk_transaction"
+WRITE_TURN = "sessions_app.database.pieces.bulk_transaction"

@@ -8,7 +8,7 @@ from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished
 from django.db import close_old_connections
 
-from config.shared_connections import share_connections
+from sessions_app.database.shared_connections import share_connections
 
 
 def tune_web_process() -> None:

@@ -20,11 +20,11 @@ from django.utils import timezone
 from customers.access import zone_of
 from customers.models import Customer, Tier
 from customers.past import monthly_call_minutes
+from sessions_app.database.pieces import in_pieces
 from sessions_app.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, DailyUsage, PastMonthWrite, Session, StatementLine, StatementMonth
 from sessions_app.own_days import on_own_days
 from sessions_app.periods import starts_at
-from sessions_app.pieces import in_pieces
 
 CUSTOMERS_AT_ONCE = 1000
 # Of so many a month is recounted in one transaction, which on SQLite others wait for.

@@ -21,14 +21,14 @@ from customers.context import read_json, sound_context
 from customers.limits import Limit, Metric, Period, effective_limits
 from customers.models import Agent, Channel, Customer, LimitOverride, PhoneNumber, Policy, Tier, TierLimit
 from customers.models.fields import ContextField
+from sessions_app.database.prepared import IS_SQLITE, fetch
+from sessions_app.database.quick_rows import stored_row
+from sessions_app.database.snapshots import one_snapshot
+from sessions_app.database.sqlite.steps import run_steps
 from sessions_app.decision import Usage
 from sessions_app.events import SessionBegin, SessionEnd
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.periods import span_of
-from sessions_app.quick_rows import stored_row
-from sessions_app.snapshots import one_snapshot
-from sessions_app.sqlite_steps import run_steps
-from sessions_app.statements import IS_SQLITE, fetch
 from sessions_app.usage import (
     ADDING,
     PERIODS,

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from customers.models import Customer
+from sessions_app.database.pieces import in_pieces, keys_of
+from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import DailyUsage, Session
-from sessions_app.pieces import in_pieces, keys_of
-from sessions_app.snapshots import one_snapshot
 from sessions_app.usage import Amount, UsageKey, contribution, record_change
 
 # Counting needs none of these, and they are most of a row.

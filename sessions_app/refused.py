@@ -7,10 +7,10 @@ from datetime import datetime
 from django.db.models import F
 from django.utils import timezone
 
+from sessions_app.database.patience import DATABASE_ERRORS, note_failure
+from sessions_app.database.prepared import djangos_transaction
+from sessions_app.database.pulse import pulse
 from sessions_app.models import RefusedRequests
-from sessions_app.patience import DATABASE_ERRORS, note_failure
-from sessions_app.pulse import pulse
-from sessions_app.statements import djangos_transaction
 
 WRITE_EVERY_SECONDS = 60.0
 

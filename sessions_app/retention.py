@@ -7,8 +7,8 @@ from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Length
 
+from sessions_app.database.pieces import delete_in_pieces
 from sessions_app.models import OF_NO_SESSION, PastMonthWrite, StatementMonth, WebhookEvent
-from sessions_app.pieces import delete_in_pieces
 
 ShouldStop = Callable[[], bool]
 

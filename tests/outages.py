@@ -10,7 +10,7 @@ import psutil
 import psycopg
 from django.db import connection
 
-from sessions_app.pulse import pulse
+from sessions_app.database.pulse import pulse
 from tests.databases import PostgresServer
 
 PATIENCE_SECONDS = 10

@@ -179,9 +179,9 @@ def test_hand_written_sql_stands_in_few_modules_and_one_calls_what_writes_sessio
         "customers.history",
         "sessions_app.ordinary",
         "sessions_app.reports.shares",
-        "sessions_app.snapshots",
-        "sessions_app.sqlite_steps",
-        "sessions_app.statements",
+        "sessions_app.database.snapshots",
+        "sessions_app.database.sqlite.steps",
+        "sessions_app.database.prepared",
         "sessions_app.sums.keeping",
         "sessions_app.usage",
     }

@@ -12,9 +12,9 @@ from django.utils import timezone
 from customers.defaults import make_defaults
 from customers.keys import create_key
 from customers.models import Customer
+from sessions_app.database.pulse import pulse
 from sessions_app.feeding import feeder
 from sessions_app.models import Session
-from sessions_app.pulse import pulse
 from sessions_app.spool import spool_files
 from tests.builders import (
     LiveTok,

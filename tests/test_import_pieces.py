@@ -10,8 +10,8 @@ from django.db import connection
 
 from customers.importing import storing
 from customers.models import Customer, PhoneNumber
+from sessions_app.database.prepared import djangos_transaction
 from sessions_app.models import Session
-from sessions_app.statements import djangos_transaction
 from tests.builders import make_customer, make_tier
 from tests.staff import staff
 from tests.staff import text_of as page_text

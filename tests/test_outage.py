@@ -20,12 +20,12 @@ from customers.keys import KNOWN_SECONDS, create_key, forget_keys
 from customers.models import ApiKey, Customer, DenialMessage
 from sessions_app import outage, webhook
 from sessions_app.answer import AnswerGiven
+from sessions_app.database.pulse import pulse
 from sessions_app.decision import Reason
 from sessions_app.feeding import Feeder, feeder
 from sessions_app.lifecycle import RETRIED_WITHIN, Delivery, begin_session_as_answered
 from sessions_app.models import RefusedRequests, Session, SpoolPlace, WebhookEvent
 from sessions_app.payloads import read_event
-from sessions_app.pulse import pulse
 from sessions_app.reception import LARGEST_BODY, receive
 from sessions_app.refused import refused_requests
 from sessions_app.spool import Spool, SpooledRequest, files_set_aside, spool_files

@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 
 from customers.models import Customer, Tier
+from sessions_app.database.quick_rows import new_row, stored_row
 from sessions_app.models import Session, WebhookEvent
-from sessions_app.quick_rows import new_row, stored_row
 from tests.builders import make_customer
 
 

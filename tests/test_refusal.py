@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from django.db import connection
 
-from sessions_app.postgresql.refusal import serves_others
-from sessions_app.pulse import LOOK_SECONDS, Pulse
+from sessions_app.database.postgresql.refusal import serves_others
+from sessions_app.database.pulse import LOOK_SECONDS, Pulse
 
 pytestmark = pytest.mark.only("postgresql")
 

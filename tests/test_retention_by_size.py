@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from config.jobs import bound_events
 from sessions_app import retention
+from sessions_app.database.pieces import BATCH
 from sessions_app.models import WebhookEvent
-from sessions_app.pieces import BATCH
 from sessions_app.retention import delete_events_of_no_session
 
 pytestmark = pytest.mark.django_db

@@ -7,9 +7,9 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, connections
 from django.db import transaction as django_transaction
 
-from sessions_app import statements
+from sessions_app.database import prepared
+from sessions_app.database.prepared import IS_SQLITE, fetch
 from sessions_app.models import WebhookEvent
-from sessions_app.statements import IS_SQLITE, fetch
 
 TABLE = WebhookEvent._meta.db_table
 WEST = timezone(timedelta(hours=-8))
@@ -98,7 +98,7 @@ def test_it_is_part_of_a_transaction_of_djangos():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_statement_that_somebody_elses_lock_holds_up_is_given_up_in_time(monkeypatch):
-    monkeypatch.setattr(statements, "STATEMENT_SECONDS", 0.2)
+    monkeypatch.setattr(prepared, "STATEMENT_SECONDS", 0.2)
     row = write()
     if IS_SQLITE:
         fetch("PRAGMA busy_timeout = 200", {})

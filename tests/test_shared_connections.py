@@ -11,11 +11,11 @@ import pytest
 from django.core.signals import request_finished, request_started
 from django.db import connection, connections
 
-from config import shared_connections
-from config.shared_connections import share_connections
-from sessions_app.patience import Patience, limited
-from sessions_app.pulse import pulse
-from sessions_app.sqlite_lock import LONG_MS, SHORT_MS, wait_at_leisure, wait_for_lock
+from sessions_app.database import shared_connections
+from sessions_app.database.patience import Patience, limited
+from sessions_app.database.pulse import pulse
+from sessions_app.database.shared_connections import share_connections
+from sessions_app.database.sqlite.lock import LONG_MS, SHORT_MS, wait_at_leisure, wait_for_lock
 from tests.builders import begin_body
 from tests.live import ROOT, manage, new_environment
 

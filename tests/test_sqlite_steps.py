@@ -10,11 +10,11 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
+from sessions_app.database.patience import Patience, limited
+from sessions_app.database.prepared import STATEMENT_SECONDS, fetch
+from sessions_app.database.sqlite.steps import run_steps
+from sessions_app.database.sqlite.turns import turn_to_write
 from sessions_app.models import RefusedRequests
-from sessions_app.patience import Patience, limited
-from sessions_app.sqlite_steps import run_steps
-from sessions_app.sqlite_turns import turn_to_write
-from sessions_app.statements import STATEMENT_SECONDS, fetch
 
 pytestmark = [pytest.mark.only("sqlite"), pytest.mark.django_db(transaction=True)]
 

@@ -11,13 +11,14 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from sessions_app import pieces, sqlite_turns
+from sessions_app.database import pieces
+from sessions_app.database.patience import Patience, limited
+from sessions_app.database.prepared import djangos_transaction
+from sessions_app.database.sqlite import turns
+from sessions_app.database.sqlite.turns import turn_to_write
 from sessions_app.models import RefusedRequests, WebhookEvent
-from sessions_app.patience import Patience, limited
 from sessions_app.refused import RefusedCounter
 from sessions_app.retention import delete_events
-from sessions_app.sqlite_turns import turn_to_write
-from sessions_app.statements import djangos_transaction
 
 pytestmark = pytest.mark.only("sqlite")
 
@@ -56,7 +57,7 @@ def test_a_turn_waits_for_that_of_another_process_until_the_patience_is_over(tur
 
 
 def test_where_nobody_is_in_a_hurry_a_turn_is_waited_for_a_while(turn_file, monkeypatch):
-    monkeypatch.setattr(sqlite_turns, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.1)
     with another_process_in_its_turn(turn_file):
         take_no_turn()
 
@@ -69,7 +70,7 @@ def test_a_process_that_is_killed_in_its_turn_leaves_it_to_the_next(turn_file):
 
 
 def test_whoever_gave_up_keeps_no_turn(turn_file, monkeypatch):
-    monkeypatch.setattr(sqlite_turns, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.1)
     with another_process_in_its_turn(turn_file):
         take_no_turn()
     take_turn()

@@ -10,7 +10,7 @@ import time_machine
 from django.db import connection, connections
 
 from customers.defaults import make_defaults
-from sessions_app import pieces
+from sessions_app.database import pieces
 from sessions_app.models import LateWrite
 from sessions_app.sums import counting, keeping, proving
 from sessions_app.sums.keeping import forget_sums, keep_sums

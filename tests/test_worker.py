@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from config import jobs
 from config.jobs import FEEDING, JOBS, Job, prune_events, run_jobs, run_worker
+from sessions_app.database.pieces import BATCH
 from sessions_app.models import WebhookEvent
-from sessions_app.pieces import BATCH
 from sessions_app.retention import delete_events
 
 

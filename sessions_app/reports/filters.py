@@ -19,6 +19,7 @@ from django.utils import timezone
 from customers.lengths import LONGEST_TEXT
 from customers.models import Agent, Channel, Customer, Tier
 from customers.past import numbers_moved_since
+from sessions_app.database.snapshots import one_snapshot
 from sessions_app.decision import Reason
 from sessions_app.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, NO_END, PastMonthWrite, Session, SessionQuerySet, SupersededEnd
@@ -28,7 +29,6 @@ from sessions_app.reports.cursors import Cursor, CursorField
 from sessions_app.reports.ranges import PRESETS, DayRange, Stretch, preset_range
 from sessions_app.reports.search import Found, search
 from sessions_app.reports.shares import FULL_DAYS, which_full_days
-from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.counting import TIMED, Amounts, Sums, joined
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END
 from sessions_app.sums.reading import cells_between, kept

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.models import Agent, Channel, Customer, Tier
+from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.export import FORMATS, Row, export
 from sessions_app.reports.figures import NOTHING, Figure, number_words, query_of, sessions_address
@@ -21,7 +22,6 @@ from sessions_app.reports.lines import caller_words
 from sessions_app.reports.pages import page, report
 from sessions_app.reports.shares import short_of_minutes
 from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
-from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.callers import caller_number
 from sessions_app.wording import amount_words, duration_words
 

@@ -18,6 +18,8 @@ from django.db.models import Exists, Min, OuterRef
 from django.db.models.functions import Reverse
 from django.utils import timezone
 
+from sessions_app.database.pieces import bulk_transaction, delete_in_pieces, in_pieces
+from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import (
     CallerNumber,
     DayCell,
@@ -30,8 +32,6 @@ from sessions_app.models import (
     WeekSums,
 )
 from sessions_app.periods import ONE_DAY, ONE_WEEK, Hour, hour_of, hours_of, local_day, starts_at, week_of
-from sessions_app.pieces import bulk_transaction, delete_in_pieces, in_pieces
-from sessions_app.snapshots import one_snapshot
 from sessions_app.sums.callers import pack, unpack
 from sessions_app.sums.counting import Amounts, Cell, Sums, callers_apart, count_apart, within
 from sessions_app.sums.late import company_zone

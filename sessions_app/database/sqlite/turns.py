@@ -14,7 +14,7 @@ from functools import cache
 
 from django.db import OperationalError, connection
 
-from sessions_app.patience import current_patience
+from sessions_app.database.patience import current_patience
 
 # Where no request's patience ends it first, a turn is waited for that long; longer by whoever writes much.
 TURN_SECONDS = 5.0

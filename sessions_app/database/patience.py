@@ -1,6 +1,7 @@
 """How long a request waits for the database: less than a second, whether it is silent, slow or locked.
 
-PostgreSQL's connections ask for themselves (`sessions_app.postgresql`); SQLite is asked for its lock again and again.
+PostgreSQL's connections ask for themselves (`sessions_app.database.postgresql`); SQLite is asked for its lock again and
+again.
 """
 
 import logging
@@ -14,8 +15,8 @@ from weakref import WeakKeyDictionary
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, InternalError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from sessions_app.pulse import pulse
-from sessions_app.sqlite_lock import SHORT_MS, is_busy, wait_for_lock
+from sessions_app.database.pulse import pulse
+from sessions_app.database.sqlite.lock import SHORT_MS, is_busy, wait_for_lock
 
 logger = logging.getLogger("frontdesk.database")
 

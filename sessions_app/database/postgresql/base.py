@@ -14,7 +14,7 @@ import psycopg
 from django.db.backends.postgresql import base
 from psycopg.abc import PQGen
 
-from sessions_app.patience import Patience, current_patience
+from sessions_app.database.patience import Patience, current_patience
 
 LOOK_EVERY_SECONDS = 0.1
 CANCEL_SECONDS = 2.0

@@ -17,9 +17,9 @@ from typing import Any
 from django.db import IntegrityError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from sessions_app.pulse import pulse
-from sessions_app.sqlite_turns import turn_to_write
-from sessions_app.statements import PARAMETER, connected, for_sqlite
+from sessions_app.database.prepared import PARAMETER, connected, for_sqlite
+from sessions_app.database.pulse import pulse
+from sessions_app.database.sqlite.turns import turn_to_write
 
 
 def run_steps(steps: tuple[str, ...], parameters: Mapping[str, Any]) -> bool:

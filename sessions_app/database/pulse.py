@@ -11,8 +11,8 @@ from typing import Literal
 
 from django.db import Error, connection, transaction
 
-from sessions_app.postgresql.refusal import serves_others
-from sessions_app.sqlite_lock import SHORT_MS, is_busy, wait_for_lock
+from sessions_app.database.postgresql.refusal import serves_others
+from sessions_app.database.sqlite.lock import SHORT_MS, is_busy, wait_for_lock
 
 logger = logging.getLogger("frontdesk.database")
 

@@ -20,8 +20,8 @@ from django.db.transaction import atomic
 from psycopg import generators, pq
 from psycopg.pq.abc import PGconn, PGresult
 
-from sessions_app.pulse import pulse
-from sessions_app.sqlite_turns import turn_to_write
+from sessions_app.database.pulse import pulse
+from sessions_app.database.sqlite.turns import turn_to_write
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 
-from sessions_app.sqlite_turns import BULK_TURN_SECONDS
-from sessions_app.statements import djangos_transaction
+from sessions_app.database.prepared import djangos_transaction
+from sessions_app.database.sqlite.turns import BULK_TURN_SECONDS
 
 BATCH = 500
 PAUSE_SECONDS = 0.02

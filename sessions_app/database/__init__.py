@@ -1,0 +1,1 @@
+"""How statements reach SQLite and PostgreSQL, and how long anybody waits. Nothing here knows a session."""

@@ -1,0 +1,1 @@
+"""What SQLite alone needs: its one lock, and turns to it."""
