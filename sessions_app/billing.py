@@ -21,7 +21,7 @@ from customers.access import zone_of
 from customers.models import Customer, Tier
 from customers.past import monthly_call_minutes
 from sessions_app.database.pieces import in_pieces
-from sessions_app.events import LONGEST_DURATION_SECONDS
+from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, DailyUsage, PastMonthWrite, Session, StatementLine, StatementMonth
 from sessions_app.own_days import on_own_days
 from sessions_app.periods import starts_at

@@ -3,8 +3,8 @@
 from customers.sightings import expected_channel
 from sessions_app.answer import AnswerGiven, DecisionGiven, as_bytes
 from sessions_app.decision import Reason
-from sessions_app.events import SessionBegin
 from sessions_app.hooks import provided_context
+from sessions_app.livetok.events import SessionBegin
 from sessions_app.matching import decided_for, waiting_for
 from sessions_app.models import Session
 from sessions_app.ordinary import read_begin

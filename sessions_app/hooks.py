@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from sessions_app.events import SessionBegin
+from sessions_app.livetok.events import SessionBegin
 from sessions_app.models import Session
 
 logger = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from customers.sightings import see_agent, see_channel
 from sessions_app.answer import AnswerGiven, as_bytes
 from sessions_app.database.prepared import djangos_transaction
 from sessions_app.database.quick_rows import new_row
-from sessions_app.events import SessionBegin, SessionEnd, SessionEvent, counting_end, occupancy
 from sessions_app.hooks import provided_context, run_session_hooks
+from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent, counting_end, occupancy
 from sessions_app.matching import decided_for, ended_by, holder_of, is_redelivered, read_again, waiting_for
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end

@@ -12,9 +12,9 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
-from sessions_app.events import SessionBegin, SessionEnd, SessionEvent
+from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent
+from sessions_app.livetok.payloads import Refused, read_event
 from sessions_app.models import Session, SupersededEnd
-from sessions_app.payloads import Refused, read_event
 
 
 def decided_for(sessions: Sequence[Session], begin: SessionBegin) -> Session | None:

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from customers.models import Agent, Channel, Customer, Tier
-from sessions_app.events import LONGEST_DURATION_SECONDS, Caller, duration_is_usable
+from sessions_app.livetok.events import LONGEST_DURATION_SECONDS, Caller, duration_is_usable
 
 
 class SessionQuerySet(models.QuerySet["Session"]):

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.goals import goal_line, short_line
 from benchmarks.traffic import DURATION_SECONDS, begin_template, end_template, number_of
-from sessions_app.events import SessionBegin, SessionEnd
-from sessions_app.payloads import read_event
+from sessions_app.livetok.events import SessionBegin, SessionEnd
+from sessions_app.livetok.payloads import read_event
 
 NOW = datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
 

@@ -57,7 +57,7 @@ def test_every_reason_and_state_is_explained():
 
 
 def test_every_flag_is_explained():
-    tree = ast.parse((ROOT / "sessions_app/payloads.py").read_text())
+    tree = ast.parse((ROOT / "sessions_app/livetok/payloads.py").read_text())
     read = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     subjects = {
         node.args[0].value

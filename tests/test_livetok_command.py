@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 
 from customers.defaults import make_defaults
 from customers.keys import create_key
-from sessions_app.events import SessionBegin, SessionEnd
-from sessions_app.payloads import Conversation, begin_document, end_document, read_event
+from sessions_app.livetok.events import SessionBegin, SessionEnd
+from sessions_app.livetok.payloads import Conversation, begin_document, end_document, read_event
 from tests.builders import limit, make_customer, make_tier, set_policy, the_session
 
 ALLOWED = (200, b'{"allowed": true, "context": {}, "limits": {}}')

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sessions_app.events import Caller, SessionBegin, SessionEnd, SessionEvent
-from sessions_app.payloads import DEEPEST_NESTING, IgnoredEvent, Refused, read_event
+from sessions_app.livetok.events import Caller, SessionBegin, SessionEnd, SessionEvent
+from sessions_app.livetok.payloads import DEEPEST_NESTING, IgnoredEvent, Refused, read_event
 from tests.builders import begin_body, end_body, moment, payload
 
 RECEIVED = moment("2024-03-15T10:30:02Z")

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from customers.models import Agent, Channel, Customer
 from sessions_app.lifecycle import declare_missing
+from sessions_app.livetok.payloads import Refused
 from sessions_app.models import DailyUsage, Session, WebhookEvent
-from sessions_app.payloads import Refused
 from sessions_app.preview import Preview, preview
 from tests.builders import (
     LiveTok,

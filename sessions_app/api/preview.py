@@ -12,7 +12,7 @@ from customers.api.reading import refuse_larger
 from customers.api.schema import READING, answers
 from customers.models import ApiKey
 from sessions_app.api.serializers import PreviewSerializer
-from sessions_app.payloads import Refused
+from sessions_app.livetok.payloads import Refused
 from sessions_app.preview import preview
 from sessions_app.reception import LARGEST_BODY
 

@@ -21,7 +21,7 @@ from customers.models import Agent, Channel, Customer, Tier
 from customers.past import numbers_moved_since
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.decision import Reason
-from sessions_app.events import LONGEST_DURATION_SECONDS
+from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, NO_END, PastMonthWrite, Session, SessionQuerySet, SupersededEnd
 from sessions_app.own_days import ENDS, on_own_days
 from sessions_app.periods import ONE_DAY, hours_of, local_day

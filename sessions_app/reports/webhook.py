@@ -22,7 +22,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.models import Agent
-from sessions_app.events import duration_is_usable
+from sessions_app.livetok.events import duration_is_usable
 from sessions_app.models import RefusedRequests, Session, WebhookEvent
 from sessions_app.periods import ONE_DAY, hours_of, starts_at
 from sessions_app.reports.export import FORMATS, Row, export

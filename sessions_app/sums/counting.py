@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import Case, CharField, Count, F, IntegerField, Q, QuerySet, Sum, Value, When
 from django.db.models.expressions import RawSQL
 
-from sessions_app.events import LONGEST_DURATION_SECONDS
+from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, ENDED, DayCell, Session, SessionQuerySet
 from sessions_app.sums.callers import caller_number
 from sessions_app.sums.histogram import bucket_of

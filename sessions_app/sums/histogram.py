@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-from sessions_app.events import LONGEST_DURATION_SECONDS
+from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 
 RATIO = 1.03
 # Each second is a bucket up to here; above, buckets grow by RATIO, with an edge at each step that pages show.

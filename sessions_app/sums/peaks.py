@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 
-from sessions_app.events import LONGEST_DURATION_SECONDS
+from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import NO_END, Session
 from sessions_app.periods import ONE_DAY, starts_at
 from sessions_app.sums.counting import LENGTH

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from sessions_app.payloads import Conversation, begin_document, end_document
+from sessions_app.livetok.payloads import Conversation, begin_document, end_document
 
 RETRIES = 3
 PATIENCE_SECONDS = 10

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from customers.phones import phone_key
-from sessions_app.events import Caller, SessionBegin, SessionEnd
+from sessions_app.livetok.events import Caller, SessionBegin, SessionEnd
 
 BEGIN, END = "session_begin", "session_end"
 EVENT_NAMES = {"session_begin": BEGIN, "session.begin": BEGIN, "session_end": END, "session.end": END}

@@ -1,0 +1,1 @@
+"""LiveTok's words, and ours for one event."""
