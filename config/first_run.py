@@ -19,7 +19,7 @@ from django.utils import timezone
 from customers.defaults import make_defaults
 from customers.keys import create_key
 from customers.models import ApiKey, DenialMessage
-from sessions_app.decision import DENIAL_MESSAGES
+from sessions_app.decision.rules import DENIAL_MESSAGES
 
 OWN_APPS = ("customers", "sessions_app")
 KEPT_FROM_VIEWERS = ("view_bodies", "view_apikey", "view_historicalapikey")

@@ -20,7 +20,7 @@ from customers.admin.pages import MOST_COUNTED, ReadOnlyAdmin, ShortPaginator
 from customers.history import moment_words
 from customers.models import Customer
 from customers.phones import phone_key
-from sessions_app.decision import Reason
+from sessions_app.decision.rules import Reason
 from sessions_app.lifecycle import declare_missing
 from sessions_app.models import DailyUsage, RefusedRequests, Session, WebhookEvent
 from sessions_app.reception import process_again

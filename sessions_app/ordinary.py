@@ -25,7 +25,7 @@ from sessions_app.database.prepared import IS_SQLITE, fetch
 from sessions_app.database.quick_rows import stored_row
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.database.sqlite.steps import run_steps
-from sessions_app.decision import Usage
+from sessions_app.decision.rules import Usage
 from sessions_app.livetok.events import SessionBegin, SessionEnd
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.periods import span_of

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from sessions_app.answer import AnswerGiven
+from sessions_app.decision.answer import AnswerGiven
 from sessions_app.lifecycle import Delivery, begin_session, begin_session_as_answered, end_session, log_event
 from sessions_app.livetok.events import SessionBegin, SessionEnd
 from sessions_app.livetok.payloads import IgnoredEvent, Refused, read_event

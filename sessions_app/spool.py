@@ -22,8 +22,8 @@ from typing import IO, Any
 
 from django.conf import settings
 
-from sessions_app.answer import AnswerGiven, DecisionGiven
-from sessions_app.decision import Reason
+from sessions_app.decision.answer import AnswerGiven, DecisionGiven
+from sessions_app.decision.rules import Reason
 
 ENDING = ".spool"
 LONGEST_LINE = 1024 * 1024

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from customers.limits import Period
-from sessions_app.decision import Usage, UsageRow
+from sessions_app.decision.rules import Usage, UsageRow
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, seconds_by_day, span_of
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from django.conf import settings
 
-from sessions_app.answer import AnswerGiven
+from sessions_app.decision.answer import AnswerGiven
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.livetok.payloads import read_event
 from sessions_app.spool import Line, Unreadable, lines_of, spool_files, spool_folder

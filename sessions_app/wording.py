@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sessions_app.decision import Reason, whole_check
+from sessions_app.decision.rules import Reason, whole_check
 
 STATES = {"open": "Open", "ended": "Ended", "denied": "Denied", "missing_end": "Missing its end"}
 

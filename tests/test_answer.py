@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from customers.limits import Limit, Metric, Period
-from sessions_app.answer import answer_of, as_bytes, limits_in_total, limits_left, own_context
-from sessions_app.decision import CallerKind, Facts, Reason, Usage, UsageRow, decide
+from sessions_app.decision.answer import answer_of, as_bytes, limits_in_total, limits_left, own_context
+from sessions_app.decision.rules import CallerKind, Facts, Reason, Usage, UsageRow, decide
 from tests.builders import moment
 
 RESETS_AT = moment("2024-03-16T00:00:00+01:00")

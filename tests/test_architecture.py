@@ -22,8 +22,8 @@ PURE = {
     "customers.origins",
     "customers.phones",
     "customers.spreadsheets",
-    "sessions_app.answer",
-    "sessions_app.decision",
+    "sessions_app.decision.answer",
+    "sessions_app.decision.rules",
     "sessions_app.livetok.events",
     "sessions_app.livetok.payloads",
     "sessions_app.periods",
@@ -133,7 +133,7 @@ def test_one_module_knows_livetoks_words():
 
     assert speakers == {
         "sessions_app.livetok.payloads": sorted(LIVETOKS_WORDS - {"conversation_id"}),
-        "sessions_app.answer": sorted(WORDS_OF_THE_ANSWER),
+        "sessions_app.decision.answer": sorted(WORDS_OF_THE_ANSWER),
         # The example in the API's description: LiveTok's own sample, as it stands in its documentation.
         "sessions_app.api.preview": ["agentId", "agentName", "phoneNumber", "sessionId"],
     }

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from customers.limits import Limit, Metric, Period, effective_limits
-from sessions_app.decision import DENIAL_MESSAGES, CallerKind, Facts, Reason, Usage, UsageRow, decide, whole_check
+from sessions_app.decision.rules import DENIAL_MESSAGES, CallerKind, Facts, Reason, Usage, UsageRow, decide, whole_check
 
 DAY, WEEK, MONTH = Period.DAY, Period.WEEK, Period.MONTH
 

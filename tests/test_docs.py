@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sessions_app.decision import Reason
+from sessions_app.decision.rules import Reason
 from sessions_app.wording import FLAGS, STATES
 
 ROOT = Path(__file__).resolve().parent.parent

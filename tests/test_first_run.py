@@ -7,7 +7,7 @@ from django.test import Client
 from config.first_run import UsernameTaken, group_permissions, set_up
 from customers.keys import create_key, key_holder
 from customers.models import ApiKey, DenialMessage, Policy, Tier
-from sessions_app.decision import DENIAL_MESSAGES
+from sessions_app.decision.rules import DENIAL_MESSAGES
 
 pytestmark = pytest.mark.django_db
 

@@ -19,9 +19,9 @@ from customers.defaults import make_defaults
 from customers.keys import KNOWN_SECONDS, create_key, forget_keys
 from customers.models import ApiKey, Customer, DenialMessage
 from sessions_app import outage, webhook
-from sessions_app.answer import AnswerGiven
 from sessions_app.database.pulse import pulse
-from sessions_app.decision import Reason
+from sessions_app.decision.answer import AnswerGiven
+from sessions_app.decision.rules import Reason
 from sessions_app.feeding import Feeder, feeder
 from sessions_app.lifecycle import RETRIED_WITHIN, Delivery, begin_session_as_answered
 from sessions_app.livetok.payloads import read_event

@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
 from customers.models import Agent
-from sessions_app.decision import Reason
+from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 from sessions_app.reports.filters import SessionFilters
 from sessions_app.sums.keeping import keep_sums

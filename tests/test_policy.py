@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from customers.models import Customer, DenialMessage, Policy
-from sessions_app.decision import DENIAL_MESSAGES, Reason
+from sessions_app.decision.rules import DENIAL_MESSAGES, Reason
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.models import Session
 from tests.builders import (

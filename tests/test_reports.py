@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from customers.models import Agent, Tier
-from sessions_app.decision import Reason
+from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 from sessions_app.reports.cursors import Cursor
 from sessions_app.reports.urls import urlpatterns

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from customers.models import Channel, Customer, PhoneNumber, Tier
-from sessions_app.decision import whole_check
+from sessions_app.decision.rules import whole_check
 from sessions_app.models import DailyUsage, Session
 from sessions_app.recount import differences
 from sessions_app.usage import usage_at

@@ -10,7 +10,7 @@ from customers.api.pages import PageQuery
 from customers.api.reading import StrictSerializer
 from customers.context import read_json, sound
 from customers.lengths import LONGEST_TEXT
-from sessions_app.decision import Reason, whole_check
+from sessions_app.decision.rules import Reason, whole_check
 from sessions_app.models import Session
 
 _AGENT = {"oneOf": [{"type": "integer"}, {"type": "string"}], "nullable": True}

@@ -18,7 +18,7 @@ from customers.api.schema import READING, answers
 from customers.limits import Limit, Metric, Period, smallest_amount
 from customers.models import Customer
 from sessions_app.api.serializers import UsageQuery, UsageSerializer
-from sessions_app.decision import Usage
+from sessions_app.decision.rules import Usage
 from sessions_app.periods import span_of
 from sessions_app.usage import PERIODS, usage_at
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from customers.phones import phone_key
-from sessions_app.decision import Reason
+from sessions_app.decision.rules import Reason
 from sessions_app.demo.people import AGENTS, Company, Person
 from sessions_app.demo.rhythm import OFFICE, arrivals, dice, duration_seconds
 from sessions_app.demo.story import Story

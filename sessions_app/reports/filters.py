@@ -20,7 +20,7 @@ from customers.lengths import LONGEST_TEXT
 from customers.models import Agent, Channel, Customer, Tier
 from customers.past import numbers_moved_since
 from sessions_app.database.snapshots import one_snapshot
-from sessions_app.decision import Reason
+from sessions_app.decision.rules import Reason
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, NO_END, PastMonthWrite, Session, SessionQuerySet, SupersededEnd
 from sessions_app.own_days import ENDS, on_own_days

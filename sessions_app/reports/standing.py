@@ -13,7 +13,7 @@ from django.db.models import Prefetch, Q, QuerySet
 from customers.access import zone_of
 from customers.limits import Limit, Metric, Period, effective_limits
 from customers.models import Customer, LimitOverride, TierLimit
-from sessions_app.decision import Usage
+from sessions_app.decision.rules import Usage
 from sessions_app.models import Session
 from sessions_app.periods import Span, span_of
 from sessions_app.usage import PERIODS, OpenSession, recorded_sums, usage_from

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from customers.limits import Limit, Metric, Period, smallest_amount
-from sessions_app.decision import CallerKind, Decision, Facts, Reason
+from sessions_app.decision.rules import CallerKind, Decision, Facts, Reason
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from customers.access import Access
 from customers.contact import first_contact
 from customers.limits import Period
 from customers.models import Channel, DenialMessage, Policy
-from sessions_app.answer import answer_of, own_context
-from sessions_app.decision import DENIAL_MESSAGES, CallerKind, Decision, Facts, Reason, Usage, decide
+from sessions_app.decision.answer import answer_of, own_context
+from sessions_app.decision.rules import DENIAL_MESSAGES, CallerKind, Decision, Facts, Reason, Usage, decide
 from sessions_app.livetok.events import SessionBegin, SessionEvent
 from sessions_app.periods import span_of
 

@@ -1,0 +1,1 @@
+"""May this session begin, and what is answered."""
