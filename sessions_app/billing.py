@@ -23,8 +23,8 @@ from customers.past import monthly_call_minutes
 from sessions_app.database.pieces import in_pieces
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, DailyUsage, PastMonthWrite, Session, StatementLine, StatementMonth
-from sessions_app.own_days import on_own_days
 from sessions_app.periods import starts_at
+from sessions_app.usage.own_days import on_own_days
 
 CUSTOMERS_AT_ONCE = 1000
 # Of so many a month is recounted in one transaction, which on SQLite others wait for.

@@ -33,7 +33,7 @@ from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_t
 from sessions_app.past_months import note_past_months
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
 from sessions_app.sums.late import is_late, note_late_write, note_late_writes
-from sessions_app.usage import Amount, UsageKey, change_between, contribution, record_change
+from sessions_app.usage.used import Amount, UsageKey, change_between, contribution, record_change
 
 Verdict = WebhookEvent.Verdict
 

@@ -29,7 +29,7 @@ from sessions_app.decision.rules import Usage
 from sessions_app.livetok.events import SessionBegin, SessionEnd
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.periods import span_of
-from sessions_app.usage import (
+from sessions_app.usage.used import (
     ADDING,
     PERIODS,
     RECORDED,

@@ -15,7 +15,7 @@ from sessions_app.livetok.events import SessionBegin
 from sessions_app.livetok.payloads import BEGIN, Refused, read_event
 from sessions_app.matching import decided_for, waiting_for
 from sessions_app.models import Session
-from sessions_app.usage import usage_at
+from sessions_app.usage.used import usage_at
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from customers.models import Agent, Channel, Customer, LimitOverride, PhoneNumbe
 from customers.models.channels import new_channel
 from customers.phones import phone_key
 from sessions_app.models import Session
-from sessions_app.recount import differences
+from sessions_app.usage.recount import differences
 
 PAYLOADS = Path(__file__).parent / "payloads"
 NUMBER = "+1234567890"

@@ -182,11 +182,11 @@ def test_hand_written_sql_stands_in_few_modules_and_one_calls_what_writes_sessio
         "config.one_setup",
         "customers.history",
         "sessions_app.ordinary",
-        "sessions_app.reports.shares",
+        "sessions_app.usage.shares",
         "sessions_app.database.snapshots",
         "sessions_app.database.sqlite.steps",
         "sessions_app.database.prepared",
         "sessions_app.sums.keeping",
-        "sessions_app.usage",
+        "sessions_app.usage.used",
     }
     assert callers == {"sessions_app.lifecycle"}

@@ -13,7 +13,7 @@ from sessions_app import lifecycle, ordinary
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.ordinary import read_begin
-from sessions_app.usage import usage_at
+from sessions_app.usage.used import usage_at
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,

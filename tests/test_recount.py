@@ -13,7 +13,7 @@ from customers.defaults import make_defaults
 from sessions_app.lifecycle import Delivery
 from sessions_app.models import DailyUsage
 from sessions_app.reception import receive
-from sessions_app.recount import differences
+from sessions_app.usage.recount import differences
 from tests.builders import LiveTok, begin_body, end_body, make_customer, make_tier
 
 

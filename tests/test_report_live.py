@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from customers.models import Customer
 from sessions_app.models import Session
 from sessions_app.reports import live
-from sessions_app.reports.standing import standings, with_limits
 from sessions_app.sums.callers import caller_number
-from sessions_app.usage import usage_at
+from sessions_app.usage.standing import standings, with_limits
+from sessions_app.usage.used import usage_at
 from tests.builders import NUMBER, limit, make_channel, make_customer, make_override, make_tier, moment, set_policy
 from tests.staff import report_page, text_of
 

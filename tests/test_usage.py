@@ -9,8 +9,8 @@ import pytest
 from customers.models import Channel, Customer, PhoneNumber, Tier
 from sessions_app.decision.rules import whole_check
 from sessions_app.models import DailyUsage, Session
-from sessions_app.recount import differences
-from sessions_app.usage import usage_at
+from sessions_app.usage.recount import differences
+from sessions_app.usage.used import usage_at
 from tests.builders import (
     NUMBER,
     LiveTok,

@@ -20,7 +20,7 @@ from customers.models import Customer
 from sessions_app.api.serializers import UsageQuery, UsageSerializer
 from sessions_app.decision.rules import Usage
 from sessions_app.periods import span_of
-from sessions_app.usage import PERIODS, usage_at
+from sessions_app.usage.used import PERIODS, usage_at
 
 
 class UsageView(ApiView):

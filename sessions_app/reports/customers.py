@@ -31,8 +31,8 @@ from sessions_app.reports.figures import (
     used_address,
 )
 from sessions_app.reports.pages import page, report
-from sessions_app.reports.shares import FULL_DAYS, GROUPS, Group, full_days, group_sizes, members
-from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
+from sessions_app.usage.shares import FULL_DAYS, GROUPS, Group, full_days, group_sizes, members
+from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.wording import amount_words
 
 PAGE_SIZE = 50

@@ -23,15 +23,15 @@ from sessions_app.database.snapshots import one_snapshot
 from sessions_app.decision.rules import Reason
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, NO_END, PastMonthWrite, Session, SessionQuerySet, SupersededEnd
-from sessions_app.own_days import ENDS, on_own_days
 from sessions_app.periods import ONE_DAY, hours_of, local_day
 from sessions_app.reports.cursors import Cursor, CursorField
 from sessions_app.reports.ranges import PRESETS, DayRange, Stretch, preset_range
 from sessions_app.reports.search import Found, search
-from sessions_app.reports.shares import FULL_DAYS, which_full_days
 from sessions_app.sums.counting import TIMED, Amounts, Sums, joined
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END
 from sessions_app.sums.reading import cells_between, kept
+from sessions_app.usage.own_days import ENDS, on_own_days
+from sessions_app.usage.shares import FULL_DAYS, which_full_days
 from sessions_app.wording import REASONS, STATES, duration_words, reason_words
 
 MOST_DAYS = 366

@@ -20,9 +20,9 @@ from sessions_app.reports.figures import NOTHING, Figure, number_words, query_of
 from sessions_app.reports.filters import WITHOUT
 from sessions_app.reports.lines import caller_words
 from sessions_app.reports.pages import page, report
-from sessions_app.reports.shares import short_of_minutes
-from sessions_app.reports.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.sums.callers import caller_number
+from sessions_app.usage.shares import short_of_minutes
+from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.wording import amount_words, duration_words
 
 MOST_SHOWN = 200

@@ -21,7 +21,7 @@ from sessions_app.reports.customers import (
 from sessions_app.reports.export import FORMATS, Row, export
 from sessions_app.reports.figures import full_days_address
 from sessions_app.reports.pages import page, report
-from sessions_app.reports.shares import full_days
+from sessions_app.usage.shares import full_days
 
 CANDIDATE_COLUMNS = ("Customer", "External id", "Tier", f"Days of {CANDIDATE_DAYS}", "Used today (%)")
 

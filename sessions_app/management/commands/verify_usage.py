@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sessions_app.recount import differences
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.sums.proving import sum_differences
+from sessions_app.usage.recount import differences
 
 
 class Command(BaseCommand):

@@ -16,7 +16,7 @@ from customers.models import Customer, LimitOverride, TierLimit
 from sessions_app.decision.rules import Usage
 from sessions_app.models import Session
 from sessions_app.periods import Span, span_of
-from sessions_app.usage import PERIODS, OpenSession, recorded_sums, usage_from
+from sessions_app.usage.used import PERIODS, OpenSession, recorded_sums, usage_from
 
 # Those that use up within a period; sessions at once do not, and messages are never reported to us.
 USED_UP = (Metric.CALL_MINUTES, Metric.SESSIONS)

@@ -7,7 +7,7 @@ from customers.models import Customer
 from sessions_app.database.pieces import in_pieces, keys_of
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import DailyUsage, Session
-from sessions_app.usage import Amount, UsageKey, contribution, record_change
+from sessions_app.usage.used import Amount, UsageKey, contribution, record_change
 
 # Counting needs none of these, and they are most of a row.
 _UNCOUNTED = ("answer", "begin_body", "end_body", "facts", "trace", "would_deny", "flags")

@@ -15,7 +15,7 @@ from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, TierLimit
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, span_of
-from sessions_app.usage import PERIODS, OpenSession, held_seconds
+from sessions_app.usage.used import PERIODS, OpenSession, held_seconds
 
 MEASURED = (Period.DAY, Period.MONTH)
 MOST_NAMED = 1000

@@ -1,0 +1,1 @@
+"""What customers have used, and how it stands against their limits."""
