@@ -21,6 +21,7 @@ from customers.contact import make_first_contact
 from customers.defaults import make_defaults, the_policy
 from customers.models import Agent, Channel, Customer, Tier
 from customers.sightings import see_agent, see_channel
+from sessions_app.billing.past_months import note_past_months
 from sessions_app.database.prepared import djangos_transaction
 from sessions_app.database.quick_rows import new_row
 from sessions_app.decision.answer import AnswerGiven, as_bytes
@@ -30,7 +31,6 @@ from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent, 
 from sessions_app.matching import decided_for, ended_by, holder_of, is_redelivered, read_again, waiting_for
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
-from sessions_app.past_months import note_past_months
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
 from sessions_app.sums.late import is_late, note_late_write, note_late_writes
 from sessions_app.usage.used import Amount, UsageKey, change_between, contribution, record_change

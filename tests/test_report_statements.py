@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from customers.editing import claim_number, lock_customer
 from customers.models import Customer, Tier, TierLimit
-from sessions_app.billing import (
+from sessions_app.billing.statements import (
     Month,
     MonthIsClosed,
     MonthNotOver,

@@ -20,7 +20,7 @@ from django.utils import timezone
 from customers.lengths import LONGEST_TEXT
 from customers.models import Channel, Customer
 from customers.past import TakenOver, taken_over
-from sessions_app.billing import (
+from sessions_app.billing.statements import (
     Correction,
     Month,
     MonthIsClosed,
