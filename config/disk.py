@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from sessions_app.spool import spool_folder
+from sessions_app.spool.files import spool_folder
 
 LOOK_EVERY_SECONDS = 5.0
 # More than a begin takes in either place.

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from config.disk import disk_problem
 from config.minutes import minutes
 from sessions_app.database.patience import Patience, limited
-from sessions_app.spool import files_set_aside, spool_files
+from sessions_app.spool.files import files_set_aside, spool_files
 
 logger = logging.getLogger("frontdesk.health")
 

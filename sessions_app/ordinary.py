@@ -29,6 +29,7 @@ from sessions_app.decision.rules import Usage
 from sessions_app.livetok.events import SessionBegin, SessionEnd
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.periods import span_of
+from sessions_app.spool.waiting import NOTHING, Waiting, WaitingBegin, begins_that_wait
 from sessions_app.usage.used import (
     ADDING,
     PERIODS,
@@ -43,7 +44,6 @@ from sessions_app.usage.used import (
     usage_from,
     within,
 )
-from sessions_app.waiting import NOTHING, Waiting, WaitingBegin, begins_that_wait
 
 POLICY_COLUMNS = (
     "id",

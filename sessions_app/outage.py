@@ -18,8 +18,8 @@ from sessions_app.livetok.events import SessionBegin
 from sessions_app.livetok.payloads import Refused
 from sessions_app.ordinary import read_begin
 from sessions_app.reception import NOTHING_TO_SAY, TOO_LARGE, as_error, read_delivered
-from sessions_app.spool import NotAlone, SpooledRequest, deciding_alone, spool
-from sessions_app.waiting import begins_that_wait
+from sessions_app.spool.files import NotAlone, SpooledRequest, deciding_alone, spool
+from sessions_app.spool.waiting import begins_that_wait
 
 logger = logging.getLogger("frontdesk.webhook")
 

@@ -14,7 +14,7 @@ from sessions_app.lifecycle import Delivery, begin_session, begin_session_as_ans
 from sessions_app.livetok.events import SessionBegin, SessionEnd
 from sessions_app.livetok.payloads import IgnoredEvent, Refused, read_event
 from sessions_app.models import WebhookEvent
-from sessions_app.waiting import begins_that_wait
+from sessions_app.spool.waiting import begins_that_wait
 
 logger = logging.getLogger("frontdesk.webhook")
 

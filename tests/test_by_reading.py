@@ -15,7 +15,7 @@ from customers.models import Customer
 from sessions_app.database.pulse import pulse
 from sessions_app.feeding import feeder
 from sessions_app.models import Session
-from sessions_app.spool import spool_files
+from sessions_app.spool.files import spool_files
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,

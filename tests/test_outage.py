@@ -28,7 +28,7 @@ from sessions_app.livetok.payloads import read_event
 from sessions_app.models import RefusedRequests, Session, SpoolPlace, WebhookEvent
 from sessions_app.reception import LARGEST_BODY, receive
 from sessions_app.refused import refused_requests
-from sessions_app.spool import Spool, SpooledRequest, files_set_aside, spool_files
+from sessions_app.spool.files import Spool, SpooledRequest, files_set_aside, spool_files
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sessions_app.spool import (
+from sessions_app.spool.files import (
     Spool,
     SpooledRequest,
     Unreadable,
@@ -242,7 +242,7 @@ import os, django
 django.setup()
 from django.conf import settings
 from tests.test_spool import request
-from sessions_app.spool import Spool
+from sessions_app.spool.files import Spool
 settings.DATA_DIR = type(settings.DATA_DIR)({str(tmp_path)!r})
 called = []
 fsync = os.fsync

@@ -17,7 +17,7 @@ from benchmarks.stored import Findings
 from benchmarks.torture import torture
 from benchmarks.traffic import begin_said, end_said, number_of
 from config.children import start_child, stop_child
-from sessions_app.spool import Spool, SpooledRequest, spool_files
+from sessions_app.spool.files import Spool, SpooledRequest, spool_files
 from tests.databases import SERVER_URL, start_postgres
 from tests.live import ROOT, manage, new_environment, start_server, wait_until_ready
 

@@ -30,7 +30,7 @@ from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions
 from sessions_app.reports.filters import RangeFilters
 from sessions_app.reports.pages import page, report
 from sessions_app.reports.ranges import PRESETS, DayRange
-from sessions_app.spool import files_set_aside, spool_files
+from sessions_app.spool.files import files_set_aside, spool_files
 from sessions_app.sums.counting import place_among
 from sessions_app.wording import duration_words
 

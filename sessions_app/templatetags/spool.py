@@ -5,7 +5,7 @@ from typing import Any
 from django import template
 
 from sessions_app.clock import clock_leap
-from sessions_app.spool import files_set_aside, set_aside_folder, spool_files
+from sessions_app.spool.files import files_set_aside, set_aside_folder, spool_files
 
 register = template.Library()
 

@@ -18,7 +18,7 @@ from django.conf import settings
 from sessions_app.decision.answer import AnswerGiven
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.livetok.payloads import read_event
-from sessions_app.spool import Line, Unreadable, lines_of, spool_files, spool_folder
+from sessions_app.spool.files import Line, Unreadable, lines_of, spool_files, spool_folder
 
 # The system's clock for files goes in steps: a folder that changed so lately may change again without a sign of it.
 SETTLED_SECONDS = 0.1
