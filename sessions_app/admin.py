@@ -21,9 +21,9 @@ from customers.history import moment_words
 from customers.models import Customer
 from customers.phones import phone_key
 from sessions_app.decision.rules import Reason
-from sessions_app.lifecycle import declare_missing
 from sessions_app.models import DailyUsage, RefusedRequests, Session, WebhookEvent
 from sessions_app.reception import process_again
+from sessions_app.recording.lifecycle import declare_missing
 from sessions_app.wording import (
     STATES,
     duration_words,

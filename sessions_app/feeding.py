@@ -14,9 +14,9 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from sessions_app.database.pieces import bulk_transaction
-from sessions_app.lifecycle import Delivery
 from sessions_app.models import SpoolPlace
 from sessions_app.reception import receive, refuse_too_large
+from sessions_app.recording.lifecycle import Delivery
 from sessions_app.spool.files import (
     Line,
     SpooledRequest,

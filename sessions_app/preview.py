@@ -10,11 +10,11 @@ from customers.access import Access, access_of, find_customer
 from customers.sightings import expected_channel
 from sessions_app.decision.judgement import as_at_first_contact, judge
 from sessions_app.decision.rules import Reason, Usage
-from sessions_app.hooks import provided_context
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.livetok.payloads import BEGIN, Refused, read_event
-from sessions_app.matching import decided_for, waiting_for
 from sessions_app.models import Session
+from sessions_app.recording.hooks import provided_context
+from sessions_app.recording.matching import decided_for, waiting_for
 from sessions_app.usage.used import usage_at
 
 

@@ -162,7 +162,7 @@ def test_one_module_writes_sessions():
         if any(map(writes_sessions, ast.walk(tree))) and not name.startswith(PLAY_LIVETOK)
     }
 
-    assert writers == {"sessions_app.lifecycle"}
+    assert writers == {"sessions_app.recording.lifecycle"}
 
 
 def test_hand_written_sql_stands_in_few_modules_and_one_calls_what_writes_sessions():
@@ -175,13 +175,14 @@ def test_hand_written_sql_stands_in_few_modules_and_one_calls_what_writes_sessio
     callers = {
         name
         for name, tree in modules(*LAYERS)
-        if {"sessions_app.ordinary.write_begin", "sessions_app.ordinary.write_end"} & set(imported_by(tree))
+        if {"sessions_app.recording.ordinary.write_begin", "sessions_app.recording.ordinary.write_end"}
+        & set(imported_by(tree))
     }
 
     assert sql == {
         "config.one_setup",
         "customers.history",
-        "sessions_app.ordinary",
+        "sessions_app.recording.ordinary",
         "sessions_app.usage.shares",
         "sessions_app.database.snapshots",
         "sessions_app.database.sqlite.steps",
@@ -189,4 +190,4 @@ def test_hand_written_sql_stands_in_few_modules_and_one_calls_what_writes_sessio
         "sessions_app.sums.keeping",
         "sessions_app.usage.used",
     }
-    assert callers == {"sessions_app.lifecycle"}
+    assert callers == {"sessions_app.recording.lifecycle"}

@@ -7,8 +7,8 @@ import time_machine
 from django.utils import timezone
 
 from config import jobs
-from sessions_app import clock
 from sessions_app.models import WebhookEvent
+from sessions_app.recording import clock
 from tests.builders import LiveTok
 from tests.staff import staff, text_of
 

@@ -9,10 +9,10 @@ from django.db import connection, transaction
 from customers.access import access_of, find_customer
 from customers.editing import claim_number
 from customers.models import Channel
-from sessions_app import lifecycle, ordinary
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
-from sessions_app.ordinary import read_begin
+from sessions_app.recording import lifecycle, ordinary
+from sessions_app.recording.ordinary import read_begin
 from sessions_app.usage.used import usage_at
 from tests.builders import (
     LiveTok,

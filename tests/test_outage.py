@@ -23,10 +23,10 @@ from sessions_app.database.pulse import pulse
 from sessions_app.decision.answer import AnswerGiven
 from sessions_app.decision.rules import Reason
 from sessions_app.feeding import Feeder, feeder
-from sessions_app.lifecycle import RETRIED_WITHIN, Delivery, begin_session_as_answered
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import RefusedRequests, Session, SpoolPlace, WebhookEvent
 from sessions_app.reception import LARGEST_BODY, receive
+from sessions_app.recording.lifecycle import RETRIED_WITHIN, Delivery, begin_session_as_answered
 from sessions_app.refused import refused_requests
 from sessions_app.spool.files import Spool, SpooledRequest, files_set_aside, spool_files
 from tests.builders import (

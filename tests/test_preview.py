@@ -7,10 +7,10 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from customers.models import Agent, Channel, Customer
-from sessions_app.lifecycle import declare_missing
 from sessions_app.livetok.payloads import Refused
 from sessions_app.models import DailyUsage, Session, WebhookEvent
 from sessions_app.preview import Preview, preview
+from sessions_app.recording.lifecycle import declare_missing
 from tests.builders import (
     LiveTok,
     begin_body,

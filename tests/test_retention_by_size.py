@@ -8,10 +8,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from config.jobs import bound_events
-from sessions_app import retention
 from sessions_app.database.pieces import BATCH
 from sessions_app.models import WebhookEvent
-from sessions_app.retention import delete_events_of_no_session
+from sessions_app.recording import retention
+from sessions_app.recording.retention import delete_events_of_no_session
 
 pytestmark = pytest.mark.django_db
 MB = 1_000_000

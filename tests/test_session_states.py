@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from customers.models import Channel, Customer
-from sessions_app.lifecycle import declare_missing
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
+from sessions_app.recording.lifecycle import declare_missing
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,

@@ -17,8 +17,8 @@ from sessions_app.database.prepared import djangos_transaction
 from sessions_app.database.sqlite import turns
 from sessions_app.database.sqlite.turns import turn_to_write
 from sessions_app.models import RefusedRequests, WebhookEvent
+from sessions_app.recording.retention import delete_events
 from sessions_app.refused import RefusedCounter
-from sessions_app.retention import delete_events
 
 pytestmark = pytest.mark.only("sqlite")
 

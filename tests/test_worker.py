@@ -12,7 +12,7 @@ from config import jobs
 from config.jobs import FEEDING, JOBS, Job, prune_events, run_jobs, run_worker
 from sessions_app.database.pieces import BATCH
 from sessions_app.models import WebhookEvent
-from sessions_app.retention import delete_events
+from sessions_app.recording.retention import delete_events
 
 
 def make_events(*ages_in_days: float) -> None:

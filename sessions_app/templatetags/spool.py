@@ -4,7 +4,7 @@ from typing import Any
 
 from django import template
 
-from sessions_app.clock import clock_leap
+from sessions_app.recording.clock import clock_leap
 from sessions_app.spool.files import files_set_aside, set_aside_folder, spool_files
 
 register = template.Library()

@@ -4,12 +4,12 @@ from customers.sightings import expected_channel
 from sessions_app.decision.answer import AnswerGiven, DecisionGiven, as_bytes
 from sessions_app.decision.judgement import as_at_first_contact, judge
 from sessions_app.decision.rules import Reason
-from sessions_app.hooks import provided_context
 from sessions_app.livetok.events import SessionBegin
-from sessions_app.matching import decided_for, waiting_for
 from sessions_app.models import Session
-from sessions_app.ordinary import read_begin
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
+from sessions_app.recording.hooks import provided_context
+from sessions_app.recording.matching import decided_for, waiting_for
+from sessions_app.recording.ordinary import read_begin
 
 
 def decide_by_reading(event: SessionBegin) -> AnswerGiven | None:

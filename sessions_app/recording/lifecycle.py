@@ -26,12 +26,12 @@ from sessions_app.database.prepared import djangos_transaction
 from sessions_app.database.quick_rows import new_row
 from sessions_app.decision.answer import AnswerGiven, as_bytes
 from sessions_app.decision.judgement import Judgement, becomes_customer, judge
-from sessions_app.hooks import provided_context, run_session_hooks
 from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent, counting_end, occupancy
-from sessions_app.matching import decided_for, ended_by, holder_of, is_redelivered, read_again, waiting_for
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
-from sessions_app.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
+from sessions_app.recording.hooks import provided_context, run_session_hooks
+from sessions_app.recording.matching import decided_for, ended_by, holder_of, is_redelivered, read_again, waiting_for
+from sessions_app.recording.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
 from sessions_app.sums.late import is_late, note_late_write, note_late_writes
 from sessions_app.usage.used import Amount, UsageKey, change_between, contribution, record_change
 
