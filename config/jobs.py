@@ -11,10 +11,10 @@ from django.conf import settings
 from django.db import Error, close_old_connections, connections
 from django.utils import timezone
 
-from sessions_app.feeding import feeder
 from sessions_app.recording.clock import clock
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
+from sessions_app.webhook.feeding import feeder
 
 logger = logging.getLogger("frontdesk.worker")
 

@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from sessions_app.webhook import LiveTokWebhook
+from sessions_app.webhook.views import LiveTokWebhook
 
 urlpatterns = [
     re_path(r"^webhooks/livetok/?$", LiveTokWebhook.as_view(), name="webhook"),

@@ -13,9 +13,9 @@ from customers.defaults import make_defaults
 from customers.keys import create_key
 from customers.models import Customer
 from sessions_app.database.pulse import pulse
-from sessions_app.feeding import feeder
 from sessions_app.models import Session
 from sessions_app.spool.files import spool_files
+from sessions_app.webhook.feeding import feeder
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,

@@ -12,7 +12,7 @@ from config.logs import JsonFormatter, Seldom
 from customers import keys
 from customers.keys import key_holder
 from sessions_app.models import RefusedRequests
-from sessions_app.refused import refused_requests
+from sessions_app.webhook.refused import refused_requests
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 
 from customers.models import Customer
 from sessions_app.models import Session, WebhookEvent
-from sessions_app.reception import LARGEST_BODY
+from sessions_app.webhook.reception import LARGEST_BODY
 from tests.builders import LiveTok, assert_usage_is_sound, payload
 
 PATHS = st.sampled_from(["/webhooks/livetok", "/webhooks/livetok/begin", "/webhooks/livetok/end"])

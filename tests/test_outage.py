@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 from customers.defaults import make_defaults
 from customers.keys import KNOWN_SECONDS, create_key, forget_keys
 from customers.models import ApiKey, Customer, DenialMessage
-from sessions_app import outage, webhook
 from sessions_app.database.pulse import pulse
 from sessions_app.decision.answer import AnswerGiven
 from sessions_app.decision.rules import Reason
-from sessions_app.feeding import Feeder, feeder
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import RefusedRequests, Session, SpoolPlace, WebhookEvent
-from sessions_app.reception import LARGEST_BODY, receive
 from sessions_app.recording.lifecycle import RETRIED_WITHIN, Delivery, begin_session_as_answered
-from sessions_app.refused import refused_requests
 from sessions_app.spool.files import Spool, SpooledRequest, files_set_aside, spool_files
+from sessions_app.webhook import outage, views
+from sessions_app.webhook.feeding import Feeder, feeder
+from sessions_app.webhook.reception import LARGEST_BODY, receive
+from sessions_app.webhook.refused import refused_requests
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,
@@ -226,7 +226,7 @@ def test_the_time_that_a_client_takes_to_send_its_body_is_not_the_databases(know
 
     Nor is it part of our latency.
     """
-    read_at_once = webhook.read_body
+    read_at_once = views.read_body
     begun = threading.Event()
 
     def hold_a_lock():
@@ -244,7 +244,7 @@ def test_the_time_that_a_client_takes_to_send_its_body_is_not_the_databases(know
         begun.wait()
         return read_at_once(request)
 
-    monkeypatch.setattr(webhook, "read_body", read_slowly)
+    monkeypatch.setattr(views, "read_body", read_slowly)
     answer = known_livetok.begin(sessionId="slow")
     holding.join()
 
@@ -562,7 +562,7 @@ def test_staff_see_what_waits_and_what_was_set_aside(known_livetok):
 
 def test_what_is_ordinary_is_fed_at_the_cost_of_ordinary_requests(known_livetok, monkeypatch):
     """So that what waits from a long outage is soon in the database."""
-    monkeypatch.setattr("sessions_app.feeding.BATCH_SECONDS", 60.0)
+    monkeypatch.setattr("sessions_app.webhook.feeding.BATCH_SECONDS", 60.0)
     now = {"timestamp": timezone.now().isoformat()}
     with database_away():
         for number in range(10):

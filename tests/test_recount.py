@@ -11,9 +11,9 @@ from django.db import close_old_connections, connections
 
 from customers.defaults import make_defaults
 from sessions_app.models import DailyUsage
-from sessions_app.reception import receive
 from sessions_app.recording.lifecycle import Delivery
 from sessions_app.usage.recount import differences
+from sessions_app.webhook.reception import receive
 from tests.builders import LiveTok, begin_body, end_body, make_customer, make_tier
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from customers.models import Agent, Customer, DenialMessage, LimitOverride, PhoneNumber, Policy, Tier
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
-from sessions_app.reception import process_again
+from sessions_app.webhook.reception import process_again
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,

@@ -35,11 +35,11 @@ from sessions_app.billing.statements import (
     customers_of,
     roundings_now,
 )
-from sessions_app.feeding import Feeder
 from sessions_app.models import PastMonthWrite, Session, StatementLine, StatementMonth
 from sessions_app.periods import local_day, starts_at
 from sessions_app.recording.retention import delete_writes_nobody_billed
 from sessions_app.spool.files import Spool, SpooledRequest
+from sessions_app.webhook.feeding import Feeder
 from tests.builders import end_body, limit, make_customer, make_livetok, make_override, make_tier, moment
 from tests.staff import report_page, staff, text_of
 

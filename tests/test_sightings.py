@@ -10,8 +10,8 @@ from customers.models import Agent, Channel
 from customers.sightings import MOST_AGENTS, MOST_CHANNELS, OTHER
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import Session
-from sessions_app.preview import preview
 from sessions_app.recording.by_reading import decide_by_reading
+from sessions_app.webhook.preview import preview
 from tests.api import Api
 from tests.builders import (
     LiveTok,

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from sessions_app.feeding import Feeder
 from sessions_app.models import Session
 from sessions_app.spool.files import Spool, SpooledRequest, files_set_aside, spool_files, spool_folder
+from sessions_app.webhook.feeding import Feeder
 from tests.builders import payload
 
 NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)

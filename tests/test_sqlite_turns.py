@@ -18,7 +18,7 @@ from sessions_app.database.sqlite import turns
 from sessions_app.database.sqlite.turns import turn_to_write
 from sessions_app.models import RefusedRequests, WebhookEvent
 from sessions_app.recording.retention import delete_events
-from sessions_app.refused import RefusedCounter
+from sessions_app.webhook.refused import RefusedCounter
 
 pytestmark = pytest.mark.only("sqlite")
 

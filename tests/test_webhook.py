@@ -10,9 +10,9 @@ from django.test import Client, RequestFactory
 from rest_framework.response import Response
 
 from customers.keys import create_key
-from sessions_app import refused
 from sessions_app.models import RefusedRequests, Session, WebhookEvent
-from sessions_app.webhook import LiveTokWebhook
+from sessions_app.webhook import refused
+from sessions_app.webhook.views import LiveTokWebhook
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,

@@ -13,8 +13,8 @@ from customers.api.schema import READING, answers
 from customers.models import ApiKey
 from sessions_app.api.serializers import PreviewSerializer
 from sessions_app.livetok.payloads import Refused
-from sessions_app.preview import preview
-from sessions_app.reception import LARGEST_BODY
+from sessions_app.webhook.preview import preview
+from sessions_app.webhook.reception import LARGEST_BODY
 
 LIVETOKS_SAMPLE = OpenApiExample(
     "LiveTok's sample",

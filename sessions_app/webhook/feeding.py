@@ -15,7 +15,6 @@ from django.db import InterfaceError, OperationalError
 
 from sessions_app.database.pieces import bulk_transaction
 from sessions_app.models import SpoolPlace
-from sessions_app.reception import receive, refuse_too_large
 from sessions_app.recording.lifecycle import Delivery
 from sessions_app.spool.files import (
     Line,
@@ -26,6 +25,7 @@ from sessions_app.spool.files import (
     set_aside,
     spool_files,
 )
+from sessions_app.webhook.reception import receive, refuse_too_large
 
 logger = logging.getLogger("frontdesk.spool")
 

@@ -1,4 +1,4 @@
-"""One delivery of LiveTok's, from its bytes to what is stored and answered. HTTP stands in `sessions_app.webhook`."""
+"""One delivery of LiveTok's, from its bytes to what is stored and answered. HTTP stands in `views`."""
 
 import json
 import logging

@@ -1,0 +1,1 @@
+"""HTTP, from bytes to status, and what happens without a database."""
