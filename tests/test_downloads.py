@@ -69,7 +69,7 @@ def test_one_that_nobody_has_any_more_gives_its_place_back():
 
 def test_one_that_is_not_made_gives_its_place_back(monkeypatch):
     client = staff("viewers")
-    monkeypatch.setattr("sessions_app.reports.export.MOST_XLSX_ROWS", 0)
+    monkeypatch.setattr("sessions_app.reports.frame.export.MOST_XLSX_ROWS", 0)
     for _ in range(3):
         assert client.get("/reports/?format=xlsx").status_code == 400
     monkeypatch.undo()

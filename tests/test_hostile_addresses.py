@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.urls import URLResolver, get_resolver
 
-from sessions_app.reports.filters import RangeFilters, SessionFilters
+from sessions_app.reports.list.filters import RangeFilters, SessionFilters
 from tests.api import Api
 from tests.builders import LiveTok
 from tests.staff import staff

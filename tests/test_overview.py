@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from customers.models import Agent
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
-from sessions_app.reports.filters import SessionFilters
+from sessions_app.reports.list.filters import SessionFilters
 from sessions_app.sums.keeping import keep_sums
 from tests.builders import make_channel, make_customer, make_tier, moment
 from tests.test_reports import denied, make_session, staff, staff_client, text_of  # noqa: F401 - a fixture among them

@@ -16,12 +16,13 @@ from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import local_day
-from sessions_app.reports import customers, export
+from sessions_app.reports import customers
 from sessions_app.reports.customers import DAYS_AT_LIMIT
+from sessions_app.reports.frame import export
+from sessions_app.usage import shares
 from sessions_app.usage.own_days import count_on_own_days, on_own_days
 from sessions_app.usage.shares import GROUPS, full_days, group_sizes, members, short_of_minutes
 from sessions_app.usage.standing import standings, with_limits
-from sessions_app.usage import shares
 from sessions_app.usage.used import contribution
 from tests.builders import limit, make_customer, make_override, make_tier, moment
 from tests.staff import report_page, text_of

@@ -13,8 +13,8 @@ from django.http import QueryDict
 from customers.models import Customer, TierLimit
 from sessions_app.demo.making import Plan, make_demo
 from sessions_app.models import RefusedRequests, Session
-from sessions_app.reports.filters import SessionFilters
-from sessions_app.reports.totals import total_of
+from sessions_app.reports.list.filters import SessionFilters
+from sessions_app.reports.list.totals import total_of
 from sessions_app.sums.keeping import keep_sums
 from tests.builders import moment
 from tests.staff import report_page, staff

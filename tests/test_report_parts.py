@@ -11,10 +11,10 @@ from django.utils import timezone
 from openpyxl import load_workbook
 
 from customers.spreadsheets import MOST_CHARACTERS, cell_of
-from sessions_app.reports.charts import Bar, draw_bars
-from sessions_app.reports.export import TooManyRows, export
-from sessions_app.reports.figures import change_words, kind_of_change, points_words, sessions_address, share_words
-from sessions_app.reports.ranges import preset_range
+from sessions_app.reports.frame.charts import Bar, draw_bars
+from sessions_app.reports.frame.export import TooManyRows, export
+from sessions_app.reports.frame.figures import change_words, kind_of_change, points_words, sessions_address, share_words
+from sessions_app.reports.frame.ranges import preset_range
 from sessions_app.templatetags import reports
 from tests.builders import moment
 
@@ -153,7 +153,7 @@ def test_a_cell_is_cut_where_excel_ends_it():
 
 
 def test_an_xlsx_file_ends_where_csv_must_take_over(monkeypatch):
-    monkeypatch.setattr("sessions_app.reports.export.MOST_XLSX_ROWS", 100)
+    monkeypatch.setattr("sessions_app.reports.frame.export.MOST_XLSX_ROWS", 100)
 
     with pytest.raises(TooManyRows):
         export("sessions", "xlsx", ["Number"], ([number] for number in range(101)))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from customers.models import Agent, Tier
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
-from sessions_app.reports.cursors import Cursor
+from sessions_app.reports.list.cursors import Cursor
 from sessions_app.reports.urls import urlpatterns
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.wording import (
@@ -307,8 +307,8 @@ def test_a_search_of_255_characters_is_read(staff):
 
 @pytest.mark.parametrize("most, total", [(3, "More than 3 sessions"), (4, "4 sessions")])
 def test_a_search_shows_all_that_it_finds_however_many_there_are(staff, monkeypatch, most, total):
-    monkeypatch.setattr("sessions_app.reports.search.MOST_FOUND", most)
-    monkeypatch.setattr("sessions_app.reports.totals.MOST_COUNTED", most)
+    monkeypatch.setattr("sessions_app.reports.list.search.MOST_FOUND", most)
+    monkeypatch.setattr("sessions_app.reports.list.totals.MOST_COUNTED", most)
     for number in range(4):
         make_session(NOW - timedelta(hours=number), session_id=f"call-{number}", phone_key=f"+44207946095{number}")
     make_session(NOW, session_id="other", phone_key="+15550001")
@@ -336,7 +336,7 @@ def test_a_search_looks_one_by_one_at_the_newest_sessions_alone(staff):
 
 @pytest.mark.only("postgresql")
 def test_a_list_is_counted_from_its_newest_session_not_from_the_oldest_of_all(staff, monkeypatch):
-    monkeypatch.setattr("sessions_app.reports.totals.MOST_COUNTED", 20)
+    monkeypatch.setattr("sessions_app.reports.list.totals.MOST_COUNTED", 20)
     customer = make_customer()
     Session.objects.bulk_create(
         bare_session(NOW - timedelta(hours=3 * number), customer=customer) for number in reversed(range(3000))
@@ -456,7 +456,7 @@ def test_paging_has_no_gap_and_no_repeat_in_either_direction(staff, asked):
 
 @pytest.mark.parametrize("sort, one_by_one", [("duration", 8), ("customer", 8), ("customer", 1)])
 def test_other_orders_are_paged_without_gap_or_repeat(staff, monkeypatch, sort, one_by_one):
-    monkeypatch.setattr("sessions_app.reports.queries.FIRST_CUSTOMERS", one_by_one)
+    monkeypatch.setattr("sessions_app.reports.list.queries.FIRST_CUSTOMERS", one_by_one)
     tier = make_tier()
     people = [make_customer(tier, f"+1555000{number}", name=f"Name {9 - number // 2}") for number in range(6)]
     for number in range(130):
@@ -495,8 +495,8 @@ GAPS = (timedelta(0), timedelta.resolution, timedelta(milliseconds=1), timedelta
 @hypothesis.settings(max_examples=40, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 def test_a_file_has_every_session_of_its_days_in_the_lists_order_however_they_are_spread(staff, gaps, at_once):
     with transaction.atomic(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sessions_app.reports.queries.ROWS_AT_ONCE", at_once)
-        patch.setattr("sessions_app.reports.queries.MOST_ROWS_AT_ONCE", 2 * at_once)
+        patch.setattr("sessions_app.reports.list.queries.ROWS_AT_ONCE", at_once)
+        patch.setattr("sessions_app.reports.list.queries.MOST_ROWS_AT_ONCE", 2 * at_once)
         starts = [NOW - ago for ago in itertools.accumulate(gaps)]
         Session.objects.bulk_create(bare_session(start, is_test=number % 5 == 4) for number, start in enumerate(starts))
         first = NOW.replace(hour=0) - timedelta(days=29)

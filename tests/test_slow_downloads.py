@@ -16,7 +16,7 @@ SESSIONS = 12
 
 @pytest.fixture
 def viewer(transactional_db, monkeypatch):
-    for name in ("queries.ROWS_AT_ONCE", "export.ROWS_AT_ONCE", "customers.EXPORTED_AT_ONCE"):
+    for name in ("list.queries.ROWS_AT_ONCE", "frame.export.ROWS_AT_ONCE", "customers.EXPORTED_AT_ONCE"):
         monkeypatch.setattr(f"sessions_app.reports.{name}", 3)
     make_defaults()
     livetok, tier, now = make_livetok(), make_tier(), timezone.now()

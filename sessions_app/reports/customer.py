@@ -18,8 +18,8 @@ from customers.origins import limits_in_force, remaining_words
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import ONE_DAY, local_day
 from sessions_app.reports.customers import CANDIDATE_SHARE, DAYS_AT_LIMIT, DAYS_DEFINITION, use_address
-from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import (
+from sessions_app.reports.frame.export import FORMATS, Row, export
+from sessions_app.reports.frame.figures import (
     NOTHING,
     Figure,
     full_days_address,
@@ -27,9 +27,9 @@ from sessions_app.reports.figures import (
     sessions_address,
     used_address,
 )
-from sessions_app.reports.lines import lines_of
-from sessions_app.reports.pages import page, report
-from sessions_app.reports.queries import LISTED_OF_ONE
+from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.list.lines import lines_of
+from sessions_app.reports.list.queries import LISTED_OF_ONE
 from sessions_app.usage.own_days import count_on_own_days
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.wording import duration_words

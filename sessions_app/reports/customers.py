@@ -21,8 +21,8 @@ from customers.limits import Metric, Period
 from customers.models import Customer, Tier
 from customers.phones import phone_key
 from sessions_app.periods import ONE_DAY
-from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import (
+from sessions_app.reports.frame.export import FORMATS, Row, export
+from sessions_app.reports.frame.figures import (
     NOTHING,
     Figure,
     full_days_address,
@@ -30,7 +30,7 @@ from sessions_app.reports.figures import (
     sessions_address,
     used_address,
 )
-from sessions_app.reports.pages import page, report
+from sessions_app.reports.frame.pages import page, report
 from sessions_app.usage.shares import FULL_DAYS, GROUPS, Group, full_days, group_sizes, members
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.wording import amount_words

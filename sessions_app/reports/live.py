@@ -15,11 +15,11 @@ from django.utils import timezone
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import Session, SessionQuerySet
-from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import NOTHING, Figure, number_words, query_of, sessions_address
-from sessions_app.reports.filters import WITHOUT
-from sessions_app.reports.lines import caller_words
-from sessions_app.reports.pages import page, report
+from sessions_app.reports.frame.export import FORMATS, Row, export
+from sessions_app.reports.frame.figures import NOTHING, Figure, number_words, query_of, sessions_address
+from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.list.filters import WITHOUT
+from sessions_app.reports.list.lines import caller_words
 from sessions_app.sums.callers import caller_number
 from sessions_app.usage.shares import short_of_minutes
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits

@@ -16,9 +16,9 @@ from customers.models import Agent, Channel, Tier
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import STATE_CONDITIONS, DayCell, DayPeak, Session, SumsMark
 from sessions_app.periods import hours_of, week_of
-from sessions_app.reports.charts import Bar, draw_bars
-from sessions_app.reports.export import FORMATS, export
-from sessions_app.reports.figures import (
+from sessions_app.reports.frame.charts import Bar, draw_bars
+from sessions_app.reports.frame.export import FORMATS, export
+from sessions_app.reports.frame.figures import (
     NOTHING,
     Figure,
     change_words,
@@ -28,9 +28,9 @@ from sessions_app.reports.figures import (
     sessions_address,
     share_words,
 )
-from sessions_app.reports.filters import ADMITTING, WITHOUT, RangeFilters
-from sessions_app.reports.pages import page, report
-from sessions_app.reports.ranges import PRESETS, DayRange, Stretch
+from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.frame.ranges import PRESETS, DayRange, Stretch
+from sessions_app.reports.list.filters import ADMITTING, WITHOUT, RangeFilters
 from sessions_app.sums.counting import Amounts, Cell, Sums
 from sessions_app.sums.histogram import by_step, percentile
 from sessions_app.sums.peaks import EVERY_CHANNEL, Peak

@@ -38,10 +38,10 @@ from sessions_app.billing.statements import (
 from sessions_app.models import DailyUsage, Session, StatementLine, StatementMonth
 from sessions_app.periods import local_day
 from sessions_app.reports.customers import named
-from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import NOTHING, Figure, number_words, used_address
-from sessions_app.reports.filters import WITHOUT
-from sessions_app.reports.pages import action, page, report
+from sessions_app.reports.frame.export import FORMATS, Row, export
+from sessions_app.reports.frame.figures import NOTHING, Figure, number_words, used_address
+from sessions_app.reports.frame.pages import action, page, report
+from sessions_app.reports.list.filters import WITHOUT
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 200

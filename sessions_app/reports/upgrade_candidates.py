@@ -18,9 +18,9 @@ from sessions_app.reports.customers import (
     MOST_RANKED,
     customer_lines,
 )
-from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import full_days_address
-from sessions_app.reports.pages import page, report
+from sessions_app.reports.frame.export import FORMATS, Row, export
+from sessions_app.reports.frame.figures import full_days_address
+from sessions_app.reports.frame.pages import page, report
 from sessions_app.usage.shares import full_days
 
 CANDIDATE_COLUMNS = ("Customer", "External id", "Tier", f"Days of {CANDIDATE_DAYS}", "Used today (%)")

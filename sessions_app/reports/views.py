@@ -9,9 +9,12 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from sessions_app.models import Session, SessionQuerySet, WebhookEvent
-from sessions_app.reports.export import MOST_XLSX_ROWS, export
-from sessions_app.reports.filters import SessionFilters
-from sessions_app.reports.lines import (
+from sessions_app.reports.frame.export import MOST_XLSX_ROWS, export
+from sessions_app.reports.frame.pages import page as render_page
+from sessions_app.reports.frame.pages import report
+from sessions_app.reports.frame.ranges import PRESETS
+from sessions_app.reports.list.filters import SessionFilters
+from sessions_app.reports.list.lines import (
     body_text,
     caller_words,
     clocks_of,
@@ -20,12 +23,9 @@ from sessions_app.reports.lines import (
     lines_of,
     pretty_json,
 )
-from sessions_app.reports.pages import page as render_page
-from sessions_app.reports.pages import report
-from sessions_app.reports.queries import PAGE_SIZE, page_of
-from sessions_app.reports.ranges import PRESETS
-from sessions_app.reports.rows import columns, rows_of
-from sessions_app.reports.totals import total_of
+from sessions_app.reports.list.queries import PAGE_SIZE, page_of
+from sessions_app.reports.list.rows import columns, rows_of
+from sessions_app.reports.list.totals import total_of
 from sessions_app.wording import STATE_SENTENCES, reason_sentence, reason_words, trace_words
 
 MOST_REQUESTS = 100

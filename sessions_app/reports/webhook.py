@@ -25,11 +25,11 @@ from customers.models import Agent
 from sessions_app.livetok.events import duration_is_usable
 from sessions_app.models import RefusedRequests, Session, WebhookEvent
 from sessions_app.periods import ONE_DAY, hours_of, starts_at
-from sessions_app.reports.export import FORMATS, Row, export
-from sessions_app.reports.figures import NOTHING, Figure, number_words, sessions_address, share_words
-from sessions_app.reports.filters import RangeFilters
-from sessions_app.reports.pages import page, report
-from sessions_app.reports.ranges import PRESETS, DayRange
+from sessions_app.reports.frame.export import FORMATS, Row, export
+from sessions_app.reports.frame.figures import NOTHING, Figure, number_words, sessions_address, share_words
+from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.frame.ranges import PRESETS, DayRange
+from sessions_app.reports.list.filters import RangeFilters
 from sessions_app.spool.files import files_set_aside, spool_files
 from sessions_app.sums.counting import place_among
 from sessions_app.wording import duration_words

@@ -8,7 +8,7 @@ from django.http import QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sessions_app.reports.figures import number_words
+from sessions_app.reports.frame.figures import number_words
 from sessions_app.wording import duration_words
 
 register = template.Library()

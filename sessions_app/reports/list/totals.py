@@ -7,9 +7,9 @@ from django.db.models import Count, Sum
 
 from sessions_app.models import SessionQuerySet
 from sessions_app.periods import seconds_by_day
-from sessions_app.reports.figures import number_words
-from sessions_app.reports.filters import SessionFilters
-from sessions_app.reports.search import MOST_FOUND
+from sessions_app.reports.frame.figures import number_words
+from sessions_app.reports.list.filters import SessionFilters
+from sessions_app.reports.list.search import MOST_FOUND
 from sessions_app.sums.callers import caller_number
 from sessions_app.sums.counting import TIMED
 

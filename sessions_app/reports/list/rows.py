@@ -10,10 +10,10 @@ from django.db.models import Case, CharField, Value, When
 
 from customers.models import Agent, Channel, Tier
 from sessions_app.models import STATE_CONDITIONS, Session, SessionQuerySet
-from sessions_app.reports.cursors import Cursor
-from sessions_app.reports.export import Row
-from sessions_app.reports.filters import SessionFilters
-from sessions_app.reports.queries import all_in_order, newest_first
+from sessions_app.reports.frame.export import Row
+from sessions_app.reports.list.cursors import Cursor
+from sessions_app.reports.list.filters import SessionFilters
+from sessions_app.reports.list.queries import all_in_order, newest_first
 from sessions_app.wording import FLAGS, STATES, flag_sentence, reason_words
 
 COLUMNS = ("pk",

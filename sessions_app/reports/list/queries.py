@@ -11,8 +11,8 @@ from django.db.models import Max, Min, QuerySet
 from customers.keyset import beyond, reversed_order
 from customers.models import Customer
 from sessions_app.models import Session, SessionQuerySet
-from sessions_app.reports.cursors import Cursor
-from sessions_app.reports.ranges import Stretch
+from sessions_app.reports.frame.ranges import Stretch
+from sessions_app.reports.list.cursors import Cursor
 
 PAGE_SIZE = 50
 BY_START = ("-started_at", "-pk")

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from customers.downloads import TooManyDownloads, say_too_many
 from customers.lengths import LONGEST_TEXT, too_long
-from sessions_app.reports.export import MOST_XLSX_ROWS, TooManyRows
+from sessions_app.reports.frame.export import MOST_XLSX_ROWS, TooManyRows
 
 View = Callable[..., HttpResponseBase]
 

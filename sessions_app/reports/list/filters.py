@@ -24,9 +24,9 @@ from sessions_app.decision.rules import Reason
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, NO_END, PastMonthWrite, Session, SessionQuerySet, SupersededEnd
 from sessions_app.periods import ONE_DAY, hours_of, local_day
-from sessions_app.reports.cursors import Cursor, CursorField
-from sessions_app.reports.ranges import PRESETS, DayRange, Stretch, preset_range
-from sessions_app.reports.search import Found, search
+from sessions_app.reports.frame.ranges import PRESETS, DayRange, Stretch, preset_range
+from sessions_app.reports.list.cursors import Cursor, CursorField
+from sessions_app.reports.list.search import Found, search
 from sessions_app.sums.counting import TIMED, Amounts, Sums, joined
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END
 from sessions_app.sums.reading import cells_between, kept

@@ -1,0 +1,1 @@
+"""What all report pages share: ranges, figures, charts, downloads."""

@@ -1,0 +1,1 @@
+"""What report pages over lists of sessions share: filters, cursors, rows, totals."""
