@@ -7,11 +7,11 @@ from sessions_app.reports import (
     customers,
     live,
     overview,
+    sessions,
     statements,
     top_customers,
     unknown_callers,
     upgrade_candidates,
-    views,
     webhook,
 )
 
@@ -29,6 +29,6 @@ urlpatterns = [
     path("statements/close/", statements.close, name="close-month"),
     path("webhook/", webhook.webhook, name="webhook"),
     path("live/", live.live, name="live"),
-    path("sessions/", views.sessions, name="sessions"),
-    path("sessions/<int:pk>/", views.session, name="session"),
+    path("sessions/", sessions.sessions, name="sessions"),
+    path("sessions/<int:pk>/", sessions.session, name="session"),
 ]
