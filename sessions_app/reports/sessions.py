@@ -1,4 +1,4 @@
-"""The report pages. Thin: filters, queries and words come from the modules beside this one."""
+"""The pages of all sessions and of one. Thin: filters, queries and words come from `list` and `wording`."""
 
 from typing import Any
 

@@ -1,0 +1,52 @@
+"""WHAT HAPPENED: sessions, what is summed and billed of them, and the log of LiveTok's requests."""
+
+from sessions_app.models.log import OF_NO_SESSION, RefusedRequests, SpoolPlace, WebhookEvent
+from sessions_app.models.sessions import (
+    DENIED,
+    ENDED,
+    NO_END,
+    STATE_CONDITIONS,
+    CustomerTurn,
+    Session,
+    SessionQuerySet,
+    SupersededEnd,
+)
+from sessions_app.models.statements import PastMonthWrite, StatementLine, StatementMonth
+from sessions_app.models.sums import (
+    CallerNumber,
+    DayCell,
+    DayPeak,
+    DaySums,
+    HourSums,
+    LateWrite,
+    SumsMark,
+    WeekSums,
+)
+from sessions_app.models.usage import DailyUsage
+
+__all__ = [
+    "DENIED",
+    "ENDED",
+    "NO_END",
+    "OF_NO_SESSION",
+    "STATE_CONDITIONS",
+    "CallerNumber",
+    "CustomerTurn",
+    "DailyUsage",
+    "DayCell",
+    "DayPeak",
+    "DaySums",
+    "HourSums",
+    "LateWrite",
+    "PastMonthWrite",
+    "RefusedRequests",
+    "Session",
+    "SessionQuerySet",
+    "SpoolPlace",
+    "StatementLine",
+    "StatementMonth",
+    "SumsMark",
+    "SupersededEnd",
+    "WebhookEvent",
+    "WeekSums",
+]
