@@ -23,18 +23,9 @@ from hypothesis import strategies as st
 
 from customers.editing import claim_number, lock_customer
 from customers.models import Customer, Tier, TierLimit
-from sessions_app.billing.statements import (
-    Month,
-    MonthIsClosed,
-    MonthNotOver,
-    closable_from,
-    close_month,
-    corrections_of,
-    count,
-    customers_after,
-    customers_of,
-    roundings_now,
-)
+from sessions_app.billing.closing import MonthIsClosed, MonthNotOver, closable_from, close_month
+from sessions_app.billing.corrections import corrections_of, customers_after
+from sessions_app.billing.statements import Month, count, customers_of, roundings_now
 from sessions_app.models import PastMonthWrite, Session, StatementLine, StatementMonth
 from sessions_app.periods import local_day, starts_at
 from sessions_app.recording.retention import delete_writes_nobody_billed

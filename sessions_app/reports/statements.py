@@ -20,16 +20,12 @@ from django.utils import timezone
 from customers.lengths import LONGEST_TEXT
 from customers.models import Channel, Customer
 from customers.past import TakenOver, taken_over
+from sessions_app.billing.closing import MonthIsClosed, MonthNotOver, closable_from, close_month
+from sessions_app.billing.corrections import Correction, corrections_of
 from sessions_app.billing.statements import (
-    Correction,
     Month,
-    MonthIsClosed,
-    MonthNotOver,
     Statement,
     Use,
-    closable_from,
-    close_month,
-    corrections_of,
     customers_of,
     roundings_now,
     statements,
