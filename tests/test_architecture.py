@@ -24,6 +24,7 @@ PURE = {
     "customers.spreadsheets",
     "sessions_app.decision.answer",
     "sessions_app.decision.rules",
+    "sessions_app.livetok.delivery",
     "sessions_app.livetok.events",
     "sessions_app.livetok.payloads",
     "sessions_app.periods",

@@ -19,10 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from customers.defaults import make_defaults
 from customers.models import Customer
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionEvent
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import DailyUsage, Session
-from sessions_app.recording.lifecycle import Delivery
 from sessions_app.webhook.reception import receive
 from tests.builders import assert_usage_is_sound, make_channel, make_customer, make_tier, set_policy
 

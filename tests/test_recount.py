@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from django.db import close_old_connections, connections
 
 from customers.defaults import make_defaults
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.models import DailyUsage
-from sessions_app.recording.lifecycle import Delivery
 from sessions_app.usage.recount import differences
 from sessions_app.webhook.reception import receive
 from tests.builders import LiveTok, begin_body, end_body, make_customer, make_tier

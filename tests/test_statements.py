@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from customers.models import Customer
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.models import Session
-from sessions_app.recording.lifecycle import Delivery
 from sessions_app.usage.recount import differences
 from sessions_app.webhook.reception import receive
 from tests.builders import NUMBER, begin_body, end_body, limit, make_customer, make_tier

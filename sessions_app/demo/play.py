@@ -19,8 +19,8 @@ from sessions_app.decision.rules import Reason
 from sessions_app.demo.people import AGENTS, Company, Person
 from sessions_app.demo.rhythm import OFFICE, arrivals, dice, duration_seconds
 from sessions_app.demo.story import Story
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.payloads import Conversation, begin_document, end_document
-from sessions_app.recording.lifecycle import Delivery
 from sessions_app.webhook.reception import Reply, receive
 
 KEY = "LiveTok (demo)"

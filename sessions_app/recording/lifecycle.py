@@ -4,10 +4,9 @@ A session's caller is serialised by the customer's row (on SQLite by the transac
 session second. Whoever loses an insert, or finds a row changed between reading and locking it, starts over.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ from sessions_app.database.prepared import djangos_transaction
 from sessions_app.database.quick_rows import new_row
 from sessions_app.decision.answer import AnswerGiven, as_bytes
 from sessions_app.decision.judgement import Judgement, becomes_customer, judge
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent, counting_end, occupancy
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
@@ -51,24 +51,6 @@ DERIVED_FLAGS = frozenset(
 
 # How it was answered before it was stored.
 ANSWERED_BEFORE = frozenset({"stored_later", "fallback"})
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """Who sent a request, from where, and by `time.perf_counter()` when.
-
-    `is_again`: the database may have taken this very request already, without a word to us. `encoding` is what its body
-    is packed in by its Content-Encoding; blank where it came as it is.
-    """
-
-    key: str = ""
-    address: str = ""
-    started: float = field(default_factory=time.perf_counter)
-    is_again: bool = False
-    encoding: str = ""
-
-    def took_ms(self) -> float:
-        return round((time.perf_counter() - self.started) * 1000, 3)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ LOOK_EVERY_SECONDS = 0.001
 class SpooledRequest:
     """One of LiveTok's requests as it came, with what it was answered. `body` is None where it was too large to keep.
 
-    `reason`, `answer` and `decision` are a begin's (`answer.AnswerGiven`). `encoding` is as in `lifecycle.Delivery`.
+    `reason`, `answer` and `decision` are a begin's (`answer.AnswerGiven`). `encoding` is as in `Delivery`.
     """
 
     received_at: datetime

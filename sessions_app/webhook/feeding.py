@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from sessions_app.database.pieces import bulk_transaction
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.models import SpoolPlace
-from sessions_app.recording.lifecycle import Delivery
 from sessions_app.spool.files import (
     Line,
     SpooledRequest,

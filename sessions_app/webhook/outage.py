@@ -12,10 +12,10 @@ from sessions_app.database.pulse import pulse
 from sessions_app.decision.answer import AnswerGiven, fallback_answer
 from sessions_app.decision.judgement import denial_message
 from sessions_app.decision.rules import DENIAL_MESSAGES, Reason
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.livetok.payloads import Refused
 from sessions_app.recording.by_reading import decide_by_reading
-from sessions_app.recording.lifecycle import Delivery
 from sessions_app.recording.ordinary import read_begin
 from sessions_app.spool.files import NotAlone, SpooledRequest, deciding_alone, spool
 from sessions_app.spool.waiting import begins_that_wait

@@ -10,10 +10,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from sessions_app.decision.answer import AnswerGiven
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin, SessionEnd
 from sessions_app.livetok.payloads import IgnoredEvent, Refused, read_event
 from sessions_app.models import WebhookEvent
-from sessions_app.recording.lifecycle import Delivery, begin_session, begin_session_as_answered, end_session, log_event
+from sessions_app.recording.lifecycle import begin_session, begin_session_as_answered, end_session, log_event
 from sessions_app.spool.waiting import begins_that_wait
 
 logger = logging.getLogger("frontdesk.webhook")

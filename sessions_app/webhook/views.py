@@ -19,7 +19,7 @@ from customers.keys import KeyHolder, key_holder, known_holder, may_be_a_key
 from customers.models import ApiKey
 from sessions_app.database.patience import DATABASE_ERRORS, Patience, limited, note_failure, while_patient
 from sessions_app.database.pulse import pulse
-from sessions_app.recording.lifecycle import Delivery
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.webhook.outage import MustTryAgain, remember_denial_message, take_without_storing
 from sessions_app.webhook.reception import LARGEST_BODY, Reply, receive, refuse_too_large
 from sessions_app.webhook.refused import refused_requests
