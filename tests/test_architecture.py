@@ -176,14 +176,14 @@ def test_hand_written_sql_stands_in_few_modules_and_one_calls_what_writes_sessio
     callers = {
         name
         for name, tree in modules(*LAYERS)
-        if {"sessions_app.recording.ordinary.write_begin", "sessions_app.recording.ordinary.write_end"}
+        if {"sessions_app.recording.writing.write_begin", "sessions_app.recording.writing.write_end"}
         & set(imported_by(tree))
     }
 
     assert sql == {
         "config.one_setup",
         "customers.history",
-        "sessions_app.recording.ordinary",
+        "sessions_app.recording.writing",
         "sessions_app.usage.shares",
         "sessions_app.database.snapshots",
         "sessions_app.database.sqlite.steps",

@@ -11,8 +11,8 @@ from customers.editing import claim_number
 from customers.models import Channel
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
-from sessions_app.recording import lifecycle, ordinary
-from sessions_app.recording.ordinary import read_begin
+from sessions_app.recording import lifecycle, reading
+from sessions_app.recording.reading import read_begin
 from sessions_app.usage.used import usage_at
 from tests.builders import (
     LiveTok,
@@ -84,7 +84,7 @@ def test_the_reading_equals_the_orms(livetok: LiveTok, time_zone):
 
 
 def test_usage_is_read_as_one_sum_until_a_limit_is_for_a_part_of_it(livetok: LiveTok, monkeypatch):
-    monkeypatch.setattr(ordinary, "_limits_have_scopes", threading.Event())
+    monkeypatch.setattr(reading, "_limits_have_scopes", threading.Event())
     tier = make_tier("premium", limit("call_minutes", 600), limit("sessions", 90, "month"))
     customer = make_customer(tier)
     for number, kind in enumerate(["web", "web", "telephony"]):

@@ -9,7 +9,7 @@ from sessions_app.models import Session
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
 from sessions_app.recording.hooks import provided_context
 from sessions_app.recording.matching import decided_for, waiting_for
-from sessions_app.recording.ordinary import read_begin
+from sessions_app.recording.reading import read_begin
 
 
 def decide_by_reading(event: SessionBegin) -> AnswerGiven | None:

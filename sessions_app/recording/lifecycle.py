@@ -31,7 +31,8 @@ from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
 from sessions_app.recording.hooks import provided_context, run_session_hooks
 from sessions_app.recording.matching import decided_for, ended_by, holder_of, is_redelivered, read_again, waiting_for
-from sessions_app.recording.ordinary import Reading, line_up, read_begin, read_end, take_turn, write_begin, write_end
+from sessions_app.recording.reading import Reading, read_begin, read_end
+from sessions_app.recording.writing import line_up, take_turn, write_begin, write_end
 from sessions_app.sums.late import is_late, note_late_write, note_late_writes
 from sessions_app.usage.used import Amount, UsageKey, change_between, contribution, record_change
 

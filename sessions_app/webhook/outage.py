@@ -16,7 +16,7 @@ from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.livetok.payloads import Refused
 from sessions_app.recording.by_reading import decide_by_reading
-from sessions_app.recording.ordinary import read_begin
+from sessions_app.recording.reading import read_begin
 from sessions_app.spool.files import NotAlone, SpooledRequest, deciding_alone, spool
 from sessions_app.spool.waiting import begins_that_wait
 from sessions_app.webhook.reception import NOTHING_TO_SAY, TOO_LARGE, as_error, read_delivered

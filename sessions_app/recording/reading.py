@@ -1,0 +1,307 @@
+"""What decides a begin, and which session an end is for: each read in one statement, and so in one snapshot.
+
+LiveTok waits for the answer, so it is one round trip; a call that ends meanwhile is either open or recorded, never
+neither.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from threading import Event
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from customers.access import Access, zone_of
+from customers.context import read_json
+from customers.limits import Limit, Metric, Period, effective_limits
+from customers.models import Agent, Channel, Customer, LimitOverride, PhoneNumber, Policy, Tier, TierLimit
+from sessions_app.database.prepared import fetch
+from sessions_app.database.snapshots import one_snapshot
+from sessions_app.decision.rules import Usage
+from sessions_app.livetok.events import SessionBegin, SessionEnd
+from sessions_app.models import CustomerTurn, DailyUsage, Session
+from sessions_app.periods import span_of
+from sessions_app.recording.columns import (
+    as_json,
+    instance,
+    json_array,
+    json_list,
+    json_row,
+    loaded,
+    moment_of,
+    table_of,
+)
+from sessions_app.spool.waiting import NOTHING, Waiting, WaitingBegin, begins_that_wait
+from sessions_app.usage.used import (
+    PERIODS,
+    RECORDED,
+    RECORDED_SUMS,
+    WITHIN_SPANS,
+    OpenSession,
+    contribution,
+    days_of,
+    usage_from,
+    within,
+)
+
+POLICY_COLUMNS = (
+    "id",
+    "unknown_callers",
+    "unknown_callers_tier_id",
+    "callers_without_number",
+    "callers_without_number_tier_id",
+    "limits_in_answer",
+    "emergency",
+    "emergency_until",
+)
+CHANNEL_COLUMNS = ("slug", "counts_toward_call_minutes", "longest_session_minutes")
+AGENT_COLUMNS = ("livetok_id", "name")
+CUSTOMER_COLUMNS = ("id", "name", "status", "valid_from", "valid_until", "context", "time_zone")
+TIER_COLUMNS = ("id", "slug", "context", "call_hold_minutes")
+END_COLUMNS = (
+    "id",
+    "session_id",
+    "number",
+    "is_test",
+    "channel_id",
+    "agent_id",
+    "number_received",
+    "phone_key",
+    "external_id",
+    "customer_id",
+    "allowed",
+    "reason",
+    "begin_received_at",
+    "begin_stated_at",
+    "end_received_at",
+    "stated_seconds",
+    "started_at",
+    "time_zone",
+    "counts_toward_call_minutes",
+    "flags",
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a begin's decision depends on, at one moment.
+
+    `is_known`: LiveTok's session id is stored already. `begins` is how many begins of the customer were decided before;
+    None where there is no customer. `channel` and `agent` are None where this is their first sight. Where no limit in
+    force is for one channel or agent, `usage` may have what was recorded as one row of neither.
+    """
+
+    is_known: bool
+    access: Access
+    channel: Channel | None
+    agent: Agent | None
+    usage: Usage
+    begins: int | None
+
+
+def read_begin(event: SessionBegin, *, without: Session | None = None) -> Reading | None:
+    """Read all that decides a begin, in one statement. None before first-run set-up.
+
+    `without` is a stored session, ended already, whose own use does not count. Sessions that wait on disk to be stored
+    count as open ones.
+    """
+    waiting = begins_that_wait()
+    if waiting is NOTHING:
+        return _read_in_zone(event, without, waiting)
+    with one_snapshot():  # in which each of them is either stored or waiting
+        return _read_in_zone(event, without, waiting)
+
+
+def _read_in_zone(event: SessionBegin, without: Session | None, waiting: Waiting) -> Reading | None:
+    caller = event.caller.identity
+    zone = _zone_hints.get(caller) or zone_of(None)
+    reading, true_zone = _read_begin(event, zone, without, waiting)
+    # The days to add up depend on the customer's zone, which only the statement tells: it was another one last time.
+    while true_zone != zone:
+        if len(_zone_hints) >= MOST_HINTS:
+            _zone_hints.clear()
+        _zone_hints[caller] = zone = true_zone
+        reading, true_zone = _read_begin(event, zone, without, waiting)
+    return reading
+
+
+MOST_HINTS = 100_000
+_zone_hints: dict[tuple[str, str] | None, ZoneInfo] = {}
+# Whether this process has met a customer with a limit for one channel or agent. Until then usage is read as one sum,
+# which for a customer who uses many of them takes half the time.
+_limits_have_scopes = Event()
+
+
+def _read_begin(
+    event: SessionBegin, zone: ZoneInfo, without: Session | None, waiting: Waiting
+) -> tuple[Reading | None, ZoneInfo]:
+    caller = event.caller
+    spans = {period: span_of(period, event.at, zone) for period in PERIODS}
+    parameters: dict[str, Any] = {
+        "session_id": event.session_id,
+        "is_test": event.is_test,
+        "channel": event.channel,
+        "agent": event.agent,
+        "phone_key": caller.phone_key,
+        "external_id": caller.external_id,
+        "now": event.at,
+        **days_of(spans),
+    }
+    by_scope = without is not None or _limits_have_scopes.is_set()
+    rows = fetch(_reading_sql(caller.identity[0] if caller.identity else "", by_scope), parameters)
+    if not rows:
+        return None, zone
+    is_known, policy, channel, agent, customer_row, tier_row, overrides, recorded, open_sessions, begins = rows[0]
+    customer = instance(Customer, CUSTOMER_COLUMNS, customer_row)
+    tier = _tier(tier_row)
+    access = Access(
+        policy=_policy(policy),
+        customer=customer,
+        tier=tier.tier,
+        limits=_overridden(tier.limits, json.loads(overrides or "[]")),
+        allowed_channels=tier.allowed_channels,
+    )
+    if customer is not None and not by_scope and any(limit.has_scope for limit in access.limits):
+        _limits_have_scopes.set()
+        return _read_begin(event, zone, without, waiting)
+    usage = Usage()
+    if customer is not None and tier.tier is not None and access.zone == zone:
+        usage = usage_from(
+            (dict(zip(RECORDED, entry, strict=True)) for entry in json.loads(recorded or "[]")),
+            [_open_session(*row) for row in json.loads(open_sessions or "[]")],
+            event.at,
+            spans,
+            tier.tier.call_hold_minutes,
+            within(contribution(without), customer.pk) if without else {},
+            () if waiting is NOTHING else _not_stored(waiting.beside(event, customer.pk)),
+        )
+    elif customer is None and waiting is not NOTHING and tier.tier is not None:
+        begun = _not_stored(waiting.beside(event, None))
+        usage = usage_from((), (), event.at, spans, tier.tier.call_hold_minutes, waiting=begun)
+    reading = Reading(
+        is_known=bool(int(is_known)),
+        access=access,
+        channel=_channel(channel),
+        agent=_agent(agent),
+        usage=usage,
+        begins=int(begins or 0) if customer else None,
+    )
+    return reading, access.zone if customer else zone
+
+
+def _not_stored(begins: Sequence[WaitingBegin]) -> list[OpenSession]:
+    names = [begin.session_id for begin in begins]
+    stored = set(Session.objects.filter(session_id__in=names).values_list("session_id", flat=True)) if names else set()
+    return [
+        OpenSession(begin.channel, begin.agent, begin.counts_toward_call_minutes, begin.started_at, begin.open_until)
+        for begin in begins
+        if begin.session_id not in stored
+    ]
+
+
+@cache
+def _reading_sql(known_by: str, by_scope: bool) -> str:
+    customer_id = {
+        "number": f"c.id = (SELECT customer_id FROM {table_of(PhoneNumber)} WHERE key = %(phone_key)s)",
+        "id": "c.external_id = %(external_id)s",
+        "": "FALSE",
+    }[known_by]
+    policy = "unknown_callers" if known_by else "callers_without_number"
+    scope, grouped = ("channel, agent", " GROUP BY channel, agent") if by_scope else ("'' AS channel, '' AS agent", "")
+    limit = json_array("metric", "period", "channel_id", "agent_id", "amount", "hard")
+    tier_limits = f"SELECT {json_list(limit)} FROM {table_of(TierLimit)} WHERE tier_id = t.id"
+    channels = f"SELECT {json_list('channel_id')} FROM {table_of(Tier.allowed_channels.through)} WHERE tier_id = t.id"
+    begun = json_array("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
+    return f"""
+SELECT CAST(EXISTS (SELECT 1 FROM {table_of(Session)} WHERE session_id = %(session_id)s AND is_test = %(is_test)s)
+        AS integer),
+    {json_row("p", Policy, POLICY_COLUMNS)},
+    {json_row("ch", Channel, CHANNEL_COLUMNS)},
+    {json_row("a", Agent, AGENT_COLUMNS)},
+    {json_row("c", Customer, CUSTOMER_COLUMNS)},
+    {json_row("t", Tier, TIER_COLUMNS, as_json(tier_limits), as_json(channels))},
+    CAST((SELECT {json_list(limit)} FROM {table_of(LimitOverride)} WHERE customer_id = c.id
+        AND (valid_from IS NULL OR valid_from <= %(now)s) AND (valid_until IS NULL OR valid_until > %(now)s)) AS text),
+    CAST((SELECT {json_list(json_array(*RECORDED))} FROM (
+        SELECT {scope}, {RECORDED_SUMS} FROM {table_of(DailyUsage)}
+        WHERE customer_id = c.id AND {WITHIN_SPANS}{grouped}) AS used) AS text),
+    CAST((SELECT {json_list(begun)}
+        FROM {table_of(Session)} WHERE customer_id = c.id AND allowed AND end_received_at IS NULL
+        AND declared_missing_at IS NULL AND NOT is_test AND open_until > %(now)s) AS text),
+    turn.begins
+FROM {table_of(Policy)} AS p
+LEFT JOIN {table_of(Channel)} AS ch ON ch.slug = %(channel)s
+LEFT JOIN {table_of(Agent)} AS a ON a.livetok_id = %(agent)s
+LEFT JOIN {table_of(Customer)} AS c ON {customer_id}
+LEFT JOIN {table_of(Tier)} AS t ON t.id = COALESCE(c.tier_id, CASE p.{policy} WHEN 'serve' THEN p.{policy}_tier_id END)
+LEFT JOIN {table_of(CustomerTurn)} AS turn ON turn.customer_id = c.id
+"""
+
+
+def read_end(event: SessionEnd) -> Session | None:
+    """The one session that an end can be for: begun, not ended yet, alone with its id. None where it is less plain."""
+    rows = fetch(_ending_sql(), {"session_id": event.session_id, "is_test": event.is_test})
+    if len(rows) != 1:
+        return None
+    session = instance(Session, END_COLUMNS, rows[0][0])
+    assert session is not None
+    if not session.has_begin or session.has_end:
+        return None
+    return session if event.caller.identity in (None, session.caller.identity) else None
+
+
+@cache
+def _ending_sql() -> str:
+    return f"""SELECT {json_row("s", Session, END_COLUMNS)} FROM {table_of(Session)} AS s
+WHERE session_id = %(session_id)s AND is_test = %(is_test)s LIMIT 2"""
+
+
+# The rows below are few and seldom change: what was made of one serves as long as it says the same.
+@dataclass(frozen=True)
+class _TierRow:
+    tier: Tier | None = None
+    limits: tuple[Limit, ...] = ()
+    allowed_channels: frozenset[str] = frozenset()
+
+
+@lru_cache(maxsize=1024)
+def _tier(row: str | None) -> _TierRow:
+    if row is None:
+        return _TierRow()
+    *columns, limits, channels = read_json(row)
+    return _TierRow(
+        loaded(Tier, TIER_COLUMNS, columns),
+        effective_limits(_limits(limits or (), "tier"), ()),
+        frozenset(channels or ()),
+    )
+
+
+@lru_cache(maxsize=16)
+def _policy(row: str) -> Policy:
+    policy = instance(Policy, POLICY_COLUMNS, row)
+    assert policy is not None
+    return policy
+
+
+@lru_cache(maxsize=1024)
+def _channel(row: str | None) -> Channel | None:
+    return instance(Channel, CHANNEL_COLUMNS, row)
+
+
+@lru_cache(maxsize=1024)
+def _agent(row: str | None) -> Agent | None:
+    return instance(Agent, AGENT_COLUMNS, row)
+
+
+def _overridden(limits: tuple[Limit, ...], overrides: list[Sequence[Any]]) -> tuple[Limit, ...]:
+    return effective_limits(limits, _limits(overrides, "override")) if overrides else limits
+
+
+def _limits(rows: Iterable[Sequence[Any]], origin: str) -> Iterable[Limit]:
+    for metric, period, channel, agent, amount, hard in rows:
+        yield Limit(Metric(metric), Period(period), amount, channel, agent, bool(hard), origin)
+
+
+def _open_session(channel: str | None, agent: str | None, counts: int, started_at: str, open_until: str) -> OpenSession:
+    return OpenSession(channel, agent, bool(counts), moment_of(started_at), moment_of(open_until))

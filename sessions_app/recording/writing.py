@@ -1,0 +1,190 @@
+"""An ordinary begin or end, stored with what it counts and its event: one statement, all or nothing.
+
+It fails where another begin of the customer came between reading and writing.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+from django.db import connection, models
+
+from customers.models import Customer
+from sessions_app.database.prepared import IS_SQLITE, fetch
+from sessions_app.database.sqlite.steps import run_steps
+from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
+from sessions_app.recording.columns import Field, all_but_id, fields_of, table_of
+from sessions_app.usage.used import (
+    ADDING,
+    Amount,
+    UsageKey,
+)
+
+# Its name, the attribute whose value it has, and whether that is written as JSON.
+Parameter: TypeAlias = tuple[str, str, bool]
+
+
+def take_turn(customer_id: int) -> None:
+    """Keep every other begin of the customer from being stored until the transaction ends, whatever it has read."""
+    table = table_of(CustomerTurn)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""INSERT INTO {table} (customer_id, begins) VALUES (%s, 1)
+ON CONFLICT (customer_id) DO UPDATE SET begins = {table}.begins + 1""",
+            [customer_id],
+        )
+
+
+def line_up(session_id: str) -> None:
+    """Wait for every other transaction that has lined up for LiveTok's session id. On SQLite each waits for all others.
+
+    To be called before any row is locked.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [session_id])
+
+
+def write_begin(session: Session, used: Mapping[UsageKey, Amount], event: WebhookEvent, begins: int | None) -> bool:
+    """Store a begun session with what it counts and its event, all or nothing. Sets `session.pk`.
+
+    False where another begin of the customer was decided since `begins` was read, or LiveTok's session id was stored
+    meanwhile.
+    """
+    parameters = _values(SESSION_PARAMETERS, session)
+    if begins is not None:
+        parameters |= {"turn_customer_id": session.customer_id, "turn_begins": begins}
+    session.pk = _write("begin", parameters, used, event)
+    return session.pk is not None
+
+
+def write_end(session: Session, used: Mapping[UsageKey, Amount], event: WebhookEvent, *, flags_before: str) -> bool:
+    """Store an end with what it adds to the sums and its event, all or nothing.
+
+    False where the session was ended, flagged or given to another customer since it was read.
+    """
+    parameters = _values(END_PARAMETERS, session) | {
+        "session_id": session.pk,
+        "session_customer_id": session.customer_id,
+        "session_flags_before": flags_before,
+    }
+    return _write("end", parameters, used, event) is not None
+
+
+def _write(kind: str, parameters: dict[str, Any], used: Mapping[UsageKey, Amount], event: WebhookEvent) -> int | None:
+    """Run the steps that store a begin or an end; `parameters` are those of the first ones. Returns the session's id.
+
+    None, with nothing stored, where one of them found what it depends on changed.
+    """
+    for number, (key, amount) in enumerate(used.items()):
+        parameters |= {f"used{number}_{name}": value for name, value in (vars(key) | vars(amount)).items()}
+    parameters |= _values(EVENT_PARAMETERS, event)
+    steps = kind, "turn_begins" in parameters, len(used)
+    if not IS_SQLITE:
+        rows = fetch(_chained(*steps), parameters)
+        return int(rows[0][0]) if rows else None
+    if not run_steps(_one_by_one(*steps), parameters):
+        return None
+    return parameters.get("session_id") or _id_of(parameters)
+
+
+def _steps(kind: str, takes_turn: bool, used: int) -> Iterator[tuple[str, str]]:
+    """The statements by name; each happens only where the one before it that it depends on did."""
+    if takes_turn:
+        if not IS_SQLITE:
+            yield "customer", _customer_sql()
+        yield "turn", _turn_sql()
+    if kind == "begin":
+        inserting = _insert_sql("session", Session, SESSION_FIELDS, "turn" if takes_turn else "")
+        yield "session", f"{inserting} ON CONFLICT (session_id, is_test, number) DO NOTHING"
+    else:
+        yield "session", _end_sql()
+    for name in (f"used{number}" for number in range(used)):
+        yield name, f"{_insert_sql(name, DailyUsage, USED_FIELDS, 'session')} {ADDING}"
+    yield "event", _insert_sql("event", WebhookEvent, EVENT_FIELDS, "session")
+
+
+@cache
+def _chained(kind: str, takes_turn: bool, used: int) -> str:
+    """One statement for PostgreSQL: atomic by itself, without a round trip to begin and one to commit."""
+    returned = {"customer": "", "session": " RETURNING id"}
+    parts = [f"{name} AS ({sql}{returned.get(name, ' RETURNING 1')})" for name, sql in _steps(kind, takes_turn, used)]
+    return f"WITH {', '.join(parts)} SELECT id FROM session"
+
+
+@cache
+def _one_by_one(kind: str, takes_turn: bool, used: int) -> tuple[str, ...]:
+    """For SQLite, which takes no data-changing parts in one statement."""
+    return tuple(sql for _, sql in _steps(kind, takes_turn, used))
+
+
+def _id_of(parameters: Mapping[str, Any]) -> int:
+    key = [f"session_{column}" for column in ("session_id", "is_test", "number")]
+    ((pk,),) = fetch(_id_sql(), {name: parameters[name] for name in key})
+    return int(pk)
+
+
+@cache
+def _id_sql() -> str:
+    return f"""SELECT id FROM {table_of(Session)} WHERE session_id = %(session_session_id)s
+AND is_test = %(session_is_test)s AND number = %(session_number)s"""
+
+
+def _customer_sql() -> str:
+    """The lock that foreign keys ask for in the end, taken first: a merge locks the customer before the sessions."""
+    return f"SELECT id FROM {table_of(Customer)} WHERE id = %(turn_customer_id)s FOR KEY SHARE"
+
+
+def _turn_sql() -> str:
+    table = table_of(CustomerTurn)
+    first = "VALUES (%(turn_customer_id)s, 1)" if IS_SQLITE else "SELECT id, 1 FROM customer"
+    return f"""INSERT INTO {table} (customer_id, begins) {first}
+ON CONFLICT (customer_id) DO UPDATE SET begins = {table}.begins + 1 WHERE {table}.begins = %(turn_begins)s"""
+
+
+def _end_sql() -> str:
+    changes = ", ".join(f"{field.column} = %(session_{field.column})s" for field in END_FIELDS)
+    return f"""UPDATE {table_of(Session)} SET {changes} WHERE id = %(session_id)s AND end_received_at IS NULL
+AND COALESCE(customer_id, 0) = COALESCE(%(session_customer_id)s, 0) AND flags = %(session_flags_before)s"""
+
+
+def _insert_sql(prefix: str, model: type[models.Model], fields: Sequence[Field], source: str) -> str:
+    """An insert of one row; on PostgreSQL only where the step named `source` has made one."""
+    columns = ", ".join(str(field.column) for field in fields)
+    into = f"INSERT INTO {table_of(model)} ({columns})"
+    if IS_SQLITE:
+        return f"{into} VALUES ({', '.join(f'%({prefix}_{field.column})s' for field in fields)})"
+    # Outside VALUES, PostgreSQL does not take a parameter's type from the column.
+    typed = ", ".join(f"%({prefix}_{field.column})s::{field.db_type(connection)}" for field in fields)
+    return f"{into} SELECT {typed}" + (f" FROM {source}" if source else "")
+
+
+def _values(parameters: Iterable[Parameter], row: models.Model) -> dict[str, Any]:
+    values = row.__dict__
+    return {
+        name: json.dumps(values[attribute]) if is_json else values[attribute] for name, attribute, is_json in parameters
+    }
+
+
+def _parameters(prefix: str, fields: Iterable[Field]) -> list[Parameter]:
+    return [(f"{prefix}_{field.column}", field.attname, isinstance(field, models.JSONField)) for field in fields]
+
+
+SESSION_FIELDS = all_but_id(Session)
+EVENT_FIELDS = all_but_id(WebhookEvent)
+USED_FIELDS = all_but_id(DailyUsage)
+END_FIELDS = fields_of(
+    Session,
+    "end_received_at",
+    "end_stated_at",
+    "end_body",
+    "end_route",
+    "stated_seconds",
+    "ended_at",
+    "duration_seconds",
+    "flags",
+)
+SESSION_PARAMETERS = _parameters("session", SESSION_FIELDS)
+END_PARAMETERS = _parameters("session", END_FIELDS)
+EVENT_PARAMETERS = _parameters("event", EVENT_FIELDS)
