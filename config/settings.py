@@ -285,6 +285,6 @@ SESSION_EVENT_HOOKS: list[str] = []
 # Called with the address of a request to the API that came without a valid key.
 REFUSED_KEY_HOOKS: list[str] = ["sessions_app.webhook.refused.count_refused"]
 # Called when a first-contact customer is merged into another: sessions follow their customer.
-CUSTOMER_MERGE_HOOKS: list[str] = ["sessions_app.recording.lifecycle.reassign_sessions"]
+CUSTOMER_MERGE_HOOKS: list[str] = ["sessions_app.recording.by_staff.reassign_sessions"]
 # The transaction in which whoever writes much takes turns with LiveTok's requests.
 WRITE_TURN = "sessions_app.database.pieces.bulk_transaction"

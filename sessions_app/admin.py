@@ -22,7 +22,7 @@ from customers.models import Customer
 from customers.phones import phone_key
 from sessions_app.decision.rules import Reason
 from sessions_app.models import DailyUsage, RefusedRequests, Session, WebhookEvent
-from sessions_app.recording.lifecycle import declare_missing
+from sessions_app.recording.by_staff import declare_missing
 from sessions_app.webhook.reception import process_again
 from sessions_app.wording import (
     STATES,

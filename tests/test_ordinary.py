@@ -11,7 +11,7 @@ from customers.editing import claim_number
 from customers.models import Channel
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
-from sessions_app.recording import lifecycle, reading
+from sessions_app.recording import begin, end, reading
 from sessions_app.recording.reading import read_begin
 from sessions_app.usage.used import usage_at
 from tests.builders import (
@@ -151,8 +151,8 @@ def test_the_ordinary_way_leaves_the_rows_of_the_careful_way(livetok: LiveTok, m
     assert CustomerTurn.objects.get(customer__numbers__key="+1111111111").begins == 2
     for model in (Session, DailyUsage, WebhookEvent):
         model.objects.all().delete()
-    monkeypatch.setattr(lifecycle, "ORDINARY_ATTEMPTS", 0)
-    monkeypatch.setattr(lifecycle, "read_end", lambda event: None)
+    monkeypatch.setattr(begin, "ORDINARY_ATTEMPTS", 0)
+    monkeypatch.setattr(end, "read_end", lambda event: None)
 
     assert traffic() == ordinary
 
@@ -168,7 +168,7 @@ def test_a_begin_that_another_one_overtook_is_decided_again(livetok: LiveTok, mo
             livetok.begin(sessionId="first")
         return reading
 
-    monkeypatch.setattr(lifecycle, "read_begin", read_late)
+    monkeypatch.setattr(begin, "read_begin", read_late)
 
     answer = livetok.begin(sessionId="late")
 
@@ -190,7 +190,7 @@ def test_a_begin_of_a_record_that_gives_way_meanwhile_is_the_other_customers(liv
                 claim_number(ada, "+1234567890")
         return reading
 
-    monkeypatch.setattr(lifecycle, "read_begin", read_late)
+    monkeypatch.setattr(begin, "read_begin", read_late)
 
     livetok.begin(sessionId="late")
 

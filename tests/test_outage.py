@@ -24,7 +24,7 @@ from sessions_app.decision.rules import Reason
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import RefusedRequests, Session, SpoolPlace, WebhookEvent
-from sessions_app.recording.lifecycle import RETRIED_WITHIN, begin_session_as_answered
+from sessions_app.recording.begin import RETRIED_WITHIN, begin_session_as_answered
 from sessions_app.spool.files import Spool, SpooledRequest, files_set_aside, spool_files
 from sessions_app.webhook import outage, views
 from sessions_app.webhook.feeding import Feeder, feeder

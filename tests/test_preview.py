@@ -9,7 +9,7 @@ from django.utils import timezone
 from customers.models import Agent, Channel, Customer
 from sessions_app.livetok.payloads import Refused
 from sessions_app.models import DailyUsage, Session, WebhookEvent
-from sessions_app.recording.lifecycle import declare_missing
+from sessions_app.recording.by_staff import declare_missing
 from sessions_app.webhook.preview import Preview, preview
 from tests.builders import (
     LiveTok,

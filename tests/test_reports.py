@@ -54,7 +54,7 @@ def staff_client(*codenames):
 
 
 def make_session(started_at, **fields):
-    """A session as the lifecycle leaves it: allowed and ended after a minute, unless changed."""
+    """A session as it is recorded: allowed and ended after a minute, unless changed."""
     session = bare_session(started_at, **fields)
     session.save()
     return session

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from customers.models import Channel, Customer
 from sessions_app.models import DailyUsage, Session, SupersededEnd, WebhookEvent
-from sessions_app.recording.lifecycle import declare_missing
+from sessions_app.recording.by_staff import declare_missing
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,

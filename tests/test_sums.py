@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from customers.models import Agent
 from sessions_app.models import DayCell, DayPeak, HourSums, LateWrite, Session, SumsMark, WeekSums
 from sessions_app.periods import ONE_WEEK, hour_of, hours_of, local_day, starts_at, week_of
-from sessions_app.recording.lifecycle import reassign_sessions
+from sessions_app.recording.by_staff import reassign_sessions
 from sessions_app.sums.histogram import EDGES, bucket_of, by_step, percentile
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.sums.proving import sum_differences

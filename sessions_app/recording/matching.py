@@ -17,6 +17,11 @@ from sessions_app.livetok.payloads import Refused, read_event
 from sessions_app.models import Session, SupersededEnd
 
 
+def sessions_of(event: SessionEvent) -> list[Session]:
+    """The stored sessions of LiveTok's id, in the order in which they were stored. Test and live never meet."""
+    return list(Session.objects.filter(session_id=event.session_id, is_test=event.is_test).order_by("number"))
+
+
 def decided_for(sessions: Sequence[Session], begin: SessionBegin) -> Session | None:
     """The session that this begin, or another of the same caller, has decided already.
 

@@ -14,7 +14,9 @@ from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin, SessionEnd
 from sessions_app.livetok.payloads import IgnoredEvent, Refused, read_event
 from sessions_app.models import WebhookEvent
-from sessions_app.recording.lifecycle import begin_session, begin_session_as_answered, end_session, log_event
+from sessions_app.recording.begin import begin_session, begin_session_as_answered
+from sessions_app.recording.end import end_session
+from sessions_app.recording.log import log_event
 from sessions_app.spool.waiting import begins_that_wait
 
 logger = logging.getLogger("frontdesk.webhook")

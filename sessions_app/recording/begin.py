@@ -1,0 +1,166 @@
+"""A session begins: its begin is decided, and stored with its answer."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, OperationalError
+from django.utils import timezone
+
+from customers.access import find_customer
+from customers.defaults import make_defaults
+from sessions_app.billing.past_months import note_past_months
+from sessions_app.decision.answer import AnswerGiven
+from sessions_app.decision.judgement import becomes_customer
+from sessions_app.livetok.delivery import Delivery
+from sessions_app.livetok.events import SessionBegin
+from sessions_app.models import Session, WebhookEvent
+from sessions_app.recording.attempts import (
+    ChangedMeanwhile,
+    in_transaction,
+    locked,
+    may_work_next_time,
+    one_transaction,
+)
+from sessions_app.recording.counted import count_change
+from sessions_app.recording.first_contact import first_contact_of
+from sessions_app.recording.hooks import provided_context, run_session_hooks
+from sessions_app.recording.log import Outcome, event_row, log_of
+from sessions_app.recording.matching import decided_for, is_redelivered, sessions_of, waiting_for
+from sessions_app.recording.reading import Reading, read_begin
+from sessions_app.recording.rows import add_flags, decide_row, judge_occupancy, new_session, store_given
+from sessions_app.recording.writing import take_turn, write_begin
+from sessions_app.sums.late import is_late, note_late_write
+from sessions_app.usage.used import contribution
+
+Verdict = WebhookEvent.Verdict
+
+# Of the same customer's begins at once, each turns away those that read before it; then the lock lines them up.
+ORDINARY_ATTEMPTS = 3
+# LiveTok sends an event again that was not answered 200, three times within that time at most (its "Retry Logic").
+RETRIED_WITHIN = timedelta(minutes=10)
+
+
+def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
+    """Decide whether the session may begin, and store the decision with its answer.
+
+    A begin that comes again gets the stored answer and changes nothing.
+    """
+    return _begin_session(event, delivery, provided_context(event))
+
+
+def begin_session_as_answered(event: SessionBegin, delivery: Delivery, given: AnswerGiven) -> Outcome:
+    """Store a begin that was answered while nothing could be stored. The answer stands; no limit is judged again.
+
+    Idempotent. It also stands where the session was decided after it was given, or shortly before: LiveTok had it
+    first, or alone.
+    """
+    return _begin_session(event, delivery, {}, given)
+
+
+def _begin_session(
+    event: SessionBegin, delivery: Delivery, provided: dict[str, Any], given: AnswerGiven | None = None
+) -> Outcome:
+    for _ in range(ORDINARY_ATTEMPTS):
+        reading = read_begin(event)
+        if reading is None or reading.is_known or becomes_customer(event, reading.access):
+            break
+        try:
+            outcome = _begin_ordinarily(event, delivery, reading, provided, given)
+        except (IntegrityError, OperationalError) as error:  # say, the customer was merged into another meanwhile
+            if not may_work_next_time(error):
+                raise
+            break
+        if outcome is not None:
+            return outcome
+    return in_transaction(event, lambda: _begin(event, delivery, provided, given))
+
+
+def _begin_ordinarily(
+    event: SessionBegin,
+    delivery: Delivery,
+    reading: Reading,
+    provided: dict[str, Any],
+    given: AnswerGiven | None,
+) -> Outcome | None:
+    """A begin of a new id by a caller whose record is settled. None where that was no longer so when it was stored."""
+    session = new_session(event, [])
+    decide_row(session, event, reading, reading.access, provided, given)
+    row = event_row(event, delivery, Verdict.ACCEPTED)
+    used, late = contribution(session), is_late(session.started_at, timezone.now())
+    with one_transaction(late):
+        if not write_begin(session, used, row, reading.begins):
+            return None
+        if late:
+            note_late_write(session.started_at)
+            note_past_months(used, session.pk)
+        run_session_hooks(session, "begin")
+    return Outcome(session, row)
+
+
+def _begin(
+    event: SessionBegin, delivery: Delivery, provided: dict[str, Any], given: AnswerGiven | None = None
+) -> Outcome:
+    """Any begin, step by step, with the customer locked."""
+    stored = sessions_of(event)
+    decided = decided_for(stored, event)
+    if decided is not None:
+        if not is_redelivered(decided, event):
+            _mark(decided, "begins_differ")
+        if given is not None and _is_what_livetok_goes_by(decided, event, given):
+            _let_stand(decided, given)
+        return log_of(event, delivery, decided, Verdict.REDELIVERED)
+
+    customer = find_customer(event.caller.phone_key, event.caller.external_id, lock=True)
+    if customer is not None:
+        take_turn(customer.pk)
+    waiting = waiting_for(stored, event)
+    session = locked(waiting) if waiting is not None else new_session(event, stored)
+    before = contribution(session) if waiting is not None else {}
+    started_before = session.started_at
+    reading = _read_for_sure(event, waiting)
+    access = reading.access
+    if becomes_customer(event, access):
+        assert access.tier is not None
+        access = access.for_customer(first_contact_of(event, access.tier))
+    elif access.customer != customer:
+        raise ChangedMeanwhile
+
+    decide_row(session, event, reading, access, provided, given)
+    session.save()
+    count_change(session, before, started_before)
+    run_session_hooks(session, "begin")
+    return log_of(event, delivery, session, Verdict.ACCEPTED)
+
+
+def _is_what_livetok_goes_by(decided: Session, event: SessionBegin, given: AnswerGiven) -> bool:
+    """Whether LiveTok got this answer and not the decision's: it asks again soon where it got none."""
+    assert decided.begin_received_at is not None
+    in_time = event.received_at <= decided.begin_received_at + RETRIED_WITHIN
+    return in_time and bytes(decided.answer or b"") != given.content
+
+
+def _let_stand(decided: Session, given: AnswerGiven) -> None:
+    """Put the answer that LiveTok got in the place of a decision that it got later or never."""
+    session = locked(decided)
+    before = contribution(session)
+    store_given(session, given)
+    judge_occupancy(session)
+    session.save()
+    count_change(session, before, session.started_at)
+
+
+def _read_for_sure(event: SessionBegin, waiting: Session | None) -> Reading:
+    reading = read_begin(event, without=waiting)
+    if reading is None:
+        make_defaults()
+        reading = read_begin(event, without=waiting)
+        assert reading is not None
+    return reading
+
+
+def _mark(session: Session, flag: str) -> None:
+    """Add a flag to a stored session that otherwise stays as it is."""
+    if flag not in session.flag_list:
+        fresh = Session.objects.select_for_update(of=("self",), no_key=True).get(pk=session.pk)
+        add_flags(fresh, {flag})
+        fresh.save(update_fields=["flags"])

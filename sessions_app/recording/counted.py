@@ -1,0 +1,17 @@
+"""What is made of a session: its use, sums and statements, brought in line with what was written."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sessions_app.billing.past_months import note_past_months
+from sessions_app.models import Session
+from sessions_app.sums.late import note_late_writes
+from sessions_app.usage.used import Amount, UsageKey, contribution, record_change
+
+
+def count_change(session: Session, before: Mapping[UsageKey, Amount], started_before: datetime | None) -> None:
+    """Bring all that is made of sessions in line with one that counted `before`, or say that it is not any more."""
+    after = contribution(session)
+    record_change(before, after)
+    note_late_writes({started_before, session.started_at})
+    note_past_months({**before, **after}, session.pk)

@@ -1,0 +1,133 @@
+"""A session ends. Of ends that differ one counts, whatever their order."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, OperationalError
+from django.utils import timezone
+
+from customers.access import zone_of
+from sessions_app.billing.past_months import note_past_months
+from sessions_app.livetok.delivery import Delivery
+from sessions_app.livetok.events import SessionEnd, counting_end
+from sessions_app.models import Session, SupersededEnd, WebhookEvent
+from sessions_app.recording.attempts import in_transaction, locked, may_work_next_time, one_transaction
+from sessions_app.recording.counted import count_change
+from sessions_app.recording.first_contact import customer_of_end
+from sessions_app.recording.hooks import run_session_hooks
+from sessions_app.recording.log import Outcome, event_row, log_of
+from sessions_app.recording.matching import ended_by, holder_of, read_again, sessions_of
+from sessions_app.recording.reading import read_end
+from sessions_app.recording.rows import add_flags, judge_occupancy, name_caller, new_session, set_end
+from sessions_app.recording.writing import write_end
+from sessions_app.sums.late import is_late, note_late_write
+from sessions_app.usage.used import change_between, contribution
+
+Verdict = WebhookEvent.Verdict
+
+
+def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
+    """Store that a session ended. Of ends that differ one counts, whatever their order; the same end is idempotent."""
+    session = read_end(event)
+    if session is not None:
+        try:
+            outcome = _end_ordinarily(event, delivery, session)
+        except (IntegrityError, OperationalError) as error:
+            if not may_work_next_time(error):
+                raise
+            outcome = None
+        if outcome is not None:
+            return outcome
+    return in_transaction(event, lambda: _end(event, delivery))
+
+
+def _end_ordinarily(event: SessionEnd, delivery: Delivery, session: Session) -> Outcome | None:
+    """The only end of a session that has begun. None where another came first."""
+    before, flags_before = contribution(session), session.flags
+    set_end(session, event)
+    judge_occupancy(session)
+    row = event_row(event, delivery, Verdict.ACCEPTED)
+    after, late = contribution(session), is_late(session.started_at, timezone.now())
+    with one_transaction(late):
+        if not write_end(session, change_between(before, after), row, flags_before=flags_before):
+            return None
+        if late:
+            note_late_write(session.started_at)
+            note_past_months({**before, **after}, session.pk)
+        run_session_hooks(session, "end")
+    return Outcome(session, row)
+
+
+def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
+    """Any end, step by step, with the customer and the session locked."""
+    stored = sessions_of(event)
+    holder = holder_of(stored, event)
+    if holder is not None:
+        return log_of(event, delivery, holder, Verdict.REDELIVERED)
+
+    ended = ended_by(stored, event)
+    names_caller = ended is None or (not ended.has_begin and ended.caller.identity is None)
+    customer = customer_of_end(event) if names_caller else None
+    session = locked(ended) if ended is not None else new_session(event, stored)
+    before = contribution(session) if ended is not None else {}
+    started_before = session.started_at
+    if names_caller:
+        name_caller(session, event, customer)
+        session.tier = customer.tier if customer else None
+        session.time_zone = zone_of(customer).key
+    elif event.caller.identity not in (None, session.caller.identity) and session.caller.identity is not None:
+        add_flags(session, {"caller_differs"})
+
+    verdict = Verdict.CORRECTED if session.has_end else Verdict.ACCEPTED
+    _take_end(session, event)
+    judge_occupancy(session)
+    session.save()
+    count_change(session, before, started_before)
+    run_session_hooks(session, "end")
+    return log_of(event, delivery, session, verdict)
+
+
+def _take_end(session: Session, event: SessionEnd) -> None:
+    """Make the end that counts the session's own, and keep those that do not."""
+    if not session.has_end:
+        set_end(session, event)
+        return
+    current = _end_again(session.end_body, session.end_route, session.end_received_at)
+    others = {row.pk: _end_again(row.body, row.route, row.received_at) for row in session.superseded_ends.all()}
+    ends = [current, *others.values(), event]
+    winner = counting_end(ends)
+    add_flags(session, {"ends_differ"})
+    if not session.has_begin:
+        _spell_caller(session, ends)
+    if winner is not event:
+        _keep_superseded(session, event, event.received_at)
+    if winner is not current:
+        _keep_superseded(session, current, event.received_at)
+        SupersededEnd.objects.filter(pk__in=[pk for pk, end in others.items() if end is winner]).delete()
+        set_end(session, winner)
+
+
+def _spell_caller(session: Session, ends: Iterable[SessionEnd]) -> None:
+    """Write the caller as the end that counts among those of the caller does, whichever came first."""
+    spelled = [end for end in ends if end.caller.identity == session.caller.identity]
+    if spelled:  # none, where numbers are read otherwise than when they came: PHONE_REGION was changed
+        caller = counting_end(spelled).caller
+        session.number_received, session.external_id = caller.number_received, caller.external_id
+
+
+def _end_again(body: Any, route: str, received_at: datetime | None) -> SessionEnd:
+    end = read_again(body, route, received_at)
+    assert isinstance(end, SessionEnd)
+    return end
+
+
+def _keep_superseded(session: Session, end: SessionEnd, recorded_at: datetime) -> None:
+    SupersededEnd.objects.create(
+        session=session,
+        received_at=end.received_at,
+        recorded_at=recorded_at,
+        route=end.route,
+        stated_seconds=end.duration_seconds,
+        body=end.body,
+    )

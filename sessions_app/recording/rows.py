@@ -1,0 +1,149 @@
+"""How an event becomes a session's row. Nothing here writes it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from customers.access import Access
+from customers.models import Agent, Channel, Customer
+from customers.sightings import see_agent, see_channel
+from sessions_app.database.quick_rows import new_row
+from sessions_app.decision.answer import AnswerGiven, as_bytes
+from sessions_app.decision.judgement import Judgement, judge
+from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent, occupancy
+from sessions_app.models import Session
+from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
+from sessions_app.recording.reading import Reading
+
+DERIVED_FLAGS = frozenset(
+    {"no_begin", "duration_derived", "duration_invalid", "duration_differs", "denied_but_took_place"}
+)
+
+# How it was answered before it was stored.
+ANSWERED_BEFORE = frozenset({"stored_later", "fallback"})
+
+
+def decide_row(
+    session: Session,
+    event: SessionBegin,
+    reading: Reading,
+    access: Access,
+    provided: dict[str, Any],
+    given: AnswerGiven | None = None,
+) -> None:
+    """Judge the begin unless its answer is `given`, and put all that follows from it into the session's row."""
+    channel, agent = _seen(event, reading)
+    name_caller(session, event, access.customer)
+    session.channel, session.agent = channel, agent
+    session.agent_is_number = _is_number(event, agent)
+    _store_begin(session, event, access, channel)
+    if given is None:
+        _store_decision(
+            session, judge(event, access, reading.usage, channel, provided=provided, our_now=event.received_at)
+        )
+    else:
+        store_given(session, given)
+    judge_occupancy(session)
+    longest = channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL
+    session.open_until, session.missing_from = session.started_at + longest, event.received_at + longest
+
+
+def _seen(event: SessionBegin, reading: Reading) -> tuple[Channel | None, Agent | None]:
+    """The event's channel and agent, made or named anew where that is due."""
+    channel, agent = reading.channel, reading.agent
+    if channel is None:
+        channel = see_channel(event.channel)
+    if agent is None or (event.agent_name and event.agent_name != agent.name):
+        agent = see_agent(event.agent, event.agent_name)
+    return channel, agent
+
+
+def new_session(event: SessionEvent, stored: list[Session]) -> Session:
+    flags = {"test"} if event.is_test else set()
+    if stored:
+        flags.add("session_id_reused")
+    number = stored[-1].number + 1 if stored else 0
+    session = new_row(Session, session_id=event.session_id, is_test=event.is_test, number=number)
+    add_flags(session, flags)
+    return session
+
+
+def name_caller(session: Session, event: SessionEvent, customer: Customer | None) -> None:
+    session.number_received = event.caller.number_received
+    session.phone_key = event.caller.phone_key
+    session.external_id = event.caller.external_id
+    session.customer = customer
+
+
+def _store_begin(session: Session, event: SessionBegin, access: Access, channel: Channel | None) -> None:
+    session.begin_received_at = event.received_at
+    session.begin_stated_at = event.stated_at
+    session.begin_body = event.body
+    session.tier = access.tier
+    session.time_zone = access.zone.key
+    session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
+    add_flags(session, event.flags)
+
+
+def _store_decision(session: Session, judgement: Judgement) -> None:
+    session.allowed = judgement.decision.allowed
+    session.reason = judgement.decision.reason.value
+    session.would_deny = [reason.value for reason in judgement.decision.would_deny]
+    session.facts = judgement.facts
+    session.trace = judgement.trace
+    session.answer = as_bytes(judgement.answer)
+
+
+def store_given(session: Session, given: AnswerGiven) -> None:
+    """The answer as it was given; without a decision no rule was asked, so there is nothing to trace."""
+    session.allowed = given.reason.admits
+    session.reason = given.reason.value
+    made = given.decision
+    session.would_deny, session.facts, session.trace = (
+        (made.would_deny, made.facts, made.trace) if made else ([], {}, [])
+    )
+    session.answer = given.content
+    session.flags = " ".join(flag for flag in session.flag_list if flag not in ANSWERED_BEFORE)
+    add_flags(session, {"stored_later" if made else "fallback"})
+
+
+def set_end(session: Session, end: SessionEnd) -> None:
+    session.end_received_at = end.received_at
+    session.end_stated_at = end.stated_at
+    session.end_body = end.body
+    session.end_route = end.route
+    session.stated_seconds = end.duration_seconds
+    session.flags = " ".join(flag for flag in session.flag_list if not flag.startswith("end_"))
+    add_flags(session, end.flags)
+    if not session.has_begin:
+        channel = see_channel(end.channel)
+        agent = see_agent(end.agent, end.agent_name)
+        if session.pk is None or session.channel_id != (channel.pk if channel else None):
+            session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
+        session.channel, session.agent = channel, agent
+        session.agent_is_number = _is_number(end, agent)
+
+
+def _is_number(event: SessionEvent, agent: Agent | None) -> bool:
+    """Whether LiveTok gave the agent's id as a number. One of too many is stored as another, by a word."""
+    return event.agent_is_number and agent is not None and agent.pk == event.agent
+
+
+def judge_occupancy(session: Session) -> None:
+    """Bring start, end, duration and the flags that follow from them in line with the begin and the end there are."""
+    is_unreadable = "end_duration_unreadable" in session.flag_list
+    taken = occupancy(
+        begin_at=session.begin_stated_at or session.begin_received_at,
+        begin_stated=session.begin_stated_at is not None,
+        end_at=session.end_stated_at or session.end_received_at,
+        end_stated=session.end_stated_at is not None,
+        stated_seconds=session.stated_seconds,
+        may_derive=session.allowed is not False and not is_unreadable,
+    )
+    session.started_at, session.ended_at = taken.started_at, taken.ended_at
+    session.duration_seconds = taken.duration_seconds
+    session.flags = " ".join(flag for flag in session.flag_list if flag not in DERIVED_FLAGS)
+    add_flags(session, taken.flags | ({"denied_but_took_place"} if session.took_place_although_denied else set()))
+
+
+def add_flags(session: Session, flags: Iterable[str]) -> None:
+    session.flags = " ".join(sorted({*session.flag_list, *flags}))
