@@ -5,9 +5,7 @@ session second. Whoever loses an insert, or finds a row changed between reading 
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
-from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection
 
 from customers.models import Customer
@@ -26,7 +24,28 @@ class ChangedMeanwhile(Exception):
     """What was read without a lock is not what the lock found."""
 
 
+class NotOrdinary(Exception):
+    """An event that has to be stored step by step."""
+
+
+def ordinarily(work: Callable[[], Outcome | None], *, attempts: int) -> Outcome | None:
+    """Work that locks nothing, again where another event came between reading and writing. None where it did not do."""
+    for _ in range(attempts):
+        try:
+            outcome = work()
+        except NotOrdinary:
+            return None
+        except (IntegrityError, OperationalError) as error:  # say, the customer was merged into another meanwhile
+            if not may_work_next_time(error):
+                raise
+            return None
+        if outcome is not None:
+            return outcome
+    return None
+
+
 def in_transaction(event: SessionEvent, work: Callable[[], Outcome]) -> Outcome:
+    """Work that locks what it reads."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with djangos_transaction():
@@ -42,11 +61,6 @@ def in_transaction(event: SessionEvent, work: Callable[[], Outcome]) -> Outcome:
 def may_work_next_time(error: Exception) -> bool:
     """Whether events that came at once stood in each other's way. A database that is away is none of that."""
     return not isinstance(error, OperationalError) or getattr(error.__cause__, "sqlstate", None) in TRANSIENT_SQLSTATES
-
-
-def one_transaction(writes_more: bool) -> AbstractContextManager[object]:
-    """A transaction where hooks or we write more; a statement alone is one by itself."""
-    return djangos_transaction() if writes_more or settings.SESSION_EVENT_HOOKS else nullcontext()
 
 
 def locked(session: Session) -> Session:

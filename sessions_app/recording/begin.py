@@ -1,35 +1,31 @@
 """A session begins: its begin is decided, and stored with its answer."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from django.db import IntegrityError, OperationalError
-from django.utils import timezone
-
 from customers.access import find_customer
 from customers.defaults import make_defaults
-from sessions_app.billing.past_months import note_past_months
 from sessions_app.decision.answer import AnswerGiven
-from sessions_app.decision.judgement import becomes_customer
+from sessions_app.decision.judgement import Judgement, becomes_customer, judge
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.recording.attempts import (
     ChangedMeanwhile,
+    NotOrdinary,
     in_transaction,
     locked,
-    may_work_next_time,
-    one_transaction,
+    ordinarily,
 )
 from sessions_app.recording.counted import count_change
-from sessions_app.recording.first_contact import first_contact_of
+from sessions_app.recording.first_sight import first_contact_of, with_first_sights
 from sessions_app.recording.hooks import provided_context, run_session_hooks
-from sessions_app.recording.log import Outcome, event_row, log_of
+from sessions_app.recording.log import Outcome, log_of
 from sessions_app.recording.matching import decided_for, is_redelivered, sessions_of, waiting_for
 from sessions_app.recording.reading import Reading, read_begin
-from sessions_app.recording.rows import add_flags, decide_row, judge_occupancy, new_session, store_given
+from sessions_app.recording.rows import add_flags, fill_begin, judge_occupancy, new_session, rows_of_begin, store_given
 from sessions_app.recording.writing import take_turn, write_begin
-from sessions_app.sums.late import is_late, note_late_write
 from sessions_app.usage.used import contribution
 
 Verdict = WebhookEvent.Verdict
@@ -60,41 +56,24 @@ def begin_session_as_answered(event: SessionBegin, delivery: Delivery, given: An
 def _begin_session(
     event: SessionBegin, delivery: Delivery, provided: dict[str, Any], given: AnswerGiven | None = None
 ) -> Outcome:
-    for _ in range(ORDINARY_ATTEMPTS):
-        reading = read_begin(event)
-        if reading is None or reading.is_known or becomes_customer(event, reading.access):
-            break
-        try:
-            outcome = _begin_ordinarily(event, delivery, reading, provided, given)
-        except (IntegrityError, OperationalError) as error:  # say, the customer was merged into another meanwhile
-            if not may_work_next_time(error):
-                raise
-            break
-        if outcome is not None:
-            return outcome
-    return in_transaction(event, lambda: _begin(event, delivery, provided, given))
+    outcome = ordinarily(lambda: _begin_ordinarily(event, delivery, provided, given), attempts=ORDINARY_ATTEMPTS)
+    return outcome or in_transaction(event, lambda: _begin(event, delivery, provided, given))
 
 
 def _begin_ordinarily(
-    event: SessionBegin,
-    delivery: Delivery,
-    reading: Reading,
-    provided: dict[str, Any],
-    given: AnswerGiven | None,
+    event: SessionBegin, delivery: Delivery, provided: dict[str, Any], given: AnswerGiven | None
 ) -> Outcome | None:
     """A begin of a new id by a caller whose record is settled. None where that was no longer so when it was stored."""
-    session = new_session(event, [])
-    decide_row(session, event, reading, reading.access, provided, given)
-    row = event_row(event, delivery, Verdict.ACCEPTED)
-    used, late = contribution(session), is_late(session.started_at, timezone.now())
-    with one_transaction(late):
-        if not write_begin(session, used, row, reading.begins):
-            return None
-        if late:
-            note_late_write(session.started_at)
-            note_past_months(used, session.pk)
-        run_session_hooks(session, "begin")
-    return Outcome(session, row)
+    read = read_begin(event)
+    if read is None or read.is_known or becomes_customer(event, read.access):
+        raise NotOrdinary
+    reading = with_first_sights(read, event)
+    judged = given or _judge(event, reading, provided)
+    return write_begin(rows_of_begin(event, delivery, reading, judged))
+
+
+def _judge(event: SessionBegin, reading: Reading, provided: dict[str, Any]) -> Judgement:
+    return judge(event, reading.access, reading.usage, reading.channel, provided=provided, our_now=event.received_at)
 
 
 def _begin(
@@ -118,14 +97,14 @@ def _begin(
     before = contribution(session) if waiting is not None else {}
     started_before = session.started_at
     reading = _read_for_sure(event, waiting)
-    access = reading.access
-    if becomes_customer(event, access):
-        assert access.tier is not None
-        access = access.for_customer(first_contact_of(event, access.tier))
-    elif access.customer != customer:
+    tier = reading.access.tier
+    if tier is not None and becomes_customer(event, reading.access):
+        reading = replace(reading, access=reading.access.for_customer(first_contact_of(event, tier)))
+    elif reading.access.customer != customer:
         raise ChangedMeanwhile
 
-    decide_row(session, event, reading, access, provided, given)
+    reading = with_first_sights(reading, event)
+    fill_begin(session, event, reading, given or _judge(event, reading, provided))
     session.save()
     count_change(session, before, started_before)
     run_session_hooks(session, "begin")

@@ -4,59 +4,36 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, OperationalError
-from django.utils import timezone
-
 from customers.access import zone_of
-from sessions_app.billing.past_months import note_past_months
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionEnd, counting_end
 from sessions_app.models import Session, SupersededEnd, WebhookEvent
-from sessions_app.recording.attempts import in_transaction, locked, may_work_next_time, one_transaction
+from sessions_app.recording.attempts import NotOrdinary, in_transaction, locked, ordinarily
 from sessions_app.recording.counted import count_change
-from sessions_app.recording.first_contact import customer_of_end
+from sessions_app.recording.first_sight import customer_of_end
 from sessions_app.recording.hooks import run_session_hooks
-from sessions_app.recording.log import Outcome, event_row, log_of
+from sessions_app.recording.log import Outcome, log_of
 from sessions_app.recording.matching import ended_by, holder_of, read_again, sessions_of
 from sessions_app.recording.reading import read_end
-from sessions_app.recording.rows import add_flags, judge_occupancy, name_caller, new_session, set_end
+from sessions_app.recording.rows import add_flags, judge_occupancy, name_caller, new_session, rows_of_end, set_end
 from sessions_app.recording.writing import write_end
-from sessions_app.sums.late import is_late, note_late_write
-from sessions_app.usage.used import change_between, contribution
+from sessions_app.usage.used import contribution
 
 Verdict = WebhookEvent.Verdict
 
 
 def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
     """Store that a session ended. Of ends that differ one counts, whatever their order; the same end is idempotent."""
-    session = read_end(event)
-    if session is not None:
-        try:
-            outcome = _end_ordinarily(event, delivery, session)
-        except (IntegrityError, OperationalError) as error:
-            if not may_work_next_time(error):
-                raise
-            outcome = None
-        if outcome is not None:
-            return outcome
-    return in_transaction(event, lambda: _end(event, delivery))
+    outcome = ordinarily(lambda: _end_ordinarily(event, delivery), attempts=1)
+    return outcome or in_transaction(event, lambda: _end(event, delivery))
 
 
-def _end_ordinarily(event: SessionEnd, delivery: Delivery, session: Session) -> Outcome | None:
+def _end_ordinarily(event: SessionEnd, delivery: Delivery) -> Outcome | None:
     """The only end of a session that has begun. None where another came first."""
-    before, flags_before = contribution(session), session.flags
-    set_end(session, event)
-    judge_occupancy(session)
-    row = event_row(event, delivery, Verdict.ACCEPTED)
-    after, late = contribution(session), is_late(session.started_at, timezone.now())
-    with one_transaction(late):
-        if not write_end(session, change_between(before, after), row, flags_before=flags_before):
-            return None
-        if late:
-            note_late_write(session.started_at)
-            note_past_months({**before, **after}, session.pk)
-        run_session_hooks(session, "end")
-    return Outcome(session, row)
+    session = read_end(event)
+    if session is None:
+        raise NotOrdinary
+    return write_end(rows_of_end(event, delivery, session))
 
 
 def _end(event: SessionEnd, delivery: Delivery) -> Outcome:

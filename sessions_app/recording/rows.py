@@ -1,18 +1,24 @@
 """How an event becomes a session's row. Nothing here writes it."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from django.utils import timezone
 
 from customers.access import Access
 from customers.models import Agent, Channel, Customer
 from customers.sightings import see_agent, see_channel
 from sessions_app.database.quick_rows import new_row
 from sessions_app.decision.answer import AnswerGiven, as_bytes
-from sessions_app.decision.judgement import Judgement, judge
+from sessions_app.decision.judgement import Judgement
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent, occupancy
-from sessions_app.models import Session
+from sessions_app.models import Session, WebhookEvent
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
+from sessions_app.recording.log import event_row
 from sessions_app.recording.reading import Reading
+from sessions_app.sums.late import is_late
+from sessions_app.usage.used import Amount, UsageKey, change_between, contribution
 
 DERIVED_FLAGS = frozenset(
     {"no_begin", "duration_derived", "duration_invalid", "duration_differs", "denied_but_took_place"}
@@ -22,39 +28,56 @@ DERIVED_FLAGS = frozenset(
 ANSWERED_BEFORE = frozenset({"stored_later", "fallback"})
 
 
-def decide_row(
-    session: Session,
-    event: SessionBegin,
-    reading: Reading,
-    access: Access,
-    provided: dict[str, Any],
-    given: AnswerGiven | None = None,
-) -> None:
-    """Judge the begin unless its answer is `given`, and put all that follows from it into the session's row."""
-    channel, agent = _seen(event, reading)
-    name_caller(session, event, access.customer)
+@dataclass(frozen=True)
+class Rows:
+    """What an ordinary event writes, all or nothing.
+
+    `change` is what the sums of usage get, `counts_in` those in which the session counts now or did before. `is_late`:
+    it started in an earlier hour. `begins`, of a begin, and `flags_before`, of an end, must still be so when they are
+    written.
+    """
+
+    session: Session
+    event: WebhookEvent
+    change: Mapping[UsageKey, Amount]
+    counts_in: Collection[UsageKey]
+    is_late: bool
+    begins: int | None = None
+    flags_before: str = ""
+
+
+def rows_of_begin(event: SessionBegin, delivery: Delivery, reading: Reading, judged: Judgement | AnswerGiven) -> Rows:
+    session = new_session(event, [])
+    fill_begin(session, event, reading, judged)
+    counted = contribution(session)
+    row = event_row(event, delivery, WebhookEvent.Verdict.ACCEPTED)
+    return Rows(session, row, counted, counted, is_late(session.started_at, timezone.now()), begins=reading.begins)
+
+
+def rows_of_end(event: SessionEnd, delivery: Delivery, session: Session) -> Rows:
+    before, flags_before = contribution(session), session.flags
+    set_end(session, event)
+    judge_occupancy(session)
+    after = contribution(session)
+    row = event_row(event, delivery, WebhookEvent.Verdict.ACCEPTED)
+    late = is_late(session.started_at, timezone.now())
+    return Rows(session, row, change_between(before, after), {**before, **after}, late, flags_before=flags_before)
+
+
+def fill_begin(session: Session, event: SessionBegin, reading: Reading, judged: Judgement | AnswerGiven) -> None:
+    """Put a begin and all that follows from it into the session's row."""
+    channel, agent = reading.channel, reading.agent
+    name_caller(session, event, reading.access.customer)
     session.channel, session.agent = channel, agent
     session.agent_is_number = _is_number(event, agent)
-    _store_begin(session, event, access, channel)
-    if given is None:
-        _store_decision(
-            session, judge(event, access, reading.usage, channel, provided=provided, our_now=event.received_at)
-        )
+    _store_begin(session, event, reading.access, channel)
+    if isinstance(judged, Judgement):
+        _store_decision(session, judged)
     else:
-        store_given(session, given)
+        store_given(session, judged)
     judge_occupancy(session)
     longest = channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL
     session.open_until, session.missing_from = session.started_at + longest, event.received_at + longest
-
-
-def _seen(event: SessionBegin, reading: Reading) -> tuple[Channel | None, Agent | None]:
-    """The event's channel and agent, made or named anew where that is due."""
-    channel, agent = reading.channel, reading.agent
-    if channel is None:
-        channel = see_channel(event.channel)
-    if agent is None or (event.agent_name and event.agent_name != agent.name):
-        agent = see_agent(event.agent, event.agent_name)
-    return channel, agent
 
 
 def new_session(event: SessionEvent, stored: list[Session]) -> Session:

@@ -5,16 +5,23 @@ It fails where another begin of the customer came between reading and writing.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, TypeAlias
 
+from django.conf import settings
 from django.db import connection, models
 
 from customers.models import Customer
-from sessions_app.database.prepared import IS_SQLITE, fetch
+from sessions_app.billing.past_months import note_past_months
+from sessions_app.database.prepared import IS_SQLITE, djangos_transaction, fetch
 from sessions_app.database.sqlite.steps import run_steps
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.recording.columns import Field, all_but_id, fields_of, table_of
+from sessions_app.recording.hooks import run_session_hooks
+from sessions_app.recording.log import Outcome
+from sessions_app.recording.rows import Rows
+from sessions_app.sums.late import note_late_write
 from sessions_app.usage.used import (
     ADDING,
     Amount,
@@ -46,33 +53,50 @@ def line_up(session_id: str) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [session_id])
 
 
-def write_begin(session: Session, used: Mapping[UsageKey, Amount], event: WebhookEvent, begins: int | None) -> bool:
-    """Store a begun session with what it counts and its event, all or nothing. Sets `session.pk`.
+def write_begin(rows: Rows) -> Outcome | None:
+    """Store a session that has begun with what it counts and its event. Sets the session's `pk`.
 
-    False where another begin of the customer was decided since `begins` was read, or LiveTok's session id was stored
-    meanwhile.
+    None, with nothing stored, where another begin of the customer was decided since `rows.begins` was read, or
+    LiveTok's session id was stored meanwhile.
     """
-    parameters = _values(SESSION_PARAMETERS, session)
-    if begins is not None:
-        parameters |= {"turn_customer_id": session.customer_id, "turn_begins": begins}
-    session.pk = _write("begin", parameters, used, event)
-    return session.pk is not None
+    parameters = _values(SESSION_PARAMETERS, rows.session)
+    if rows.begins is not None:
+        parameters |= {"turn_customer_id": rows.session.customer_id, "turn_begins": rows.begins}
+    return _write("begin", parameters, rows)
 
 
-def write_end(session: Session, used: Mapping[UsageKey, Amount], event: WebhookEvent, *, flags_before: str) -> bool:
-    """Store an end with what it adds to the sums and its event, all or nothing.
+def write_end(rows: Rows) -> Outcome | None:
+    """Store an end with what it adds to the sums and its event.
 
-    False where the session was ended, flagged or given to another customer since it was read.
+    None, with nothing stored, where the session was ended, flagged or given to another customer since it was read.
     """
-    parameters = _values(END_PARAMETERS, session) | {
-        "session_id": session.pk,
-        "session_customer_id": session.customer_id,
-        "session_flags_before": flags_before,
+    parameters = _values(END_PARAMETERS, rows.session) | {
+        "session_id": rows.session.pk,
+        "session_customer_id": rows.session.customer_id,
+        "session_flags_before": rows.flags_before,
     }
-    return _write("end", parameters, used, event) is not None
+    return _write("end", parameters, rows)
 
 
-def _write(kind: str, parameters: dict[str, Any], used: Mapping[UsageKey, Amount], event: WebhookEvent) -> int | None:
+def _write(kind: str, parameters: dict[str, Any], rows: Rows) -> Outcome | None:
+    with _one_transaction(rows.is_late):
+        pk = _run(kind, parameters, rows.change, rows.event)
+        if pk is None:
+            return None
+        rows.session.pk = pk
+        if rows.is_late:
+            note_late_write(rows.session.started_at)
+            note_past_months(rows.counts_in, pk)
+        run_session_hooks(rows.session, kind)
+    return Outcome(rows.session, rows.event)
+
+
+def _one_transaction(writes_more: bool) -> AbstractContextManager[object]:
+    """A transaction where hooks or we write more; a statement alone is one by itself."""
+    return djangos_transaction() if writes_more or settings.SESSION_EVENT_HOOKS else nullcontext()
+
+
+def _run(kind: str, parameters: dict[str, Any], used: Mapping[UsageKey, Amount], event: WebhookEvent) -> int | None:
     """Run the steps that store a begin or an end; `parameters` are those of the first ones. Returns the session's id.
 
     None, with nothing stored, where one of them found what it depends on changed.

@@ -1,10 +1,14 @@
-"""A caller whom nobody knew becomes a customer, in the transaction that writes its session."""
+"""What an event names for the first time: a caller whom nobody knew, a channel, an agent."""
+
+from dataclasses import replace
 
 from customers.access import find_customer, policy_tier
 from customers.contact import make_first_contact
 from customers.defaults import the_policy
 from customers.models import Customer, Tier
-from sessions_app.livetok.events import SessionEnd, SessionEvent
+from customers.sightings import see_agent, see_channel
+from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent
+from sessions_app.recording.reading import Reading
 
 
 def customer_of_end(event: SessionEnd) -> Customer | None:
@@ -25,3 +29,13 @@ def first_contact_of(event: SessionEvent, tier: Tier) -> Customer:
         name=caller.name,
         email=caller.email,
     )
+
+
+def with_first_sights(reading: Reading, event: SessionBegin) -> Reading:
+    """The same with the event's channel and agent, made or given a new name where that is due."""
+    channel, agent = reading.channel, reading.agent
+    if channel is None:
+        channel = see_channel(event.channel)
+    if agent is None or (event.agent_name and event.agent_name != agent.name):
+        agent = see_agent(event.agent, event.agent_name)
+    return replace(reading, channel=channel, agent=agent)
