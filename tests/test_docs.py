@@ -96,3 +96,37 @@ def test_the_readme_names_every_setting_and_no_other():
     table = (ROOT / "README.md").read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
 
     assert set(re.findall(r"^\| `([A-Z0-9_]+)`", table, re.MULTILINE)) == read_from_the_environment()
+
+
+STEPS = re.findall(
+    r"^\| [^|]+ \| `([\w/]+\.py)` \| `(\w+)` \|", (ROOT / "docs/development.md").read_text(), re.MULTILINE
+)
+
+
+def test_the_way_of_a_begin_and_of_an_end_are_told():
+    assert len(STEPS) >= 15
+
+
+@pytest.mark.parametrize(("module", "name"), STEPS)
+def test_what_a_begin_and_an_end_pass_has_the_name_that_is_told(module, name):
+    tree = ast.parse((ROOT / module).read_text())
+
+    assert name in {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+
+
+def test_every_folder_of_sessions_is_explained():
+    folders = {f"{path.name}/" for path in (ROOT / "sessions_app").iterdir() if (path / "__init__.py").exists()}
+
+    assert folders - explained(ROOT / "docs/development.md", folders) == {"migrations/", "templatetags/"}
+
+
+def test_every_file_of_ours_that_is_named_exists():
+    named = {
+        path
+        for page in PAGES
+        if page.name != "CHANGELOG.md"
+        for path in re.findall(r"`((?:config|customers|sessions_app|benchmarks|tests)/[\w/]+\.py)`", page.read_text())
+    }
+
+    assert len(named) > 20
+    assert {path for path in named if not (ROOT / path).exists()} == set()
