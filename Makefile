@@ -26,14 +26,14 @@ test: everything
 	$(PYTHON) -m tests.chromium
 	for database in sqlite postgresql; do \
 	    echo; echo "== $$database, plain tests"; \
-	    $(PYTHON) -m pytest --database $$database -n auto -m "not serial" \
+	    $(PYTHON) -m pytest --database $$database -n auto --durations=10 -m "not serial" \
 	        || { echo "make test: the plain tests on $$database failed"; exit 1; }; \
 	done
 	echo; echo "== serial tests, one after another on each database, both at once; shown when they are done"
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	DATA_DIR="$$folder/data" DATABASE_URL= $(PYTHON) manage.py setup >"$$folder/setup" && \
-	{ $(PYTHON) -m pytest --database sqlite -n 0 -m serial >"$$folder/sqlite" 2>&1 & first=$$!; \
-	$(PYTHON) -m pytest --database postgresql -n 0 -m serial >"$$folder/postgresql" 2>&1 & second=$$!; \
+	{ $(PYTHON) -m pytest --database sqlite -n 0 --durations=10 -m serial >"$$folder/sqlite" 2>&1 & first=$$!; \
+	$(PYTHON) -m pytest --database postgresql -n 0 --durations=10 -m serial >"$$folder/postgresql" 2>&1 & second=$$!; \
 	failed=; \
 	wait $$first || failed="$$failed sqlite"; cat "$$folder/sqlite"; \
 	wait $$second || failed="$$failed postgresql"; cat "$$folder/postgresql"; \

@@ -93,10 +93,11 @@ def start_postgres(server_settings: Mapping[str, str] = SERVER_SETTINGS) -> Post
         raise
 
 
-def make_database(server_url: str, name: str) -> str:
-    """Make an empty database on the server. Returns its URL."""
+def make_database(server_url: str, name: str, template: str = "template1") -> str:
+    """Make a database on the server: empty, or a copy of one that nobody is connected to. Returns its URL."""
+    making = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(making)
     return f"{server_url.rpartition('/')[0]}/{name}"
 
 

@@ -1,8 +1,10 @@
 """A real Frontdesk as people run it: `manage.py serve` on a free port, with a data folder and database of its own."""
 
+import atexit
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,15 +67,22 @@ def manage(env: dict[str, str], *arguments: str) -> str:
 
 
 @contextmanager
-def new_environment(database: str, **variables: str) -> Iterator[dict[str, str]]:
-    """The environment of an installation of its own: an empty data folder and database, and a free port."""
+def new_environment(database: str, *, is_migrated: bool = False, **variables: str) -> Iterator[dict[str, str]]:
+    """The environment of an installation of its own: an empty data folder, a free port, and a database.
+
+    That is empty, too, or it has its tables already: making them takes longer than many a test.
+    """
     with tempfile.TemporaryDirectory(prefix="frontdesk-live-") as folder:
         env = os.environ | {"DATA_DIR": folder, "PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
         name = f"live_{secrets.token_hex(4)}"
         if database == "postgresql":
-            env["DATABASE_URL"] = make_database(os.environ[SERVER_URL], name)
+            server_url = os.environ[SERVER_URL]
+            template = _migrated_database(server_url) if is_migrated else "template1"
+            env["DATABASE_URL"] = make_database(server_url, name, template)
         else:
             env["DATABASE_URL"] = f"sqlite:///{folder}/frontdesk.sqlite3"
+            if is_migrated:
+                shutil.copy(_migrated_file(), f"{folder}/frontdesk.sqlite3")
         try:
             yield env | variables
         finally:
@@ -80,10 +90,31 @@ def new_environment(database: str, **variables: str) -> Iterator[dict[str, str]]
                 drop_database(os.environ[SERVER_URL], name)
 
 
+@cache
+def _migrated_database(server_url: str) -> str:
+    name = f"migrated_{secrets.token_hex(4)}"
+    _migrate(make_database(server_url, name))
+    return name
+
+
+@cache
+def _migrated_file() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="frontdesk-migrated-")
+    atexit.register(folder.cleanup)
+    file = Path(folder.name, "frontdesk.sqlite3")
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+def _migrate(database_url: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="frontdesk-migrating-") as folder:
+        manage(os.environ | {"DATA_DIR": folder, "DATABASE_URL": database_url}, "migrate", "--verbosity", "0")
+
+
 @contextmanager
 def running_server(database: str, **variables: str) -> Iterator[LiveServer]:
     """Set up a new installation, start it, and stop it at the end. `variables` go into its environment."""
-    with new_environment(database, **variables) as env:
+    with new_environment(database, is_migrated=True, **variables) as env:
         printed = manage(env, "setup")
         server = start_server(env, webhook_key=_found(r"X-API-Key: (\S+)", printed) or env["WEBHOOK_SECRET"])
         server.password = _found(r"password +(\S+)$", printed)

@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30
 @pytest.fixture(scope="module")
 def installation(database_name):
     """The environment of an installation that is set up; each test starts its own server in it."""
-    with new_environment(database_name) as env:
+    with new_environment(database_name, is_migrated=True) as env:
         manage(env, "setup")
         env.pop("MALLOC_ARENA_MAX", None)  # who runs the tests may have set it, and that would hold
         yield env

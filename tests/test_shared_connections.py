@@ -173,7 +173,7 @@ def test_who_waits_at_leisure_does_so_on_a_connection_that_another_thread_had_to
 
 @pytest.mark.serial
 def test_requests_of_the_web_servers_application_open_one_connection_however_many_threads_answer_them(database_name):
-    with new_environment(database_name) as env:
+    with new_environment(database_name, is_migrated=True) as env:
         key = re.search(r"X-API-Key: (\S+)", manage(env, "setup"))[1]
         done = subprocess.run(
             [sys.executable, "-c", EACH_REQUEST_IN_ANOTHER_THREAD],

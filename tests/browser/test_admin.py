@@ -90,6 +90,7 @@ def test_what_staff_set_holds_from_the_very_next_begin(page: Page, live_server_p
     expect(page.get_by_role("heading", name="Limit override: 90 call minutes a day")).to_be_visible()
 
 
+@pytest.mark.only("sqlite")
 def test_a_key_is_made_and_its_secret_shown_once(page: Page, live_server_process):
     sign_in(page, live_server_process)
     page.goto(f"{live_server_process.url}/admin/customers/apikey/add/")
@@ -103,6 +104,7 @@ def test_a_key_is_made_and_its_secret_shown_once(page: Page, live_server_process
     assert secret not in page.content()
 
 
+@pytest.mark.only("sqlite")
 def test_customers_are_imported_with_a_preview(page: Page, live_server_process):
     sign_in(page, live_server_process)
     page.goto(f"{live_server_process.url}/admin/customers/customer/")
@@ -139,6 +141,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("context_options", [PHONE, DARK], ids=["phone", "dark"])
+@pytest.mark.only("sqlite")
 def test_every_page_fits_a_phone_and_the_dark(page: Page, live_server_process, context_options):
     begin(live_server_process, sessionId=f"look-{context_options['color_scheme']}", phoneNumber="+15550004444")
     sign_in(page, live_server_process)
@@ -151,6 +154,7 @@ def test_every_page_fits_a_phone_and_the_dark(page: Page, live_server_process, c
         assert is_dark == (context_options["color_scheme"] == "dark"), path
 
 
+@pytest.mark.only("sqlite")
 def test_a_customer_is_found_and_paused_from_the_keyboard(page: Page, live_server_process):
     begin(live_server_process, sessionId="keyboard", phoneNumber="+15550005555")
     sign_in(page, live_server_process)

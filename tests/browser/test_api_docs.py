@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.live import LiveServer
 
-pytestmark = pytest.mark.serial
+pytestmark = [pytest.mark.serial, pytest.mark.only("sqlite")]
 
 LIGHT = {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}}
 DARK = {**LIGHT, "color_scheme": "dark"}

@@ -23,7 +23,7 @@ from tests.browser.reports import (
 from tests.builders import begin_body
 from tests.live import LiveServer
 
-pytestmark = pytest.mark.serial
+pytestmark = [pytest.mark.serial, pytest.mark.only("sqlite")]
 
 # Sums up what moves while the page loads.
 WATCH_SHIFTS = """

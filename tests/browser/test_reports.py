@@ -84,6 +84,7 @@ def test_staff_filter_read_a_session_and_go_back(page: Page, server: LiveServer)
     expect(page.get_by_role("heading", name="60 sessions, newest first")).to_be_visible()
 
 
+@pytest.mark.only("sqlite")
 def test_staff_page_through_the_list_and_follow_a_figure(page: Page, server: LiveServer):
     open_reports(page, server)
     expect(page.locator("table.sessions tbody tr")).to_have_count(50)
@@ -100,6 +101,7 @@ def test_staff_page_through_the_list_and_follow_a_figure(page: Page, server: Liv
 
 
 @pytest.mark.parametrize("context_options", [LIGHT, WITHOUT_JAVASCRIPT], ids=["with", "without javascript"])
+@pytest.mark.only("sqlite")
 def test_staff_go_from_the_overview_to_the_sessions_behind_a_figure(page: Page, server: LiveServer):
     open_reports(page, server, "?period=7d", "Overview")
     page.locator(".figures > div", has_text="Missing ends").get_by_role("link", name="0").click()
@@ -118,6 +120,7 @@ def test_staff_go_from_the_overview_to_the_sessions_behind_a_figure(page: Page, 
     expect(page.get_by_text("Lasting 1 min or more")).to_be_visible()
 
 
+@pytest.mark.only("sqlite")
 def test_the_list_is_downloaded_as_it_is_shown(page: Page, server: LiveServer):
     open_reports(page, server, "?period=7d&state=ended")
     with page.expect_download() as download:
@@ -131,6 +134,7 @@ def test_the_list_is_downloaded_as_it_is_shown(page: Page, server: LiveServer):
     ]
 
 
+@pytest.mark.only("sqlite")
 def test_a_wrong_date_is_named_at_its_field(page: Page, server: LiveServer):
     open_reports(page, server, "?first_day=2024-03-02&last_day=2024-03-01")
 
@@ -139,6 +143,7 @@ def test_a_wrong_date_is_named_at_its_field(page: Page, server: LiveServer):
     )
 
 
+@pytest.mark.only("sqlite")
 def test_the_overview_is_used_by_keyboard(page: Page, server: LiveServer):
     open_reports(page, server, "?period=7d", "Overview")
     definition = page.get_by_text("Sessions let in, of those let in and those denied.")
@@ -159,6 +164,7 @@ def test_the_overview_is_used_by_keyboard(page: Page, server: LiveServer):
 
 
 @pytest.mark.parametrize("context_options", [LIGHT, DARK, PHONE], ids=["light", "dark", "phone"])
+@pytest.mark.only("sqlite")
 def test_pages_stay_readable(page: Page, server: LiveServer):
     open_reports(page, server)
     assert_nothing_is_cut_off(page)
