@@ -15,7 +15,7 @@ from statistics import median, quantiles
 from benchmarks.traffic import begin_template, end_template
 
 CONNECTIONS = 4
-# Chance decides which web process gets a connection; opened anew now and then, each process has its share.
+# Chance decides which web process gets a connection; opened again now and then, each process has its share.
 SESSIONS_A_CONNECTION = 20
 
 

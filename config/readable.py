@@ -12,7 +12,7 @@ from config.errors import page_in_words
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
-NUL_IN_ADDRESS = "The address holds a NUL character, which nothing here has. Follow a link, or type the address anew."
+NUL_IN_ADDRESS = "The address holds a NUL character, which nothing here has. Follow a link, or type the address again."
 
 
 class Utf8Request(WSGIRequest):

@@ -1,6 +1,6 @@
 """Forms that know which state they showed: what somebody else saved meanwhile is not undone unawares.
 
-A stale form is refused and shown anew, with what the person had changed laid over what is stored now: saving again is
+A stale form is refused and shown again, with what the person had changed laid over what is stored now: saving again is
 a decision, and undoes nothing that the page does not say.
 """
 
@@ -28,7 +28,7 @@ from customers.history import Entry, Part
 STATE_FIELD = "_shown_state"
 OWN_KEPT = "Somebody else changed this meanwhile. What you gave is kept here; saving again replaces what is stored now."
 OTHERS_TAKEN = "Somebody else changed this meanwhile. This is what is stored now."
-ROW_REMOVED = "Somebody else removed this row meanwhile. Saving again adds it anew; to leave it out, empty the row."
+ROW_REMOVED = "Somebody else removed this row meanwhile. Saving again adds it again; to leave it out, empty the row."
 # They change by themselves, or no form shows them.
 _LEFT_OUT = frozenset({"last_login", "last_used_at", "password", "secret_sha256"})
 _DIGEST_LENGTH = 8
@@ -234,7 +234,7 @@ class StaleAwareAdmin(admin.ModelAdmin):
             return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def _shown(self, request: HttpRequest, object_id: str) -> dict[str, Any]:
-        """What the page needs to know of the state; a stale form's request becomes one that shows the form anew."""
+        """What the page needs to know of the state; a stale form's request becomes one that shows the form again."""
         obj = self.get_object(request, unquote(object_id))
         if obj is None:
             return {}

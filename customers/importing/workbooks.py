@@ -21,7 +21,7 @@ MOST_SHARED_TEXTS = 500_000
 MOST_SHARED_CHARACTERS = 16_000_000
 MOST_RELATIONS = 10_000  # of a part to others; sheets are as many at most
 # What the parser keeps of a file by itself: names, open tags, and a tag or comment that has not ended yet, of which old
-# versions begin anew with every piece.
+# versions begin again with every piece.
 MOST_NAMES = 2_000
 DEEPEST = 100
 LONGEST_TAG_BYTES = 1024 * 1024

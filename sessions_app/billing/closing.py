@@ -43,7 +43,7 @@ def close_month(month: Month, user: User) -> StatementMonth:
     """Write a line for every customer with a session in the month, and keep them for good; and beside them, as lines of
     their own, what has changed in the months that were closed before.
 
-    In short transactions, so that LiveTok never waits; each line is of one moment, and whatever comes after it is a
+    In short transactions, so that LiveTok never waits; each line is of one snapshot, and whatever comes after it is a
     correction, billed with the month that is closed next. A closing that was cut short goes on where it stopped.
     """
     began = timezone.now()

@@ -125,7 +125,7 @@ def roundings_now() -> dict[int | None, int]:
 def customers_of(month: Month, after: int = 0) -> QuerySet[Customer]:
     """Those with a session in the month, of the customers after an id."""
     days = DailyUsage.objects.filter(
-        # Said of both: else PostgreSQL reads all usage up to there anew each time.
+        # Said of both: else PostgreSQL reads all usage up to there again each time.
         customer__gt=after,
         customer=OuterRef("pk"),
         day__gte=month.first_day,
@@ -136,7 +136,7 @@ def customers_of(month: Month, after: int = 0) -> QuerySet[Customer]:
 
 
 def count(customer_ids: Sequence[int], month: Month, roundings: Roundings) -> dict[int, Counted]:
-    """What the sessions of the customers come to now, of one moment."""
+    """What the sessions of the customers come to now, in one snapshot."""
     rows = (
         _sessions_of(customer_ids, month)
         .order_by()

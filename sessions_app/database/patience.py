@@ -120,6 +120,6 @@ def note_failure(error: Exception) -> None:
 
 
 def drop_connection() -> None:
-    """Have the next statement connect anew. A transaction around us keeps the connection, and fails by itself."""
+    """Have the next statement connect again. A transaction around us keeps the connection, and fails by itself."""
     if not connection.in_atomic_block:
         connection.close()

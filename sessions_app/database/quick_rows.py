@@ -1,4 +1,4 @@
-"""Rows of models without `Model.__init__`, which goes through every field and its descriptor anew.
+"""Rows of models without `Model.__init__`, which goes through every field and its descriptor again.
 
 A begin spent as long on that, for its session, as on deciding.
 
@@ -39,7 +39,7 @@ def stored_row(model: type[Row], attributes: Iterable[str], values: Iterable[Any
 
 @cache
 def _defaults(model: type[models.Model]) -> tuple[dict[str, Any], list[tuple[str, Callable[[], Any]]]]:
-    """What each new row starts with, and what is made anew for each, such as a list."""
+    """What each new row starts with, and what is made again for each, such as a list."""
     fields = model._meta.concrete_fields
     made = {field.attname: field.default for field in fields if field.has_default() and callable(field.default)}
     constants = {field.attname: field.get_default() for field in fields if field.attname not in made}

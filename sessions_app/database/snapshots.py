@@ -1,4 +1,4 @@
-"""Reading several things as of one moment."""
+"""Reading several things in one snapshot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 @contextmanager
 def one_snapshot() -> Iterator[None]:
-    """What is read within is of one moment, whatever is written meanwhile. Nothing may be written within.
+    """What is read within is of one snapshot, whatever is written meanwhile. Nothing may be written within.
 
     On SQLite nobody has to wait for it, as they would for `transaction.atomic()`.
     """

@@ -109,7 +109,7 @@ def _length_and_text(end: SessionEnd) -> tuple[float, str]:
 
 @dataclass(frozen=True)
 class Occupancy:
-    """When a session took place, as its begin and end together tell. `flags` are judged anew with each change."""
+    """When a session took place, as its begin and end together tell. `flags` are judged again with each change."""
 
     started_at: datetime
     ended_at: datetime | None

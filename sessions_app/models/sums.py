@@ -117,7 +117,7 @@ class SumsMark(models.Model):
 
     until = models.DateTimeField(null=True)
     zone = models.CharField(max_length=64)
-    # The days, as text, whose most sessions at once are to be found anew; and when today's were found.
+    # The days, as text, whose most sessions at once are to be found again; and when today's were found.
     stale_peaks = models.JSONField(default=list)
     peaks_at = models.DateTimeField(null=True)
 

@@ -1,4 +1,4 @@
-"""The worker's part: summing hours once they are over, and counting anew those that late writes have changed.
+"""The worker's part: summing hours once they are over, and counting again those that late writes have changed.
 
 What is kept is counted in one snapshot, and then written in short transactions, since on SQLite others have to wait for
 each. Pages do not trust it until the last of them: new hours lie beyond the mark, and changed ones on the list of late
@@ -159,7 +159,7 @@ AND (backend_xid IS NOT NULL OR state = 'active')"""
 
 
 def _count_late() -> bool:
-    """Count some of the hours anew that late writes have changed. Whether there were such writes."""
+    """Count some of the hours again that late writes have changed. Whether there were such writes."""
     if not LateWrite.objects.exists():
         return False
     with _one_at_a_time():

@@ -33,7 +33,7 @@ class SumDifference:
 
 
 def sum_differences(*, repair: bool = False) -> Iterator[SumDifference]:
-    """Whatever differs, day by day; with `repair`, the worker counts it anew.
+    """Whatever differs, day by day; with `repair`, the worker counts it again.
 
     Sessions may begin and end meanwhile: a day's sums and sessions are read in one snapshot.
     """
@@ -50,7 +50,7 @@ def sum_differences(*, repair: bool = False) -> Iterator[SumDifference]:
 
 
 def _mended(found: Sequence[SumDifference]) -> Sequence[SumDifference]:
-    """The same, put on the list of what the worker counts anew. With a day, its week is added up again."""
+    """The same, put on the list of what the worker counts again. With a day, its week is added up again."""
     hours = {difference.hour or hours_of(difference.day, company_zone())[0] for difference in found}
     in_pieces((LateWrite(started_at=hour.starts_at) for hour in hours), LateWrite.objects.bulk_create)
     return found

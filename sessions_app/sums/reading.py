@@ -1,6 +1,6 @@
-"""What sessions add up to, right to the session: weeks, days and hours from the sums, the rest counted on the spot.
+"""What sessions add up to, right to the session: weeks, days and hours from the sums, the rest counted live.
 
-Counted on the spot is what started after the worker's mark, in an hour that late writes have changed, or in a part of
+Counted live is what started after the worker's mark, in an hour that late writes have changed, or in a part of
 an hour.
 """
 
@@ -56,7 +56,7 @@ def kept() -> Kept:
 
 @dataclass
 class Parts:
-    """The instants between two moments, by where their sums are found. `pieces` are to be counted on the spot.
+    """The instants between two moments, by where their sums are found. `pieces` are to be counted live.
 
     `days` are the whole ones, of which those of `weeks` need not be read one by one.
     """

@@ -1,6 +1,6 @@
 """Make a database as this version leaves one behind: `python -m tests.releases.make NAME`, once for each release.
 
-The files are kept for ever and never made anew: `tests/test_upgrade.py` upgrades each of them.
+The files are kept for ever and never made again: `tests/test_upgrade.py` upgrades each of them.
 """
 
 import gzip

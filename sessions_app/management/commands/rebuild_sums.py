@@ -1,4 +1,4 @@
-"""`rebuild_sums`: count the sums that report pages read from the sessions anew."""
+"""`rebuild_sums`: count the sums that report pages read from the sessions again."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from sessions_app.sums.keeping import forget_sums, keep_sums
 
 
 class Command(BaseCommand):
-    help = "Throw the sums for report pages away and count them anew. Pages stay right meanwhile, only slower."
+    help = "Throw the sums for report pages away and count them again. Pages stay right meanwhile, only slower."
 
     def handle(self, *args: Any, **options: Any) -> None:
         forget_sums()
