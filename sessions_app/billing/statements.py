@@ -125,7 +125,7 @@ def roundings_now() -> dict[int | None, int]:
 def customers_of(month: Month, after: int = 0) -> QuerySet[Customer]:
     """Those with a session in the month, of the customers after an id."""
     days = DailyUsage.objects.filter(
-        # Said of both: else PostgreSQL reads all usage up to there again each time.
+        # Said of both: else PostgreSQL reads all usage up to there each time.
         customer__gt=after,
         customer=OuterRef("pk"),
         day__gte=month.first_day,

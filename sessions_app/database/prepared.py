@@ -1,6 +1,6 @@
 """Running the webhook's few hand-written statements at the least cost, prepared where the database prepares.
 
-A cursor translates a statement and finds a converter for each value, again each time: with the fifty values of a begin
+A cursor translates a statement and finds a converter for each value, each time: with the fifty values of a begin
 that costs more than the database's own work. So plain values go to the driver as they are, and PostgreSQL's answers
 come as text. Inside a transaction of Django's, what runs here is part of it.
 """
