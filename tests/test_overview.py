@@ -158,7 +158,7 @@ def test_every_reason_that_lets_somebody_in_counts_for_the_allow_rate(staff, rea
 
 def test_callers_of_many_sessions_are_counted_once_the_page_is_there(staff, traffic, monkeypatch):  # noqa: F811
     at_once = {figure.label: figure.value for figure in overview(staff).context["overview"].figures}
-    monkeypatch.setattr("sessions_app.reports.overview.MOST_SESSIONS_AT_ONCE", 10)
+    monkeypatch.setattr("sessions_app.reports.overview.page.MOST_SESSIONS_AT_ONCE", 10)
 
     page = overview(staff, "?period=7d")
     with time_machine.travel(NOW, tick=False):

@@ -6,7 +6,6 @@ from sessions_app.reports import (
     customer,
     customers,
     live,
-    overview,
     sessions,
     statements,
     top_customers,
@@ -14,6 +13,7 @@ from sessions_app.reports import (
     upgrade_candidates,
     webhook,
 )
+from sessions_app.reports.overview import page as overview
 
 app_name = "reports"
 
