@@ -1,12 +1,10 @@
 """The overview: the figures of a period beside those before it, and where they come from."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
-from django import forms
 from django.db.models import Count, Q
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
@@ -15,7 +13,7 @@ from django.utils import timezone
 from customers.models import Agent, Channel, Tier
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import STATE_CONDITIONS, DayCell, DayPeak, Session, SumsMark
-from sessions_app.periods import hours_of, week_of
+from sessions_app.periods import hours_of
 from sessions_app.reports.frame.charts import Bar, draw_bars
 from sessions_app.reports.frame.export import FORMATS, export
 from sessions_app.reports.frame.figures import (
@@ -30,16 +28,15 @@ from sessions_app.reports.frame.figures import (
 )
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.ranges import PRESETS, DayRange, Stretch
-from sessions_app.reports.list.filters import ADMITTING, WITHOUT, RangeFilters
+from sessions_app.reports.list.filters import ADMITTING, WITHOUT
+from sessions_app.reports.overview.filters import OverviewFilters
+from sessions_app.reports.overview.units import grouped, period_name
 from sessions_app.sums.counting import Amounts, Cell, Sums
 from sessions_app.sums.histogram import by_step, percentile
 from sessions_app.sums.peaks import EVERY_CHANNEL, Peak
 from sessions_app.sums.reading import Kept, Totals, callers_between, kept, report_between, sums_between
 from sessions_app.wording import duration_words, reason_words
 
-UNITS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
-# So that a chart can be read, and its table stays small.
-MOST_DAYS_BY = {"hour": 7, "day": 100, "week": 366, "month": 366}
 # Of more sessions, callers are counted once the page is there.
 MOST_SESSIONS_AT_ONCE = 20_000
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -67,37 +64,6 @@ DEFINITIONS = {
     "peak": "The most sessions that took place at one moment. Each takes up its counted duration; one without an end "
     "the time until now, at most its channel's longest session. Live traffic alone; found anew every few minutes.",
 }
-
-
-class OverviewFilters(RangeFilters):
-    set_by_links = ("period", "by")
-
-    by = forms.ChoiceField(
-        required=False,
-        choices=list(UNITS.items()),
-        error_messages={
-            "invalid_choice": "There is no “%(value)s” to show the trend by. Choose hour, day, week or month."
-        },
-    )
-
-    @cached_property
-    def unit(self) -> str:
-        """What the trend is shown by."""
-        chosen = str(self.cleaned_data["by"])
-        if chosen in self.units:
-            return chosen
-        days = len(self.range.days)
-        return "hour" if days <= 2 else "day" if days <= MOST_DAYS_BY["day"] else "week"
-
-    @property
-    def units(self) -> dict[str, str]:
-        days = len(self.range.days)
-        return {unit: label for unit, label in UNITS.items() if days <= MOST_DAYS_BY[unit]}
-
-    @property
-    def is_test(self) -> bool | None:
-        """As the sums know it: live traffic alone, or both together."""
-        return None if self.cleaned_data["test"] else False
 
 
 @report
@@ -252,11 +218,11 @@ class Overview:
         if self.filters.unit == "hour":
             yield from self._hourly()
             return
-        for first, days in _grouped(self.range.days, self.filters.unit):
+        for first, days in grouped(self.range.days, self.filters.unit):
             totals = sum((self.report.days[day] for day in days), Totals())
             address = {"first_day": days[0], "last_day": days[-1]}
             yield Period(
-                _period_name(first, days, self.filters.unit),
+                period_name(first, days, self.filters.unit),
                 first,
                 totals.sessions,
                 totals.denied,
@@ -420,7 +386,7 @@ class Overview:
         rows = DayPeak.objects.filter(day__gte=self.range.first_day, day__lte=self.range.last_day)
         best: dict[tuple[date, str], Peak] = {}
         self.peak_unit = unit = "day" if self.filters.unit == "hour" else self.filters.unit
-        first_of = {day: first for first, days in _grouped(self.range.days, unit) for day in days}
+        first_of = {day: first for first, days in grouped(self.range.days, unit) for day in days}
         for day, channel, most, reached_at in rows.filter(is_test=False).values_list(
             "day", "channel", "most", "reached_at"
         ):
@@ -431,10 +397,10 @@ class Overview:
         columns = [EVERY_CHANNEL, *self.peak_channels]
         self.peaks: list[dict[str, Any]] = [
             {
-                "name": _period_name(first, days, unit),
+                "name": period_name(first, days, unit),
                 "cells": [self._peak_cell(best.get((first, channel)), channel) for channel in columns],
             }
-            for first, days in reversed(_grouped(self.range.days, unit))
+            for first, days in reversed(grouped(self.range.days, unit))
             if (first, EVERY_CHANNEL) in best
         ]
         mark = SumsMark.objects.first()
@@ -528,27 +494,6 @@ def _without_end(sums: Sums) -> int:
 
 def _minutes(seconds: int) -> str:
     return number_words(seconds / 60, 1)
-
-
-def _grouped(days: Iterable[date], unit: str) -> list[tuple[date, list[date]]]:
-    """The days by day, week (from Monday) or month, each group with its true first day."""
-    groups: dict[date, list[date]] = {}
-    for day in days:
-        first = {
-            "day": day,
-            "week": week_of(day),
-            "month": day.replace(day=1),
-        }[unit]
-        groups.setdefault(first, []).append(day)
-    return list(groups.items())
-
-
-def _period_name(first: date, days: Sequence[date], unit: str) -> str:
-    if unit == "month":
-        return f"{first:%B %Y}"
-    if unit == "week":
-        return f"Week of {first.day} {first:%b %Y}"
-    return f"{days[0]:%a} {days[0].day} {days[0]:%b %Y}"
 
 
 def _step_name(start: int, end: int | None) -> str:
