@@ -4,6 +4,7 @@ from functools import cached_property
 
 from django import forms
 
+from sessions_app.reports.frame.figures import sessions_address
 from sessions_app.reports.list.filters import RangeFilters
 from sessions_app.reports.overview.units import MOST_DAYS_BY, UNITS
 
@@ -37,3 +38,8 @@ class OverviewFilters(RangeFilters):
     def is_test(self) -> bool | None:
         """As the sums know it: live traffic alone, or both together."""
         return None if self.cleaned_data["test"] else False
+
+    def address(self, **narrowed: object) -> str:
+        """The list of the sessions of these days, narrowed further; other days among them take their place."""
+        days = {"first_day": self.range.first_day, "last_day": self.range.last_day}
+        return sessions_address(**{**days, **narrowed, "test": self.cleaned_data["test"]})

@@ -14,7 +14,6 @@ from customers.models import Agent, Channel, Tier
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import STATE_CONDITIONS, DayCell, DayPeak, Session, SumsMark
 from sessions_app.periods import hours_of
-from sessions_app.reports.frame.charts import Bar, draw_bars
 from sessions_app.reports.frame.export import FORMATS, export
 from sessions_app.reports.frame.figures import (
     NOTHING,
@@ -30,11 +29,12 @@ from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.ranges import PRESETS, DayRange, Stretch
 from sessions_app.reports.list.filters import ADMITTING, WITHOUT
 from sessions_app.reports.overview.filters import OverviewFilters
-from sessions_app.reports.overview.units import grouped, period_name
+from sessions_app.reports.overview.trend import trend_of
+from sessions_app.reports.overview.units import grouped
 from sessions_app.sums.counting import Amounts, Cell, Sums
 from sessions_app.sums.histogram import by_step, percentile
 from sessions_app.sums.peaks import EVERY_CHANNEL, Peak
-from sessions_app.sums.reading import Kept, Totals, callers_between, kept, report_between, sums_between
+from sessions_app.sums.reading import Kept, callers_between, kept, report_between, sums_between
 from sessions_app.wording import duration_words, reason_words
 
 # Of more sessions, callers are counted once the page is there.
@@ -111,18 +111,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Period:
-    """One line of the trend."""
-
-    name: str
-    starts_on: date
-    sessions: int
-    denied: int
-    minutes: str
-    addresses: dict[str, str]
-
-
-@dataclass(frozen=True)
 class HeatCell:
     words: str
     mean: float
@@ -153,19 +141,12 @@ class Overview:
         count_now = counts_callers or self.sums.total.sessions + self.before.total.sessions <= MOST_SESSIONS_AT_ONCE
         self.callers = _callers_figure(filters, known) if count_now else None
         self.figures = list(self._figures())
-        self.trend = list(self._trend())
-        self.chart = draw_bars([self._bar(period) for period in self.trend])
+        self.trend = trend_of(self.report, filters)
         self.tables = self._tables()
         self.reasons = self._reasons()
         self.durations = self._durations()
         self.heat = list(self._heat())
         self._read_peaks()
-
-    # Addresses of the sessions behind a figure
-
-    def address(self, **filters: Any) -> str:
-        days = {"first_day": self.range.first_day, "last_day": self.range.last_day}
-        return sessions_address(**{**days, **filters, "test": self.filters.cleaned_data["test"]})
 
     def _open(self) -> tuple[int, int, int]:
         """Sessions open now: all, those that began in these days, and those that began in the days compared with."""
@@ -181,20 +162,27 @@ class Overview:
 
     def _figures(self) -> Iterator[Figure]:
         total, before = self.sums.total, self.before.total
-        yield _amount("Sessions", "sessions", total.sessions, before.sessions, self.address(), more_is_good=None)
+        yield _amount(
+            "Sessions", "sessions", total.sessions, before.sessions, self.filters.address(), more_is_good=None
+        )
         rate, rate_before = _allow_rate(self.sums), _allow_rate(self.before)
         yield Figure(
             "Allow rate",
             NOTHING if rate is None else share_words(rate, 1),
             DEFINITIONS["allow_rate"],
-            self.address(decision="allowed"),
+            self.filters.address(decision="allowed"),
             change=points_words(rate, rate_before),
             change_kind=kind_of_change(rate, rate_before, more_is_good=True),
         )
         yield _amount(
-            "Minutes", "minutes", total.seconds / 60, before.seconds / 60, self.address(counted=True), more_is_good=None
+            "Minutes",
+            "minutes",
+            total.seconds / 60,
+            before.seconds / 60,
+            self.filters.address(counted=True),
+            more_is_good=None,
         )
-        yield self.callers or Figure("Unique callers", "", DEFINITIONS["callers"], self.address())
+        yield self.callers or Figure("Unique callers", "", DEFINITIONS["callers"], self.filters.address())
         yield Figure(
             "Open now",
             number_words(self.open_now),
@@ -202,62 +190,17 @@ class Overview:
             sessions_address(open_now=True, test=self.filters.cleaned_data["test"]),
         )
         denied, denied_before = self.sums.denied, self.before.denied
-        yield _amount("Denied", "denied", denied, denied_before, self.address(state="denied"), more_is_good=False)
+        yield _amount(
+            "Denied", "denied", denied, denied_before, self.filters.address(state="denied"), more_is_good=False
+        )
         yield _amount(
             "Missing ends",
             "missing",
             self.missing,
             self.missing_before,
-            self.address(state="missing_end"),
+            self.filters.address(state="missing_end"),
             more_is_good=False,
         )
-
-    # The trend
-
-    def _trend(self) -> Iterator[Period]:
-        if self.filters.unit == "hour":
-            yield from self._hourly()
-            return
-        for first, days in grouped(self.range.days, self.filters.unit):
-            totals = sum((self.report.days[day] for day in days), Totals())
-            address = {"first_day": days[0], "last_day": days[-1]}
-            yield Period(
-                period_name(first, days, self.filters.unit),
-                first,
-                totals.sessions,
-                totals.denied,
-                _minutes(totals.seconds),
-                {
-                    "sessions": self.address(**address),
-                    "denied": self.address(**address, state="denied"),
-                    "minutes": self.address(**address, counted=True),
-                },
-            )
-
-    def _hourly(self) -> Iterator[Period]:
-        for day in self.range.days:
-            for hour in dict.fromkeys(hour.hour for hour in hours_of(day, self.range.zone)):
-                totals = self.report.hours[day, hour]
-                address = {"first_day": day, "last_day": day, "hour": hour}
-                yield Period(
-                    f"{day:%a} {day.day} {day:%b} {hour:02}:00",
-                    day,
-                    totals.sessions,
-                    totals.denied,
-                    _minutes(totals.seconds),
-                    {
-                        "sessions": self.address(**address),
-                        "denied": self.address(**address, state="denied"),
-                        "minutes": self.address(**address, counted=True),
-                    },
-                )
-
-    def _bar(self, period: Period) -> Bar:
-        title = f"{period.name}: {number_words(period.sessions)} sessions, {number_words(period.denied)} denied"
-        # Without the weekday, and a day's without the year.
-        words = {"day": slice(1, 3), "hour": slice(1, None)}.get(self.filters.unit, slice(None))
-        short = " ".join(period.name.split()[words])
-        return Bar(short, period.sessions - period.denied, period.denied, title, period.addresses["sessions"])
 
     # Shares
 
@@ -310,10 +253,10 @@ class Overview:
                     round(100 * total.sessions / whole, 1),
                     NOTHING if rate is None else share_words(rate, 1),
                     _minutes(total.seconds),
-                    self.address(**narrowed),
-                    self.address(**narrowed, state="denied"),
-                    self.address(**narrowed, decision="allowed"),
-                    self.address(**narrowed, counted=True),
+                    self.filters.address(**narrowed),
+                    self.filters.address(**narrowed, state="denied"),
+                    self.filters.address(**narrowed, decision="allowed"),
+                    self.filters.address(**narrowed, counted=True),
                 )
             )
         return lines
@@ -329,7 +272,7 @@ class Overview:
                 "sessions": count,
                 "share": share_words(count, self.sums.denied),
                 "percent": round(100 * count / self.sums.denied, 1),
-                "address": self.address(state="denied", reason=reason),
+                "address": self.filters.address(state="denied", reason=reason),
             }
             for reason, count in sorted(counts.items(), key=lambda item: -item[1])
         ]
@@ -343,7 +286,7 @@ class Overview:
                 "sessions": count,
                 "share": share_words(count, whole),
                 "percent": round(100 * count / whole, 1) if whole else 0,
-                "address": self.address(counted=True, seconds_from=start, seconds_below=end),
+                "address": self.filters.address(counted=True, seconds_from=start, seconds_below=end),
             }
             for start, end, count in by_step(now)
         ]
@@ -355,7 +298,7 @@ class Overview:
                     label,
                     duration_words(value),
                     DEFINITIONS["typical"],
-                    self.address(counted=True),
+                    self.filters.address(counted=True),
                     change=change_words(value, earlier) if value is not None and earlier else "",
                 )
             )
@@ -375,7 +318,7 @@ class Overview:
                 step = min(HEAT_STEPS, int(mean / most * HEAT_STEPS) + 1) if mean else 0
                 title = f"{name} {hour:02}:00: {number_words(count)} sessions in {came.get((weekday, hour), 0)} hours"
                 words = number_words(mean, 0 if mean >= 9.95 else 1)
-                address = self.address(weekday=weekday, hour=hour)
+                address = self.filters.address(weekday=weekday, hour=hour)
                 cells.append(HeatCell(words, mean, count, step, title, address))
             yield name, cells
 
@@ -386,7 +329,7 @@ class Overview:
         rows = DayPeak.objects.filter(day__gte=self.range.first_day, day__lte=self.range.last_day)
         best: dict[tuple[date, str], Peak] = {}
         self.peak_unit = unit = "day" if self.filters.unit == "hour" else self.filters.unit
-        first_of = {day: first for first, days in grouped(self.range.days, unit) for day in days}
+        first_of = {day: group.first_day for group in grouped(self.range.days, unit) for day in group.days}
         for day, channel, most, reached_at in rows.filter(is_test=False).values_list(
             "day", "channel", "most", "reached_at"
         ):
@@ -397,11 +340,11 @@ class Overview:
         columns = [EVERY_CHANNEL, *self.peak_channels]
         self.peaks: list[dict[str, Any]] = [
             {
-                "name": period_name(first, days, unit),
-                "cells": [self._peak_cell(best.get((first, channel)), channel) for channel in columns],
+                "name": group.name,
+                "cells": [self._peak_cell(best.get((group.first_day, channel)), channel) for channel in columns],
             }
-            for first, days in reversed(grouped(self.range.days, unit))
-            if (first, EVERY_CHANNEL) in best
+            for group in reversed(grouped(self.range.days, unit))
+            if (group.first_day, EVERY_CHANNEL) in best
         ]
         mark = SumsMark.objects.first()
         self.peaks_at = mark.peaks_at if mark else None
@@ -424,10 +367,7 @@ class Overview:
             yield "Figures", figure.label, "Value", figure.value or NOTHING
             if figure.change:
                 yield "Figures", figure.label, "Change", figure.change
-        for period in self.trend:
-            yield "Trend", period.name, "Sessions", period.sessions
-            yield "Trend", period.name, "Denied", period.denied
-            yield "Trend", period.name, "Minutes", period.minutes
+        yield from self.trend.rows()
         for table in self.tables:
             for line in table["lines"]:
                 yield table["title"], line.name, "Sessions", line.amounts.sessions
@@ -468,12 +408,7 @@ def _callers_figure(filters: OverviewFilters, known: Kept) -> Figure:
         "Unique callers",
         number_words(current),
         DEFINITIONS["callers"],
-        sessions_address(
-            first_day=filters.range.first_day,
-            last_day=filters.range.last_day,
-            named=True,
-            test=filters.cleaned_data["test"],
-        ),
+        filters.address(named=True),
         change=change_words(current, before),
     )
 

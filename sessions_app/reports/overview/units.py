@@ -1,6 +1,7 @@
 """The units that a trend is shown by, and days put together by them. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 
 from sessions_app.periods import week_of
@@ -10,8 +11,26 @@ UNITS = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month"}
 MOST_DAYS_BY = {"hour": 7, "day": 100, "week": 366, "month": 366}
 
 
-def grouped(days: Iterable[date], unit: str) -> list[tuple[date, list[date]]]:
-    """The days by day, week (from Monday) or month, each group with its true first day."""
+@dataclass(frozen=True)
+class DayGroup:
+    """Days that share a day, week or month. It may begin before the first of them: a range may begin in its middle."""
+
+    first_day: date
+    days: list[date]
+    unit: str
+
+    @property
+    def name(self) -> str:
+        first = self.first_day
+        if self.unit == "month":
+            return f"{first:%B %Y}"
+        if self.unit == "week":
+            return f"Week of {first.day} {first:%b %Y}"
+        return f"{first:%a} {first.day} {first:%b %Y}"
+
+
+def grouped(days: Iterable[date], unit: str) -> list[DayGroup]:
+    """The days by day, week (from Monday) or month, in order."""
     groups: dict[date, list[date]] = {}
     for day in days:
         first = {
@@ -20,12 +39,4 @@ def grouped(days: Iterable[date], unit: str) -> list[tuple[date, list[date]]]:
             "month": day.replace(day=1),
         }[unit]
         groups.setdefault(first, []).append(day)
-    return list(groups.items())
-
-
-def period_name(first: date, days: Sequence[date], unit: str) -> str:
-    if unit == "month":
-        return f"{first:%B %Y}"
-    if unit == "week":
-        return f"Week of {first.day} {first:%b %Y}"
-    return f"{days[0]:%a} {days[0].day} {days[0]:%b %Y}"
+    return [DayGroup(first, together, unit) for first, together in groups.items()]
