@@ -5,6 +5,7 @@ from functools import cached_property
 from django import forms
 
 from sessions_app.reports.frame.figures import sessions_address
+from sessions_app.reports.frame.ranges import Stretch
 from sessions_app.reports.list.filters import RangeFilters
 from sessions_app.reports.overview.units import MOST_DAYS_BY, UNITS
 
@@ -38,6 +39,11 @@ class OverviewFilters(RangeFilters):
     def is_test(self) -> bool | None:
         """As the sums know it: live traffic alone, or both together."""
         return None if self.cleaned_data["test"] else False
+
+    @property
+    def compared(self) -> Stretch:
+        """The part of the past that these days are compared with."""
+        return self.range.preceding(self.now)
 
     def address(self, **narrowed: object) -> str:
         """The list of the sessions of these days, narrowed further; other days among them take their place."""

@@ -5,36 +5,34 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from customers.models import Agent, Channel, Tier
 from sessions_app.database.snapshots import one_snapshot
-from sessions_app.models import STATE_CONDITIONS, DayCell, DayPeak, Session, SumsMark
+from sessions_app.models import DayCell, DayPeak, SumsMark
 from sessions_app.periods import hours_of
 from sessions_app.reports.frame.export import FORMATS, export
 from sessions_app.reports.frame.figures import (
     NOTHING,
     Figure,
     change_words,
-    kind_of_change,
     number_words,
-    points_words,
     sessions_address,
     share_words,
 )
 from sessions_app.reports.frame.pages import page, report
-from sessions_app.reports.frame.ranges import PRESETS, DayRange, Stretch
-from sessions_app.reports.list.filters import ADMITTING, WITHOUT
+from sessions_app.reports.frame.ranges import PRESETS, DayRange
+from sessions_app.reports.list.filters import WITHOUT
+from sessions_app.reports.overview.figures import allow_rate, allow_rate_words, callers_figure, figures_of
 from sessions_app.reports.overview.filters import OverviewFilters
 from sessions_app.reports.overview.trend import trend_of
 from sessions_app.reports.overview.units import grouped
 from sessions_app.sums.counting import Amounts, Cell, Sums
 from sessions_app.sums.histogram import by_step, percentile
 from sessions_app.sums.peaks import EVERY_CHANNEL, Peak
-from sessions_app.sums.reading import Kept, callers_between, kept, report_between, sums_between
+from sessions_app.sums.reading import kept, report_between, sums_between
 from sessions_app.wording import duration_words, reason_words
 
 # Of more sessions, callers are counted once the page is there.
@@ -43,20 +41,6 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HEAT_STEPS = 6
 
 DEFINITIONS = {
-    "sessions": "All that began in these days, denied ones among them. A session belongs to the hour and day in which "
-    "it starts, in the company's time zone; one that was delivered again counts once.",
-    "allow_rate": "Sessions let in, of those let in and those denied. Sessions of which only the end came were never "
-    "decided and count on neither side, nor do those that were denied and took place all the same.",
-    "minutes": "The durations of sessions that have ended, as LiveTok states them, added up and not rounded. Missing, "
-    "negative ones and those over 24 hours are not counted. A session over midnight counts whole where it starts.",
-    "callers": "Different callers with a session in these days: customers, and callers who are none by their number or "
-    "LiveTok's customer id. Sessions that name nobody are left out. Counted exactly, not estimated.",
-    "open": "Sessions that were let in, whose end has not come, and that are within their channel's longest session. "
-    "As of now, whatever the days above; so there is nothing to compare it with.",
-    "denied": "Sessions that were not let in. One that LiveTok reports a duration of all the same did take place and "
-    "is not among them.",
-    "missing": "Sessions that were let in and whose end did not come within their channel's longest session, or that "
-    "staff declared so. A true end that comes later still counts, and takes them off this figure.",
     "typical": "Half of the sessions that ended took no longer (the median, p50), and 95 of 100 no longer than p95. "
     "Worked out from a histogram: within 1.5 % of the exact figure.",
     "heat": "Sessions that began in this hour of this weekday, divided by how often that hour came in these days until "
@@ -89,7 +73,7 @@ def callers(request: HttpRequest) -> HttpResponseBase:
     if not filters.is_valid():
         return JsonResponse({"error": "These days cannot be used."}, status=400)
     with one_snapshot():
-        figure = _callers_figure(filters, kept())
+        figure = callers_figure(filters, kept())
     return JsonResponse({"value": figure.value, "change": figure.change, "address": figure.address})
 
 
@@ -129,78 +113,21 @@ class Overview:
     def __init__(self, filters: OverviewFilters, now: datetime, *, counts_callers: bool) -> None:
         self.filters, self.range, self.now = filters, filters.range, now
         known = kept()
-        self.compared = self.range.preceding(now)
+        self.compared = filters.compared
         self.compared_until = self.compared.ends_before - timedelta(microseconds=1)
         stretch, by_hour = (self.range.starts_at, self.range.ends_before), filters.unit == "hour"
         self.report = report_between(*stretch, known, is_test=filters.is_test, by_hour=by_hour)
         self.before = sums_between(self.compared.starts_at, self.compared.ends_before, known, is_test=filters.is_test)
         self.sums = self.report.sums
-        self.open_now, open_in_range, open_before = self._open()
-        self.missing = _without_end(self.sums) - open_in_range
-        self.missing_before = _without_end(self.before) - open_before
         count_now = counts_callers or self.sums.total.sessions + self.before.total.sessions <= MOST_SESSIONS_AT_ONCE
-        self.callers = _callers_figure(filters, known) if count_now else None
-        self.figures = list(self._figures())
+        callers = callers_figure(filters, known) if count_now else None
+        self.figures = figures_of(self.sums, self.before, callers, filters)
         self.trend = trend_of(self.report, filters)
         self.tables = self._tables()
         self.reasons = self._reasons()
         self.durations = self._durations()
         self.heat = list(self._heat())
         self._read_peaks()
-
-    def _open(self) -> tuple[int, int, int]:
-        """Sessions open now: all, those that began in these days, and those that began in the days compared with."""
-        found = Session.objects.filter(STATE_CONDITIONS[Session.State.OPEN.value](self.now))
-        if self.filters.is_test is not None:
-            found = found.filter(is_test=self.filters.is_test)
-        counts = found.aggregate(
-            all=Count("pk"),
-            here=Count("pk", filter=_started_in(self.range.stretch)),
-            before=Count("pk", filter=_started_in(self.compared)),
-        )
-        return counts["all"], counts["here"], counts["before"]
-
-    def _figures(self) -> Iterator[Figure]:
-        total, before = self.sums.total, self.before.total
-        yield _amount(
-            "Sessions", "sessions", total.sessions, before.sessions, self.filters.address(), more_is_good=None
-        )
-        rate, rate_before = _allow_rate(self.sums), _allow_rate(self.before)
-        yield Figure(
-            "Allow rate",
-            NOTHING if rate is None else share_words(rate, 1),
-            DEFINITIONS["allow_rate"],
-            self.filters.address(decision="allowed"),
-            change=points_words(rate, rate_before),
-            change_kind=kind_of_change(rate, rate_before, more_is_good=True),
-        )
-        yield _amount(
-            "Minutes",
-            "minutes",
-            total.seconds / 60,
-            before.seconds / 60,
-            self.filters.address(counted=True),
-            more_is_good=None,
-        )
-        yield self.callers or Figure("Unique callers", "", DEFINITIONS["callers"], self.filters.address())
-        yield Figure(
-            "Open now",
-            number_words(self.open_now),
-            DEFINITIONS["open"],
-            sessions_address(open_now=True, test=self.filters.cleaned_data["test"]),
-        )
-        denied, denied_before = self.sums.denied, self.before.denied
-        yield _amount(
-            "Denied", "denied", denied, denied_before, self.filters.address(state="denied"), more_is_good=False
-        )
-        yield _amount(
-            "Missing ends",
-            "missing",
-            self.missing,
-            self.missing_before,
-            self.filters.address(state="missing_end"),
-            more_is_good=False,
-        )
 
     # Shares
 
@@ -243,7 +170,7 @@ class Overview:
         lines = []
         for key, sums in sorted(groups.items(), key=lambda item: -item[1].total.sessions):
             name, narrowed = named(key)
-            total, rate = sums.total, _allow_rate(sums)
+            total, rate = sums.total, allow_rate(sums)
             lines.append(
                 Line(
                     name,
@@ -251,7 +178,7 @@ class Overview:
                     sums.denied,
                     share_words(total.sessions, whole),
                     round(100 * total.sessions / whole, 1),
-                    NOTHING if rate is None else share_words(rate, 1),
+                    allow_rate_words(rate),
                     _minutes(total.seconds),
                     self.filters.address(**narrowed),
                     self.filters.address(**narrowed, state="denied"),
@@ -386,45 +313,6 @@ class Overview:
             for channel, peak in zip(["All channels", *self.peak_channels], row["cells"], strict=True):
                 if peak:
                     yield "At once", row["name"], channel, peak["most"]
-
-
-def _amount(label: str, name: str, current: float, before: float, address: str, *, more_is_good: bool | None) -> Figure:
-    return Figure(
-        label,
-        number_words(current),
-        DEFINITIONS[name],
-        address,
-        change=change_words(current, before),
-        change_kind=kind_of_change(current, before, more_is_good=more_is_good),
-    )
-
-
-def _callers_figure(filters: OverviewFilters, known: Kept) -> Figure:
-    stretches = filters.range.stretch, filters.range.preceding(filters.now)
-    current, before = (
-        callers_between(stretch.starts_at, stretch.ends_before, known, is_test=filters.is_test) for stretch in stretches
-    )
-    return Figure(
-        "Unique callers",
-        number_words(current),
-        DEFINITIONS["callers"],
-        filters.address(named=True),
-        change=change_words(current, before),
-    )
-
-
-def _started_in(stretch: Stretch) -> Q:
-    return Q(started_at__gte=stretch.starts_at, started_at__lt=stretch.ends_before)
-
-
-def _allow_rate(sums: Sums) -> float | None:
-    allowed = sums.of(lambda cell: cell.reason in ADMITTING).sessions
-    decided = allowed + sums.denied
-    return allowed / decided if decided else None
-
-
-def _without_end(sums: Sums) -> int:
-    return sums.of(lambda cell: cell.outcome == DayCell.Outcome.NO_END).sessions
 
 
 def _minutes(seconds: int) -> str:
