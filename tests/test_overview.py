@@ -187,8 +187,8 @@ def test_the_file_says_what_the_page_says(staff, traffic):  # noqa: F811
 
     assert rows[0] == ["Table", "Line", "Figure", "Value"]
     assert ["Figures", "Sessions", "Value", page.figures[0].value] in rows
-    for line in page.tables[0]["lines"]:
-        assert ["By channel", line.name, "Sessions", str(line.amounts.sessions)] in rows
+    for line in page.shares.tables[0].lines:
+        assert ["By channel", line.name, "Sessions", str(line.sessions)] in rows
 
 
 def test_the_page_takes_few_statements_however_many_days(staff, traffic):  # noqa: F811

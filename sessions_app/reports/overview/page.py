@@ -1,6 +1,6 @@
 """The overview: the figures of a period beside those before it, and where they come from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -9,31 +9,21 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from customers.models import Agent, Channel, Tier
 from sessions_app.database.snapshots import one_snapshot
-from sessions_app.models import DayCell, DayPeak, SumsMark
+from sessions_app.models import DayPeak, SumsMark
 from sessions_app.periods import hours_of
 from sessions_app.reports.frame.export import FORMATS, export
-from sessions_app.reports.frame.figures import (
-    NOTHING,
-    Figure,
-    change_words,
-    number_words,
-    sessions_address,
-    share_words,
-)
+from sessions_app.reports.frame.figures import NOTHING, number_words, sessions_address
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.ranges import PRESETS, DayRange
-from sessions_app.reports.list.filters import WITHOUT
-from sessions_app.reports.overview.figures import allow_rate, allow_rate_words, callers_figure, figures_of
+from sessions_app.reports.overview.durations import durations_of
+from sessions_app.reports.overview.figures import callers_figure, figures_of
 from sessions_app.reports.overview.filters import OverviewFilters
+from sessions_app.reports.overview.shares import shares_of
 from sessions_app.reports.overview.trend import trend_of
 from sessions_app.reports.overview.units import grouped
-from sessions_app.sums.counting import Amounts, Cell, Sums
-from sessions_app.sums.histogram import by_step, percentile
 from sessions_app.sums.peaks import EVERY_CHANNEL, Peak
 from sessions_app.sums.reading import kept, report_between, sums_between
-from sessions_app.wording import duration_words, reason_words
 
 # Of more sessions, callers are counted once the page is there.
 MOST_SESSIONS_AT_ONCE = 20_000
@@ -41,8 +31,6 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HEAT_STEPS = 6
 
 DEFINITIONS = {
-    "typical": "Half of the sessions that ended took no longer (the median, p50), and 95 of 100 no longer than p95. "
-    "Worked out from a histogram: within 1.5 % of the exact figure.",
     "heat": "Sessions that began in this hour of this weekday, divided by how often that hour came in these days until "
     "now. An hour that daylight saving skips did not come.",
     "peak": "The most sessions that took place at one moment. Each takes up its counted duration; one without an end "
@@ -78,23 +66,6 @@ def callers(request: HttpRequest) -> HttpResponseBase:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of a table of shares."""
-
-    name: str
-    amounts: Amounts
-    denied: int
-    share: str
-    percent: float
-    allow_rate: str
-    minutes: str
-    address: str
-    denied_address: str
-    allowed_address: str
-    minutes_address: str
-
-
-@dataclass(frozen=True)
 class HeatCell:
     words: str
     mean: float
@@ -123,113 +94,10 @@ class Overview:
         callers = callers_figure(filters, known) if count_now else None
         self.figures = figures_of(self.sums, self.before, callers, filters)
         self.trend = trend_of(self.report, filters)
-        self.tables = self._tables()
-        self.reasons = self._reasons()
-        self.durations = self._durations()
+        self.shares = shares_of(self.sums, filters)
+        self.durations = durations_of(self.sums.durations, self.before.durations, filters)
         self.heat = list(self._heat())
         self._read_peaks()
-
-    # Shares
-
-    def _tables(self) -> list[dict[str, Any]]:
-        tiers = {tier.pk: tier for tier in Tier.objects.all()}
-        channels = {channel.pk: str(channel) for channel in Channel.objects.all()}
-        agents = {agent.pk: str(agent) for agent in Agent.objects.all()}
-        return [
-            {
-                "title": "By channel",
-                "head": "Channel",
-                "lines": self._lines(
-                    lambda cell: cell.channel,
-                    lambda key: (channels.get(key, key) or "No channel", {"channel": key or WITHOUT}),
-                ),
-            },
-            {
-                "title": "By tier",
-                "head": "Tier then",
-                "lines": self._lines(
-                    lambda cell: cell.tier,
-                    lambda key: (tiers[key].name, {"tier": tiers[key].slug}) if key else ("No tier", {"tier": WITHOUT}),
-                ),
-            },
-            {
-                "title": "By agent",
-                "head": "Agent",
-                "lines": self._lines(
-                    lambda cell: cell.agent,
-                    lambda key: (agents.get(key, key) or "No agent", {"agent": key or WITHOUT}),
-                ),
-            },
-        ]
-
-    def _lines(self, key_of: Callable[[Cell], Any], named: Callable[[Any], tuple[str, dict[str, str]]]) -> list[Line]:
-        groups: dict[Any, Sums] = {}
-        for cell, amounts in self.sums.cells.items():
-            groups.setdefault(key_of(cell), Sums()).add(cell, amounts)
-        whole = self.sums.total.sessions
-        lines = []
-        for key, sums in sorted(groups.items(), key=lambda item: -item[1].total.sessions):
-            name, narrowed = named(key)
-            total, rate = sums.total, allow_rate(sums)
-            lines.append(
-                Line(
-                    name,
-                    total,
-                    sums.denied,
-                    share_words(total.sessions, whole),
-                    round(100 * total.sessions / whole, 1),
-                    allow_rate_words(rate),
-                    _minutes(total.seconds),
-                    self.filters.address(**narrowed),
-                    self.filters.address(**narrowed, state="denied"),
-                    self.filters.address(**narrowed, decision="allowed"),
-                    self.filters.address(**narrowed, counted=True),
-                )
-            )
-        return lines
-
-    def _reasons(self) -> list[dict[str, Any]]:
-        counts: dict[str, int] = {}
-        for cell, amounts in self.sums.cells.items():
-            if cell.outcome == DayCell.Outcome.DENIED:
-                counts[cell.reason] = counts.get(cell.reason, 0) + amounts.sessions
-        return [
-            {
-                "name": reason_words(reason),
-                "sessions": count,
-                "share": share_words(count, self.sums.denied),
-                "percent": round(100 * count / self.sums.denied, 1),
-                "address": self.filters.address(state="denied", reason=reason),
-            }
-            for reason, count in sorted(counts.items(), key=lambda item: -item[1])
-        ]
-
-    def _durations(self) -> dict[str, Any]:
-        now, before = self.sums.durations, self.before.durations
-        whole = now.total()
-        steps = [
-            {
-                "name": _step_name(start, end),
-                "sessions": count,
-                "share": share_words(count, whole),
-                "percent": round(100 * count / whole, 1) if whole else 0,
-                "address": self.filters.address(counted=True, seconds_from=start, seconds_below=end),
-            }
-            for start, end, count in by_step(now)
-        ]
-        figures = []
-        for share, label in ((0.5, "Median (p50)"), (0.95, "p95")):
-            value, earlier = percentile(now, share), percentile(before, share)
-            figures.append(
-                Figure(
-                    label,
-                    duration_words(value),
-                    DEFINITIONS["typical"],
-                    self.filters.address(counted=True),
-                    change=change_words(value, earlier) if value is not None and earlier else "",
-                )
-            )
-        return {"figures": figures, "steps": steps, "sessions": whole}
 
     # By weekday and hour
 
@@ -290,22 +158,13 @@ class Overview:
     # As a file
 
     def rows(self) -> Iterator[Sequence[Any]]:
-        for figure in [*self.figures, *self.durations["figures"]]:
+        for figure in [*self.figures, *self.durations.figures]:
             yield "Figures", figure.label, "Value", figure.value or NOTHING
             if figure.change:
                 yield "Figures", figure.label, "Change", figure.change
         yield from self.trend.rows()
-        for table in self.tables:
-            for line in table["lines"]:
-                yield table["title"], line.name, "Sessions", line.amounts.sessions
-                yield table["title"], line.name, "Share", line.share
-                yield table["title"], line.name, "Denied", line.denied
-                yield table["title"], line.name, "Allow rate", line.allow_rate
-                yield table["title"], line.name, "Minutes", line.minutes
-        for reason in self.reasons:
-            yield "Denied by reason", reason["name"], "Sessions", reason["sessions"]
-        for step in self.durations["steps"]:
-            yield "Durations", step["name"], "Sessions", step["sessions"]
+        yield from self.shares.rows()
+        yield from self.durations.rows()
         for name, cells in self.heat:
             for hour, cell in enumerate(cells):
                 yield "Weekday and hour", f"{name} {hour:02}:00", "Sessions an hour", round(cell.mean, 2)
@@ -313,16 +172,6 @@ class Overview:
             for channel, peak in zip(["All channels", *self.peak_channels], row["cells"], strict=True):
                 if peak:
                     yield "At once", row["name"], channel, peak["most"]
-
-
-def _minutes(seconds: int) -> str:
-    return number_words(seconds / 60, 1)
-
-
-def _step_name(start: int, end: int | None) -> str:
-    if end is None:
-        return f"{duration_words(start)} or more"
-    return f"{duration_words(start)} to {duration_words(end)}"
 
 
 def _hours_that_came(days: DayRange, now: datetime) -> dict[tuple[int, int], int]:
