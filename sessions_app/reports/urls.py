@@ -11,9 +11,9 @@ from sessions_app.reports import (
     top_customers,
     unknown_callers,
     upgrade_candidates,
-    webhook,
 )
 from sessions_app.reports.overview import page as overview
+from sessions_app.reports.webhook import page as webhook
 
 app_name = "reports"
 

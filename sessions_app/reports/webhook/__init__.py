@@ -1,0 +1,1 @@
+"""The webhook's health: a page whose parts have a module each."""
