@@ -16,7 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from sessions_app.models import RefusedRequests, WebhookEvent
 from sessions_app.periods import starts_at
 from sessions_app.reports.webhook import page as health
-from sessions_app.reports.webhook.page import latency_of, silence_at
+from sessions_app.reports.webhook.silence import silence_at
+from sessions_app.reports.webhook.timing import latency_of
 from sessions_app.webhook.refused import refused_requests
 from tests.builders import begin_body, moment
 from tests.staff import report_page, text_of
