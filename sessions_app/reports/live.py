@@ -18,7 +18,7 @@ from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import NOTHING, Figure, number_words, query_of, sessions_address
 from sessions_app.reports.frame.pages import page, report
-from sessions_app.reports.list.filters import WITHOUT
+from sessions_app.reports.frame.range_filters import WITHOUT
 from sessions_app.reports.list.lines import caller_words
 from sessions_app.sums.callers import caller_number
 from sessions_app.usage.shares import short_of_minutes

@@ -37,7 +37,7 @@ from sessions_app.reports.customers import named
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import NOTHING, Figure, number_words, used_address
 from sessions_app.reports.frame.pages import action, page, report
-from sessions_app.reports.list.filters import WITHOUT
+from sessions_app.reports.frame.range_filters import WITHOUT
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 200

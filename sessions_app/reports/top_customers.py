@@ -14,8 +14,8 @@ from sessions_app.reports.customers import MOST_RANKED
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import number_words, share_words, used_address
 from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.frame.range_filters import RangeFilters
 from sessions_app.reports.frame.ranges import PRESETS
-from sessions_app.reports.list.filters import RangeFilters
 
 TOP_DEFINITION = (
     "Minutes of sessions that ended, on the customers' own days within the range, split at their midnight. The share "

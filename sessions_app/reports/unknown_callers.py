@@ -16,8 +16,8 @@ from sessions_app.reports.customers import MOST_RANKED
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import Figure, number_words, sessions_address
 from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.frame.range_filters import WITHOUT, RangeFilters
 from sessions_app.reports.frame.ranges import PRESETS
-from sessions_app.reports.list.filters import WITHOUT, RangeFilters
 
 UNKNOWN_DEFINITION = (
     "Sessions that started within the range and whose caller was no customer: the policy denied them, or they gave "

@@ -1,20 +1,16 @@
 """What a page of sessions is asked for: the filters in its address, checked, and the sessions that they leave."""
 
 from collections import defaultdict
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from django import forms
-from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection
 from django.db.models import DateTimeField, F, Func, Q
 from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan
 from django.http import QueryDict
-from django.utils import timezone
 
 from customers.lengths import LONGEST_TEXT
 from customers.models import Agent, Channel, Customer, Tier
@@ -23,8 +19,11 @@ from sessions_app.database.snapshots import one_snapshot
 from sessions_app.decision.rules import Reason
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, NO_END, PastMonthWrite, Session, SessionQuerySet, SupersededEnd
-from sessions_app.periods import ONE_DAY, hours_of, local_day
-from sessions_app.reports.frame.ranges import PRESETS, DayRange, Stretch, preset_range
+from sessions_app.periods import ONE_DAY, hours_of
+from sessions_app.reports.frame.range_filters import DEFAULT_PERIOD, choice_field, moment_field, number_field
+from sessions_app.reports.frame.range_filters import WITHOUT as WITHOUT
+from sessions_app.reports.frame.range_filters import RangeFilters as RangeFilters
+from sessions_app.reports.frame.ranges import Stretch
 from sessions_app.reports.list.cursors import Cursor, CursorField
 from sessions_app.reports.list.search import Found, search
 from sessions_app.sums.counting import TIMED, Amounts, Sums, joined
@@ -34,121 +33,8 @@ from sessions_app.usage.own_days import ENDS, on_own_days
 from sessions_app.usage.shares import FULL_DAYS, which_full_days
 from sessions_app.wording import REASONS, STATES, duration_words, reason_words
 
-MOST_DAYS = 366
-FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2199, 12, 30)
-# No slug, channel or agent id of LiveTok's looks like this.
-WITHOUT = "(none)"
-DEFAULT_PERIOD = "7d"
 # Who looks for one session or one customer should find more than last week's.
 DEFAULT_SEARCH_PERIOD = "90d"
-
-
-class DayInput(forms.DateInput):
-    input_type = "date"
-
-    def __init__(self) -> None:
-        super().__init__(format="%Y-%m-%d")
-
-
-def _day_field(label: str) -> forms.DateField:
-    era = "Give a day between 1970 and 2199."
-    return forms.DateField(
-        label=label,
-        required=False,
-        widget=DayInput,
-        input_formats=["%Y-%m-%d"],
-        validators=[MinValueValidator(FIRST_DAY, era), MaxValueValidator(LAST_DAY, era)],
-        error_messages={"invalid": "Give a date such as 2026-03-15."},
-    )
-
-
-def _moment_field(label: str) -> forms.DateTimeField:
-    era = "Give a time between 1970 and 2199."
-    first, last = (datetime.combine(day, time.min, tzinfo=UTC) for day in (FIRST_DAY, LAST_DAY))
-    return forms.DateTimeField(
-        label=label,
-        required=False,
-        validators=[MinValueValidator(first, era), MaxValueValidator(last, era)],
-        error_messages={"invalid": "Give a time such as 2026-03-15T10:30:00+00:00."},
-    )
-
-
-def _choice_field(label: str, choices: list[tuple[str, str]] | None = None) -> forms.ChoiceField:
-    return forms.ChoiceField(
-        label=label,
-        required=False,
-        choices=[("", "All"), *(choices or [])],
-        error_messages={"invalid_choice": "There is no “%(value)s”. Choose from the list."},
-    )
-
-
-class RangeFilters(forms.Form):
-    """The days of a page, and whether it shows test traffic. Dates win over the period; without either, the last days.
-
-    Once the form is valid, `range` is what was asked for.
-    """
-
-    default_period = DEFAULT_PERIOD
-    set_by_links: tuple[str, ...] = ("period",)
-    range: DayRange
-
-    period = forms.ChoiceField(
-        required=False,
-        choices=list(PRESETS.items()),
-        error_messages={"invalid_choice": "There is no period “%(value)s”. Choose one of those above."},
-    )
-    first_day = _day_field("From")
-    last_day = _day_field("To (included)")
-    test = forms.BooleanField(label="Include test traffic", required=False)
-
-    def __init__(self, data: QueryDict, now: datetime) -> None:
-        super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
-        self.now = now
-        self.zone = ZoneInfo(timezone.get_default_timezone_name())
-
-    def clean(self) -> dict[str, Any]:
-        values = self.cleaned_data
-        if self.has_error("period") or self.has_error("first_day") or self.has_error("last_day"):
-            return values
-        try:
-            self.range = self._range(values.get("period"), values.get("first_day"), values.get("last_day"))
-        except ValidationError as error:
-            self.add_error(None, error)
-        return values
-
-    def _range(self, period: str | None, first: date | None, last: date | None) -> DayRange:
-        if first is None and last is None:
-            return preset_range(period or self.usual_period(), self.now, self.zone)
-        if first is None:
-            raise ValidationError({"first_day": "Give the first day too."})
-        if last is None:
-            last = max(first, local_day(self.now, self.zone))
-        if last < first:
-            raise ValidationError({"last_day": "Give the first day or a later one."})
-        if (last - first).days >= MOST_DAYS:
-            longest = first + timedelta(days=MOST_DAYS - 1)
-            raise ValidationError({"last_day": f"Choose at most {MOST_DAYS} days: {longest} or earlier."})
-        return DayRange(first, last, self.zone)
-
-    @property
-    def without_a_field(self) -> list[forms.BoundField]:
-        """Filters that only links set: what is wrong with them is told above the form."""
-        return [self[name] for name in self.fields if name in self.set_by_links]
-
-    @property
-    def chosen_period(self) -> str:
-        """The preset that is shown; blank where the dates rule."""
-        if self.cleaned_data["first_day"] is not None:
-            return ""
-        return self.cleaned_data["period"] or self.usual_period()
-
-    def usual_period(self) -> str:
-        """The preset where neither a period nor dates are given."""
-        return self.default_period
-
-
-def _number_field(label: str, least: int, most: int) -> forms.IntegerField:
-    return forms.IntegerField(label=label, required=False, min_value=least, max_value=most)
 
 
 SORTS = {"started": "newest first", "duration": "longest first", "customer": "by customer"}
@@ -180,11 +66,11 @@ WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturd
 class SessionFilters(RangeFilters):
     """The filters of the list of sessions."""
 
-    tier = _choice_field("Tier")
-    channel = _choice_field("Channel")
-    agent = _choice_field("Agent")
-    state = _choice_field("State", list(STATES.items()))
-    reason = _choice_field(
+    tier = choice_field("Tier")
+    channel = choice_field("Channel")
+    agent = choice_field("Agent")
+    state = choice_field("State", list(STATES.items()))
+    reason = choice_field(
         "Reason", [(reason.value, REASONS[reason]) for reason in Reason] + [(WITHOUT, reason_words(None))]
     )
     customer = forms.ModelChoiceField(
@@ -198,21 +84,21 @@ class SessionFilters(RangeFilters):
         max_length=LONGEST_TEXT,
         widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number, session or external id"}),
     )
-    sort = _choice_field("Sorted by", list(SORTS.items()))
+    sort = choice_field("Sorted by", list(SORTS.items()))
     # What figures lead to.
-    decision = _choice_field("Decision", list(DECISIONS.items()))
+    decision = choice_field("Decision", list(DECISIONS.items()))
     phone = forms.CharField(label="Number", required=False, max_length=LONGEST_TEXT)
     external = forms.CharField(label="LiveTok's customer id", required=False, max_length=LONGEST_TEXT)
-    seconds_from = _number_field("Lasting from", 0, 86_400)
-    seconds_below = _number_field("Lasting less than", 1, 86_401)
-    weekday = _number_field("Weekday", 0, 6)
-    hour = _number_field("Hour", 0, 23)
-    at = _moment_field("Going on at")
+    seconds_from = number_field("Lasting from", 0, 86_400)
+    seconds_below = number_field("Lasting less than", 1, 86_401)
+    weekday = number_field("Weekday", 0, 6)
+    hour = number_field("Hour", 0, 23)
+    at = moment_field("Going on at")
     open_now = forms.BooleanField(required=False)
     own_days = forms.BooleanField(required=False)
     reaching = forms.BooleanField(required=False)
-    at_limit = _choice_field("Days at a limit", [(name, which.words) for name, which in FULL_DAYS.items()])
-    changed_after = _moment_field("Changed after")
+    at_limit = choice_field("Days at a limit", [(name, which.words) for name, which in FULL_DAYS.items()])
+    changed_after = moment_field("Changed after")
     older = CursorField(required=False)
     newer = CursorField(required=False)
 
