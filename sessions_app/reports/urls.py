@@ -3,6 +3,7 @@
 from django.urls import path
 
 from sessions_app.reports import (
+    close_month,
     customer,
     customers,
     live,
@@ -26,7 +27,7 @@ urlpatterns = [
     path("customers/unknown/", unknown_callers.unknown_callers, name="unknown-callers"),
     path("customers/<int:pk>/", customer.customer, name="customer"),
     path("statements/", statements.statements_page, name="statements"),
-    path("statements/close/", statements.close, name="close-month"),
+    path("statements/close/", close_month.close, name="close-month"),
     path("webhook/", webhook.webhook, name="webhook"),
     path("live/", live.live, name="live"),
     path("sessions/", sessions.sessions, name="sessions"),

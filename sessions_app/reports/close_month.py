@@ -1,0 +1,68 @@
+"""Closing a month: staff are asked first."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+
+from sessions_app.billing.closing import MonthIsClosed, MonthNotOver, closable_from, close_month
+from sessions_app.billing.statements import Month, customers_of
+from sessions_app.models import Session, StatementMonth
+from sessions_app.reports.frame.pages import action, page
+from sessions_app.reports.statements import CLOSED_DEFINITION, StatementFilters
+
+
+@action("sessions_app.close_month")
+def close(request: HttpRequest) -> HttpResponseBase:
+    """Ask, then close a month."""
+    filters = StatementFilters(request.POST if request.method == "POST" else request.GET)
+    month = filters.cleaned_data["month"] if filters.is_valid() else None
+    if month is None:
+        messages.error(request, "Nothing was closed: give the month to close, such as 2026-03.")
+        return HttpResponseRedirect(reverse("reports:statements"))
+    address = f"{reverse('reports:statements')}?month={month}"
+    if request.method == "POST":
+        _close(request, month)
+        return HttpResponseRedirect(address)
+    context = {
+        "title": f"Close {month.first_day:%B %Y}",
+        "month": month,
+        "is_over": timezone.now() >= closable_from(month),
+        "closable_from": closable_from(month),
+        "closed": StatementMonth.objects.filter(pk=month.first_day, finished_at__isnull=False).first(),
+        "open_sessions": _still_open(month, timezone.now()),
+        "customers": customers_of(month).count(),
+        "address": address,
+        "closed_definition": CLOSED_DEFINITION,
+    }
+    return page(request, "reports/close_month.html", context)
+
+
+def _close(request: HttpRequest, month: Month) -> None:
+    assert isinstance(request.user, User)
+    try:
+        closed = close_month(month, request.user)
+    except MonthNotOver:
+        messages.error(request, f"{month.first_day:%B %Y} is not over for every customer yet, so it stays open.")
+    except MonthIsClosed:
+        messages.info(request, f"{month.first_day:%B %Y} was closed already; its statements stay as they are.")
+    else:
+        lines = closed.lines.filter(of_month=month.first_day).count()
+        corrections = closed.lines.count() - lines
+        words = f"{lines} statement{'' if lines == 1 else 's'}"
+        if corrections:
+            words += f", and {corrections} correction{'' if corrections == 1 else 's'} of months closed before"
+        messages.success(request, f"{month.first_day:%B %Y} is closed: {words}.")
+
+
+def _still_open(month: Month, now: datetime) -> int:
+    """Sessions of about the month whose end may still come; a hint, by the company's days."""
+    zone = ZoneInfo(timezone.get_default_timezone_name())
+    before = month.last_instant(zone)
+    found = Session.objects.in_state(Session.State.OPEN, now)
+    return found.filter(is_test=False, customer__isnull=False, started_at__lte=before).count()
