@@ -2,12 +2,22 @@
 
 from collections.abc import Sequence
 
+from django.http.response import HttpResponseBase
+
+from customers.models import Channel
 from sessions_app.billing.statements import Use
-from sessions_app.reports.frame.export import Row
-from sessions_app.reports.statement_rows import StatementRow
+from sessions_app.reports.frame.export import Row, export
+from sessions_app.reports.statement_rows import MonthlyStatements, StatementRow
 
 
-def columns(slugs: Sequence[str]) -> list[str]:
+def statements_file(monthly: MonthlyStatements, file_format: str) -> HttpResponseBase:
+    """All rows of a month, with a column for each channel."""
+    slugs = [*Channel.objects.values_list("pk", flat=True), ""]
+    rows = (_as_row(row, slugs) for row in monthly.every_row())
+    return export(f"statements-{monthly.month}", file_format, _columns(slugs), rows)
+
+
+def _columns(slugs: Sequence[str]) -> list[str]:
     return [
         "Month", "Billed with", "Line", "Customer id", "Customer", "External id", "Tier", "Sessions", "Exact seconds",
         *(f"Minutes {slug or 'without channel'}" for slug in slugs),
@@ -15,7 +25,7 @@ def columns(slugs: Sequence[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def as_row(row: StatementRow, slugs: Sequence[str]) -> Row:
+def _as_row(row: StatementRow, slugs: Sequence[str]) -> Row:
     def minutes(seconds: int | None) -> float | None:
         return None if seconds is None else round(seconds / 60, 4)
 

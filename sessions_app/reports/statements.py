@@ -19,10 +19,10 @@ from sessions_app.billing.closing import closable_from
 from sessions_app.billing.statements import Month
 from sessions_app.models import DailyUsage, StatementLine, StatementMonth
 from sessions_app.periods import local_day
-from sessions_app.reports.frame.export import FORMATS, export
+from sessions_app.reports.frame.export import FORMATS
 from sessions_app.reports.frame.figures import Figure, number_words, used_address
 from sessions_app.reports.frame.pages import page, report
-from sessions_app.reports.statement_file import as_row, columns
+from sessions_app.reports.statement_file import statements_file
 from sessions_app.reports.statement_rows import MonthlyStatements, minutes_words
 
 PAGE_SIZE = 50
@@ -89,9 +89,7 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
     monthly = MonthlyStatements(month, filters.cleaned_data["q"])
     file_format = request.GET.get("format")
     if file_format in FORMATS:
-        slugs = [*Channel.objects.values_list("pk", flat=True), ""]
-        cells = (as_row(row, slugs) for row in monthly.every_row())
-        return export(f"statements-{month}", file_format, columns(slugs), cells)
+        return statements_file(monthly, file_format)
     numbers, context["before"], context["after"] = _page_of(monthly, filters)
     rows = monthly.rows(numbers)
     channels = sorted({channel for row in rows for channel in row.channels})
