@@ -24,6 +24,7 @@ from sessions_app.reports.frame.figures import (
     Figure,
     full_days_address,
     number_words,
+    percent_words,
     sessions_address,
     used_address,
 )
@@ -85,7 +86,7 @@ class LimitLine:
 
     @property
     def percent(self) -> str:
-        return NOTHING if self.use.share is None else f"{self.use.share:.0%}".replace("%", " %")
+        return NOTHING if self.use.share is None else percent_words(self.use.share)
 
     @property
     def bar(self) -> float:

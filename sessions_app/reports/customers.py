@@ -27,6 +27,7 @@ from sessions_app.reports.frame.figures import (
     Figure,
     full_days_address,
     number_words,
+    percent_words,
     sessions_address,
     used_address,
 )
@@ -57,9 +58,9 @@ DAYS_DEFINITION = (
     "force now. What the limit was on those days is not asked; sessions that are open do not count yet."
 )
 CANDIDATE_DEFINITION = (
-    f"Customers whose recorded use reached {CANDIDATE_SHARE:.0%} of a daily limit in force now on at least "
+    f"Customers whose recorded use reached {percent_words(CANDIDATE_SHARE)} of a daily limit in force now on at least "
     f"{CANDIDATE_AT_LEAST} of the last {CANDIDATE_DAYS} days, today among them."
-).replace("80%", "80 %")
+)
 
 CUSTOMER_COLUMNS = (
     "Customer", "External id", "Number", "Tier", "Status",
@@ -227,7 +228,7 @@ class Fullest:
 
     @property
     def percent_words(self) -> str:
-        return NOTHING if self.use is None else f"{self.use.share or 0.0:.0%}".replace("%", " %")
+        return NOTHING if self.use is None else percent_words(self.use.share or 0.0)
 
     @property
     def limit_words(self) -> str:

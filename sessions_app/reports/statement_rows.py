@@ -20,7 +20,7 @@ from sessions_app.billing.statements import (
 )
 from sessions_app.models import StatementLine, StatementMonth
 from sessions_app.reports.customers import named
-from sessions_app.reports.frame.figures import NOTHING, number_words, used_address
+from sessions_app.reports.frame.figures import NOTHING, number_words, signed, used_address
 from sessions_app.reports.frame.range_filters import WITHOUT
 
 EXPORTED_AT_ONCE = 200
@@ -124,10 +124,6 @@ class StatementRow:
 
 def minutes_words(seconds: int) -> str:
     return signed(number_words(seconds / 60, 2))
-
-
-def signed(words: str) -> str:
-    return words.replace("-", "−")
 
 
 class MonthlyStatements:

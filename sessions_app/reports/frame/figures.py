@@ -65,9 +65,19 @@ def number_words(number: float, decimals: int = 0) -> str:
     return f"{number:,.{decimals}f}"
 
 
+def percent_words(share: float, decimals: int = 0, *, sign: str = "-") -> str:
+    """Such as "80 %" of 0.8. `sign` as format specifications have it: "+" shows both."""
+    return signed(f"{share:{sign}.{decimals}%}".replace("%", " %"))
+
+
+def signed(words: str) -> str:
+    """A number's words with a minus sign in place of the hyphen."""
+    return words.replace("-", "−")
+
+
 def share_words(part: float, whole: float) -> str:
     """A percentage; a dash where there is nothing to divide by."""
-    return f"{part / whole:.1%}".replace("%", " %") if whole else NOTHING
+    return percent_words(part / whole, 1) if whole else NOTHING
 
 
 def change_words(current: float, before: float) -> str:
@@ -75,7 +85,7 @@ def change_words(current: float, before: float) -> str:
     if not before:
         return "new" if current else "as before"
     change = (current - before) / before
-    return f"{change:+.1%}".replace("%", " %").replace("-", "−") if abs(change) >= 0.0005 else "as before"
+    return percent_words(change, 1, sign="+") if abs(change) >= 0.0005 else "as before"
 
 
 def points_words(current: float | None, before: float | None) -> str:
@@ -83,7 +93,7 @@ def points_words(current: float | None, before: float | None) -> str:
     if current is None or before is None:
         return ""
     change = (current - before) * 100
-    return f"{change:+.1f} points".replace("-", "−") if abs(change) >= 0.05 else "as before"
+    return signed(f"{change:+.1f} points") if abs(change) >= 0.05 else "as before"
 
 
 def kind_of_change(current: float | None, before: float | None, *, more_is_good: bool | None) -> str:
