@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
 
@@ -54,9 +55,9 @@ def _close(request: HttpRequest, month: Month) -> None:
     else:
         lines = closed.lines.filter(of_month=month.first_day).count()
         corrections = closed.lines.count() - lines
-        words = f"{lines} statement{'' if lines == 1 else 's'}"
+        words = f"{lines} statement{pluralize(lines)}"
         if corrections:
-            words += f", and {corrections} correction{'' if corrections == 1 else 's'} of months closed before"
+            words += f", and {corrections} correction{pluralize(corrections)} of months closed before"
         messages.success(request, f"{month.first_day:%B %Y} is closed: {words}.")
 
 

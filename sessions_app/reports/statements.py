@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
 
@@ -182,6 +183,6 @@ def _corrections_billed(corrections: QuerySet[StatementLine]) -> list[Figure]:
     total = corrections.aggregate(lines=Count("pk"), billed=Sum("billed_seconds", default=0))
     if not total["lines"]:
         return []
-    lines = f"{total['lines']} line{'' if total['lines'] == 1 else 's'}"
+    lines = f"{total['lines']} line{pluralize(total['lines'])}"
     definition = f"Minutes of corrections of months closed before, billed with this one. {CLOSED_DEFINITION}"
     return [Figure("Minutes of corrections", minutes_words(total["billed"]), definition, "#list", note=lines)]

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from django.db.models import Q
 from django.db.models.lookups import GreaterThan
+from django.template.defaultfilters import pluralize
 
 from customers.models import Customer, Tier
 from customers.past import numbers_moved_since
@@ -85,8 +86,7 @@ def with_moment(words: str) -> Words:
 
 def at_limit_words(at_limit: str, asked: Asked) -> str:
     which, found = FULL_DAYS[at_limit], len(asked.days_at_limit)
-    days = f"{found} day{'' if found == 1 else 's'}"
-    return f"On the {days} of the last {which.days} {which.words}"
+    return f"On the {found} day{pluralize(found)} of the last {which.days} {which.words}"
 
 
 def everything(value: Any, asked: Asked) -> Q:

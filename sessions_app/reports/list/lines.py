@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.template.defaultfilters import pluralize
+
 from sessions_app.models import Session
 from sessions_app.wording import FLAGS, duration_words, flag_sentence, reason_words, state_words
 
@@ -82,7 +84,7 @@ def skew_words(stated_at: datetime | None, received_at: datetime) -> str:
         return "less than 1 s"
     whole_days, words = abs(skew).days, duration_words(abs(skew).total_seconds())
     if whole_days:
-        words = f"{whole_days} day{'s' if whole_days > 1 else ''} {duration_words(abs(skew).seconds)}"
+        words = f"{whole_days} day{pluralize(whole_days)} {duration_words(abs(skew).seconds)}"
     return f"ours is {words} {'later' if skew > timedelta() else 'earlier'}"
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 from django.db.models import Count, Sum
+from django.template.defaultfilters import pluralize
 
 from sessions_app.models import SessionQuerySet
 from sessions_app.periods import seconds_by_day
@@ -30,14 +31,14 @@ class Total:
     def sessions_words(self) -> str:
         if not self.is_exact:
             return f"More than {MOST_COUNTED:,} sessions"
-        return f"{self.sessions:,} session{'' if self.sessions == 1 else 's'}"
+        return f"{self.sessions:,} session{pluralize(self.sessions)}"
 
     @property
     def more_words(self) -> str:
         """Minutes and callers, where they are counted."""
         if not self.is_exact:
             return ""
-        callers = "" if self.callers is None else f", {self.callers:,} caller{'' if self.callers == 1 else 's'}"
+        callers = "" if self.callers is None else f", {self.callers:,} caller{pluralize(self.callers)}"
         return f"{number_words(self.seconds / 60, 1)} minutes{callers}"
 
 
