@@ -20,6 +20,7 @@ from customers.models import Agent, Tier
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 from sessions_app.reports.list.cursors import Cursor
+from sessions_app.reports.list.filters import FILTERS
 from sessions_app.reports.urls import urlpatterns
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.wording import (
@@ -420,6 +421,13 @@ def test_a_wrong_filter_is_named_and_nothing_misleading_is_shown(staff, query, m
     assert message in re.sub(r"\s+", " ", response.content.decode())
     assert "Some filters cannot be used" in text_of(response)
     assert "present" not in text_of(response)
+
+
+def test_each_filter_stands_in_the_form_or_has_a_chip(staff):
+    page = answer(staff, "").content.decode()
+
+    assert {one.name for one in FILTERS if f'name="{one.name}"' in page} == {one.name for one in FILTERS if one.in_form}
+    assert {one.name for one in FILTERS if not (one.in_form or one.chip)} == {"customer"}  # the template's own chip
 
 
 def test_an_empty_page_says_what_to_try(staff):
