@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import QuerySet, Sum
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 
 from sessions_app.models import RefusedRequests, WebhookEvent
@@ -85,7 +86,7 @@ def other_figures(days: DayRange, user: User | AnonymousUser) -> Iterator[Figure
     waiting, aside = len(spool_files()), len(files_set_aside())
     yield Figure(
         "Waiting on disk",
-        "none" if not waiting else f"{waiting} file{'s' if waiting > 1 else ''}",
+        "none" if not waiting else f"{waiting} file{pluralize(waiting)}",
         SPOOL_DEFINITION,
         note=f"{aside} set aside" if aside else "none set aside",
     )

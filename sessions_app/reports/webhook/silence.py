@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
 from sessions_app.models import WebhookEvent
@@ -42,7 +43,7 @@ class Silence:
     def usual_words(self) -> str:
         if self.usual_per_hour is None:
             return "no past week to compare with yet"
-        weeks = f"{self.weeks} week{'s' if self.weeks > 1 else ''}"
+        weeks = f"{self.weeks} week{pluralize(self.weeks)}"
         return f"usually {number_words(self.usual_per_hour, 1)} an hour now ({weeks})"
 
 
