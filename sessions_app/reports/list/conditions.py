@@ -104,10 +104,10 @@ def filled_with(field: str, path: str = "") -> Condition:
 
 def text_in(field: str) -> Condition:
     """By a field that may be blank."""
-    return lambda value, asked: Q(**{field: blank(value)})
+    return lambda value, asked: Q(**{field: _blank(value)})
 
 
-def blank(value: str) -> str:
+def _blank(value: str) -> str:
     return "" if value == WITHOUT else value
 
 
@@ -187,7 +187,7 @@ def every_cell(value: Any, asked: Asked) -> HasCell:
 
 
 def cells_by(name: str) -> Cells:
-    return lambda value, asked: lambda cell: getattr(cell, name) == blank(value)
+    return lambda value, asked: lambda cell: getattr(cell, name) == _blank(value)
 
 
 def cells_of_tier(slug: str, asked: Asked) -> HasCell:
