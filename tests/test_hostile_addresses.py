@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.urls import URLResolver, get_resolver
 
-from sessions_app.reports.list.filters import RangeFilters, SessionFilters
+from sessions_app.reports.frame.range_filters import RangeFilters
+from sessions_app.reports.list.filters import SessionFilters
 from tests.api import Api
 from tests.builders import LiveTok
 from tests.staff import staff

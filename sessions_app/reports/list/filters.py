@@ -19,11 +19,15 @@ from sessions_app.decision.rules import Reason
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, Session, SessionQuerySet
 from sessions_app.periods import ONE_DAY
-from sessions_app.reports.frame.range_filters import DEFAULT_PERIOD, choice_field, moment_field, number_field
-from sessions_app.reports.frame.range_filters import WITHOUT as WITHOUT  # as itself: pages import it from here too
-from sessions_app.reports.frame.range_filters import RangeFilters as RangeFilters
+from sessions_app.reports.frame.range_filters import (
+    DEFAULT_PERIOD,
+    WITHOUT,
+    RangeFilters,
+    choice_field,
+    moment_field,
+    number_field,
+)
 from sessions_app.reports.frame.ranges import Stretch
-from sessions_app.reports.list.conditions import ADMITTING as ADMITTING
 from sessions_app.reports.list.conditions import (
     DECISIONS,
     Asked,

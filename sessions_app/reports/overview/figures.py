@@ -16,7 +16,7 @@ from sessions_app.reports.frame.figures import (
     share_words,
 )
 from sessions_app.reports.frame.ranges import Stretch
-from sessions_app.reports.list.filters import ADMITTING
+from sessions_app.reports.list.conditions import ADMITTING
 from sessions_app.reports.overview.filters import OverviewFilters
 from sessions_app.sums.counting import Sums
 from sessions_app.sums.reading import Kept, callers_between

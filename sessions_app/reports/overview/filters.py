@@ -5,8 +5,8 @@ from functools import cached_property
 from django import forms
 
 from sessions_app.reports.frame.figures import sessions_address
+from sessions_app.reports.frame.range_filters import RangeFilters
 from sessions_app.reports.frame.ranges import Stretch
-from sessions_app.reports.list.filters import RangeFilters
 from sessions_app.reports.overview.units import MOST_DAYS_BY, UNITS
 
 

@@ -9,7 +9,7 @@ from customers.models import Agent, Channel, Tier
 from sessions_app.models import DayCell
 from sessions_app.reports.frame.export import Row
 from sessions_app.reports.frame.figures import number_words, share_words
-from sessions_app.reports.list.filters import WITHOUT
+from sessions_app.reports.frame.range_filters import WITHOUT
 from sessions_app.reports.overview.figures import allow_rate, allow_rate_words
 from sessions_app.reports.overview.filters import OverviewFilters
 from sessions_app.sums.counting import Sums

@@ -13,8 +13,8 @@ from django.utils import timezone
 from sessions_app.models import WebhookEvent
 from sessions_app.reports.frame.export import FORMATS, export
 from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.frame.range_filters import RangeFilters
 from sessions_app.reports.frame.ranges import PRESETS
-from sessions_app.reports.list.filters import RangeFilters
 from sessions_app.reports.webhook.agents import MOST_SESSIONS_FOR_AGENTS, agent_lines
 from sessions_app.reports.webhook.figures import other_figures, request_figures, timing_figures
 from sessions_app.reports.webhook.requests import Events, requests_within
