@@ -5,7 +5,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Q
 
 from customers.defaults import the_policy
 from customers.limits import Limit, effective_limits
@@ -86,10 +85,5 @@ def limits_of(tier: Tier, customer: Customer | None, now: datetime) -> tuple[Lim
     """The limits in force: the tier's, with the customer's overrides that are valid at `now`."""
     overrides: list[Limit] = []
     if customer is not None:
-        valid = LimitOverride.objects.filter(
-            Q(valid_from__isnull=True) | Q(valid_from__lte=now),
-            Q(valid_until__isnull=True) | Q(valid_until__gt=now),
-            customer=customer,
-        )
-        overrides = [override.as_limit() for override in valid]
+        overrides = [override.as_limit() for override in LimitOverride.objects.valid_at(now).filter(customer=customer)]
     return effective_limits((limit.as_limit() for limit in tier.limits.all()), overrides)

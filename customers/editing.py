@@ -18,6 +18,7 @@ from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLimit
 from customers.models.limits import PERIOD_MISMATCH
 from customers.phones import is_number, phone_key
+from customers.validity import Validity
 
 # Rows of one list: a tier's limits and channels, a customer's numbers and overrides. More are a mistake or an attack.
 MOST_ROWS = 200
@@ -240,17 +241,12 @@ def check_overrides(customer: Customer) -> None:
     for override in stored.order_by(F("valid_from").asc(nulls_first=True), "pk"):
         key = _values(LimitValues, override).key
         before = latest.get(key)
-        if before is not None and _overlaps(before, override):
+        if before is not None and Validity.of(before).overlaps(Validity.of(override)):
             raise ValidationError(
                 f"Two overrides would hold at the same time: {_with_validity(before)}; {_with_validity(override)}. "
                 "End the first before the second begins, or leave one out."
             )
         latest[key] = override
-
-
-def _overlaps(before: LimitOverride, after: LimitOverride) -> bool:
-    """`after` starts no earlier than `before`."""
-    return before.valid_until is None or after.valid_from is None or after.valid_from < before.valid_until
 
 
 def _with_validity(override: LimitOverride) -> str:

@@ -10,6 +10,7 @@ from django.db import models
 
 from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, PhoneNumber, TierLimit
+from customers.validity import Validity
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,8 @@ def monthly_call_minutes(customers: Sequence[Customer], moments: Mapping[int, da
         moment = moments[customer.pk]
         records = past_customers.get(customer.pk, [])
         then = _record_at(records, moment) or (records[0] if records else customer)
-        valid = [
-            row for row in _standing(overrides.get(customer.pk, []), moment, customer.pk) if _is_valid_at(row, moment)
-        ]
+        standing = _standing(overrides.get(customer.pk, []), moment, customer.pk)
+        valid = [row for row in standing if Validity.of(row).holds_at(moment)]
         rows = valid or _standing(tier_limits.get(then.tier_id, []), moment, then.tier_id)
         found[customer.pk] = Included(then.tier_id, rows[0].amount if rows else None)
     return found
@@ -112,9 +112,3 @@ def _standing(histories: Iterable[list[Any]], moment: datetime, owner: int) -> l
         and row.channel_id is None
         and row.agent_id is None
     ]
-
-
-def _is_valid_at(row: Any, moment: datetime) -> bool:
-    return (row.valid_from is None or row.valid_from <= moment) and (
-        row.valid_until is None or moment < row.valid_until
-    )

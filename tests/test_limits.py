@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from customers.access import limits_of
 from customers.editing import check_overrides
 from customers.limits import Limit, Metric, Period, effective_limits, smallest_amount
-from customers.models import TierLimit
+from customers.models import LimitOverride, TierLimit
 from customers.origins import remaining_words
+from customers.validity import Validity, valid_sql
 from tests.builders import limit, make_customer, make_override, make_tier, moment
 
 NOW = moment("2024-03-15T10:30:00Z")
@@ -122,6 +123,26 @@ def test_blank_from_is_since_ever_blank_until_for_ever_and_until_is_exclusive(db
 
     assert [each.amount for each in limits_of(tier, customer, NOW)] == [9 if is_valid else 5]
     assert mine.is_valid_at(NOW) is is_valid
+    sql = f"SELECT own.id FROM {LimitOverride._meta.db_table} own WHERE {valid_sql('own')}"
+    found = LimitOverride.objects.raw(sql, {"now": connection.ops.adapt_datetimefield_value(NOW)})
+    assert list(found) == [mine] * is_valid
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_overlap"),
+    [
+        ((None, None), (None, None), True),
+        ((None, NOW), (NOW, None), False),
+        ((None, LATER), (NOW, None), True),
+        ((NOW, None), (LATER, None), True),
+        ((None, NOW), (None, LATER), True),
+        ((NOW, LATER), (NOW, LATER), True),
+        ((NOW, LATER), (LATER, None), False),
+    ],
+)
+def test_two_validities_overlap_where_some_moment_is_in_both(one, other, is_overlap):
+    assert Validity(*one).overlaps(Validity(*other)) is is_overlap
+    assert Validity(*other).overlaps(Validity(*one)) is is_overlap
 
 
 def test_another_customers_override_does_not_hold(db):

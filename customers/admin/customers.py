@@ -32,6 +32,7 @@ from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier
 from customers.origins import limits_in_force, remaining_words
 from customers.phones import phone_key
+from customers.validity import Validity
 
 FEWEST_DIGITS = 4
 
@@ -116,11 +117,8 @@ class OverrideFormSet(ShortFormSet):
 def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
     if any(one[name] != other[name] for name in ("metric", "period", "channel", "agent")):
         return False
-    return _starts_before_end_of(one, other) and _starts_before_end_of(other, one)
-
-
-def _starts_before_end_of(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return one["valid_from"] is None or other["valid_until"] is None or one["valid_from"] < other["valid_until"]
+    validity = Validity(one["valid_from"], one["valid_until"])
+    return validity.overlaps(Validity(other["valid_from"], other["valid_until"]))
 
 
 class OverrideInline(ShortInline, admin.StackedInline):
@@ -160,16 +158,10 @@ class OverrideFilter(admin.SimpleListFilter):
         return [("now", "has one now"), ("none", "has none now")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
-        now = Q(pk__in=_overrides_at(timezone.now()).values("customer"))
+        now = Q(pk__in=LimitOverride.objects.valid_at(timezone.now()).values("customer"))
         if self.value() == "now":
             return queryset.filter(now)
         return queryset.exclude(now) if self.value() == "none" else queryset
-
-
-def _overrides_at(now: datetime) -> QuerySet[LimitOverride]:
-    return LimitOverride.objects.filter(
-        Q(valid_from__isnull=True) | Q(valid_from__lte=now), Q(valid_until__isnull=True) | Q(valid_until__gt=now)
-    )
 
 
 @admin.register(Customer)
@@ -207,7 +199,7 @@ class CustomerAdmin(CustomerImportMixin, HistoryAdmin):
         return without_related_links(field) if db_field.name == "tier" else field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
-        overrides = Prefetch("overrides", _overrides_at(timezone.now()), to_attr="overrides_valid_now")
+        overrides = Prefetch("overrides", LimitOverride.objects.valid_at(timezone.now()), to_attr="overrides_valid_now")
         return super().get_queryset(request).prefetch_related("numbers", overrides)
 
     def get_search_results(

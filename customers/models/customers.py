@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
 from customers.models.fields import ContextField, validate_context, validate_time_zone
 from customers.models.tiers import Tier
+from customers.validity import UNTIL_IS_AFTER_FROM, UNTIL_IS_NOT_AFTER_FROM, Validity
 
 
 class Customer(models.Model):
@@ -66,8 +67,8 @@ class Customer(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="customer_valid_until_is_after_valid_from",
-                condition=Q(valid_from__isnull=True) | Q(valid_until__isnull=True) | Q(valid_until__gt=F("valid_from")),
-                violation_error_message="Valid until: give a time after valid from.",
+                condition=UNTIL_IS_AFTER_FROM,
+                violation_error_message=UNTIL_IS_NOT_AFTER_FROM,
             ),
             models.CheckConstraint(
                 name="customer_external_id_is_not_empty",
@@ -84,10 +85,10 @@ class Customer(models.Model):
         return self.source == self.Source.FIRST_CONTACT and self.external_id is None
 
     def is_not_yet_valid(self, now: datetime) -> bool:
-        return self.valid_from is not None and now < self.valid_from
+        return not Validity.of(self).has_begun(now)
 
     def has_expired(self, now: datetime) -> bool:
-        return self.valid_until is not None and now >= self.valid_until
+        return Validity.of(self).has_expired(now)
 
 
 class PhoneNumber(models.Model):

@@ -4,13 +4,14 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
 from customers.limits import Limit, Metric, Period
 from customers.models.channels import Agent, Channel
 from customers.models.customers import Customer
 from customers.models.tiers import Tier
+from customers.validity import UNTIL_IS_AFTER_FROM, UNTIL_IS_NOT_AFTER_FROM, Validity, valid_at
 
 PERIOD_CHOICES = [(period.value, period.value) for period in Period if period is not Period.NONE]
 METRIC_CHOICES = [(metric.value, metric.value.replace("_", " ")) for metric in Metric]
@@ -92,6 +93,11 @@ class TierLimit(LimitRow):
         )
 
 
+class OverrideQuerySet(models.QuerySet["LimitOverride"]):
+    def valid_at(self, moment: datetime) -> "OverrideQuerySet":
+        return self.filter(valid_at(moment))
+
+
 class LimitOverride(LimitRow):
     """For one customer, instead of the tier's row of the same metric, period, channel and agent."""
 
@@ -105,6 +111,7 @@ class LimitOverride(LimitRow):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = OverrideQuerySet.as_manager()
     history = HistoricalRecords()
 
     class Meta:
@@ -117,8 +124,8 @@ class LimitOverride(LimitRow):
             ),
             models.CheckConstraint(
                 name="limitoverride_valid_until_is_after_valid_from",
-                condition=Q(valid_from__isnull=True) | Q(valid_until__isnull=True) | Q(valid_until__gt=F("valid_from")),
-                violation_error_message="Valid until: give a time after valid from.",
+                condition=UNTIL_IS_AFTER_FROM,
+                violation_error_message=UNTIL_IS_NOT_AFTER_FROM,
             ),
         ]
 
@@ -126,9 +133,7 @@ class LimitOverride(LimitRow):
         return str(self.as_limit())
 
     def is_valid_at(self, now: datetime) -> bool:
-        return (self.valid_from is None or self.valid_from <= now) and (
-            self.valid_until is None or now < self.valid_until
-        )
+        return Validity.of(self).holds_at(now)
 
     def as_limit(self) -> Limit:
         return Limit(

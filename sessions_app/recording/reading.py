@@ -16,6 +16,7 @@ from customers.access import Access, zone_of
 from customers.context import read_json
 from customers.limits import Limit, Metric, Period, effective_limits
 from customers.models import Agent, Channel, Customer, LimitOverride, PhoneNumber, Policy, Tier, TierLimit
+from customers.validity import valid_sql
 from sessions_app.database.prepared import fetch
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.decision.rules import Usage
@@ -221,8 +222,8 @@ SELECT CAST(EXISTS (SELECT 1 FROM {table_of(Session)} WHERE session_id = %(sessi
     {json_row("a", Agent, AGENT_COLUMNS)},
     {json_row("c", Customer, CUSTOMER_COLUMNS)},
     {json_row("t", Tier, TIER_COLUMNS, as_json(tier_limits), as_json(channels))},
-    CAST((SELECT {json_list(limit)} FROM {table_of(LimitOverride)} WHERE customer_id = c.id
-        AND (valid_from IS NULL OR valid_from <= %(now)s) AND (valid_until IS NULL OR valid_until > %(now)s)) AS text),
+    CAST((SELECT {json_list(limit)} FROM {table_of(LimitOverride)} AS own WHERE customer_id = c.id
+        AND {valid_sql("own")}) AS text),
     CAST((SELECT {json_list(json_array(*RECORDED))} FROM (
         SELECT {scope}, {RECORDED_SUMS} FROM {table_of(DailyUsage)}
         WHERE customer_id = c.id AND {WITHIN_SPANS}{grouped}) AS used) AS text),

@@ -13,6 +13,7 @@ from django.db import connection
 
 from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, TierLimit
+from customers.validity import valid_sql
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, span_of
 from sessions_app.usage.used import PERIODS, OpenSession, held_seconds
@@ -79,14 +80,12 @@ limits AS (
             WHERE instead.customer_id = customer.id AND instead.metric = own.metric AND instead.period = own.period
                 AND COALESCE(instead.channel_id, '') = COALESCE(own.channel_id, '')
                 AND COALESCE(instead.agent_id, '') = COALESCE(own.agent_id, '')
-                AND (instead.valid_from IS NULL OR instead.valid_from <= %(now)s)
-                AND (instead.valid_until IS NULL OR instead.valid_until > %(now)s))
+                AND {valid_sql("instead")})
     UNION ALL
     SELECT customer.id, customer.time_zone, own.metric, own.period, own.amount,
         COALESCE(own.channel_id, ''), COALESCE(own.agent_id, '')
     FROM {_OVERRIDES} own JOIN {_CUSTOMERS} customer ON customer.id = own.customer_id
-    WHERE own.hard AND {{wanted}} {{only}} AND (own.valid_from IS NULL OR own.valid_from <= %(now)s)
-        AND (own.valid_until IS NULL OR own.valid_until > %(now)s)
+    WHERE own.hard AND {{wanted}} {{only}} AND {valid_sql("own")}
 )"""
 
 _USED_UP = """own.amount > 0 AND own.metric IN ('call_minutes', 'sessions') AND own.period IN ('day', 'month')"""

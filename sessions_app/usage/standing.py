@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from customers.access import zone_of
 from customers.limits import Limit, Metric, Period, effective_limits
@@ -80,13 +80,10 @@ class Standing:
 
 def with_limits(customers: QuerySet[Customer], now: datetime) -> QuerySet[Customer]:
     """Customers with their tier, its limits and the overrides that are valid now, ready for `standings`."""
-    valid = LimitOverride.objects.filter(
-        Q(valid_from__isnull=True) | Q(valid_from__lte=now), Q(valid_until__isnull=True) | Q(valid_until__gt=now)
-    )
     # In no order: it would join channels and agents, and limits in force have their own.
     return customers.select_related("tier").prefetch_related(
         Prefetch("tier__limits", TierLimit.objects.order_by()),
-        Prefetch("overrides", valid.order_by(), to_attr="valid_overrides"),
+        Prefetch("overrides", LimitOverride.objects.valid_at(now).order_by(), to_attr="valid_overrides"),
     )
 
 
