@@ -14,7 +14,7 @@ from django.db.models import F
 from django.utils.module_loading import import_string
 
 from customers.lengths import LONGEST_TEXT
-from customers.limits import Metric, Period
+from customers.limits import PERIODS_OF, Metric
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLimit
 from customers.models.limits import PERIOD_MISMATCH
 from customers.phones import is_number, phone_key
@@ -24,12 +24,6 @@ from customers.validity import Validity
 MOST_ROWS = 200
 _REASON_LENGTH = 100  # of simple-history's column
 Values = TypeVar("Values", bound="LimitValues")
-_PERIODS_OF = {
-    Metric.MESSAGES: (Period.DAY,),
-    Metric.CALL_MINUTES: (Period.DAY, Period.WEEK, Period.MONTH),
-    Metric.SESSIONS: (Period.DAY, Period.WEEK, Period.MONTH),
-    Metric.CONCURRENT_SESSIONS: (Period.NONE,),
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ def change_reason(instance: models.Model, why: str) -> None:
 
 def check_period(metric: str, period: str) -> None:
     """Raises ValidationError where the metric is not counted in such a period."""
-    if period not in _PERIODS_OF[Metric(metric)]:
+    if period not in PERIODS_OF[Metric(metric)]:
         raise ValidationError({"period": PERIOD_MISMATCH})
 
 

@@ -1,6 +1,6 @@
 """Limits as values, and which of them hold for a customer. Pure: no database, clock or settings."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,12 +13,48 @@ class Metric(StrEnum):
     SESSIONS = "sessions"
     CONCURRENT_SESSIONS = "concurrent_sessions"
 
+    @property
+    def words(self) -> str:
+        return self.value.replace("_", " ")
+
 
 class Period(StrEnum):
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
     NONE = ""
+
+
+# What the database, forms and API take, their words and the reasons of denials follow from this table.
+PERIODS_OF: dict[Metric, tuple[Period, ...]] = {
+    Metric.MESSAGES: (Period.DAY,),
+    Metric.CALL_MINUTES: (Period.DAY, Period.WEEK, Period.MONTH),
+    Metric.SESSIONS: (Period.DAY, Period.WEEK, Period.MONTH),
+    Metric.CONCURRENT_SESSIONS: (Period.NONE,),
+}
+
+
+def metrics_by_periods() -> dict[tuple[Period, ...], list[Metric]]:
+    """Together the metrics that have the same periods."""
+    found: dict[tuple[Period, ...], list[Metric]] = {}
+    for metric, periods in PERIODS_OF.items():
+        found.setdefault(periods, []).append(metric)
+    return found
+
+
+def periods_in_words(name_of: Callable[[Metric], str], *, none: str) -> str:
+    """Which periods each metric has, as one sentence without its end. `none` says that some metrics have no period."""
+    clauses: list[str] = []
+    for periods, metrics in metrics_by_periods().items():
+        names = _listed([name_of(metric) for metric in metrics], "and")
+        per = none if periods == (Period.NONE,) else f"per {_listed(periods, 'or')}"
+        clauses.append(f"{names} {per}" if clauses else f"{names} are {per}")
+    return "; ".join(clauses)
+
+
+def _listed(words: Sequence[str], last: str) -> str:
+    """Such as "day, week or month"."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 @dataclass(frozen=True)
@@ -38,7 +74,7 @@ class Limit:
 
     def __str__(self) -> str:
         amount = "unlimited" if self.amount is None else str(self.amount)
-        words = [amount, self.metric.value.replace("_", " ")]
+        words = [amount, self.metric.words]
         if self.period:
             words.append(f"a {self.period}")
         if self.channel is not None:

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from customers.access import limits_of
-from customers.editing import check_overrides
+from customers.editing import check_overrides, check_period
 from customers.limits import Limit, Metric, Period, effective_limits, smallest_amount
 from customers.models import LimitOverride, TierLimit
 from customers.origins import remaining_words
@@ -191,13 +191,24 @@ def test_a_blank_channel_and_agent_are_values_when_rows_are_told_apart(db, scope
     TierLimit.objects.create(tier=tier, metric="sessions", period="week", amount=6, channel=made.channel)
 
 
-@pytest.mark.parametrize(
-    ("metric", "period"),
-    [("messages", "week"), ("messages", ""), ("concurrent_sessions", "day"), ("sessions", ""), ("call_minutes", "")],
-)
+FITTING = {
+    *(("call_minutes", "day"), ("call_minutes", "week"), ("call_minutes", "month")),
+    *(("sessions", "day"), ("sessions", "week"), ("sessions", "month")),
+    *(("messages", "day"), ("concurrent_sessions", "")),
+}
+
+
+@pytest.mark.parametrize("period", list(Period))
+@pytest.mark.parametrize("metric", list(Metric))
 def test_a_metric_is_counted_only_in_its_own_periods(db, metric, period):
-    with pytest.raises(IntegrityError), transaction.atomic():
-        make_tier("odd", limit(metric, 1, period))
+    if (metric, period) in FITTING:
+        check_period(metric, period)
+        make_tier("even", limit(metric, 1, period))
+    else:
+        with pytest.raises(ValidationError, match="call minutes and sessions per day, week or month"):
+            check_period(metric, period)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            make_tier("odd", limit(metric, 1, period))
 
 
 def test_an_open_session_holds_something(db):

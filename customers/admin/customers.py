@@ -339,7 +339,7 @@ def limits_table(customer: Customer, now: datetime) -> SafeString:
     rows = [
         {
             "limit": entry.limit,
-            "metric": entry.limit.metric.value.replace("_", " "),
+            "metric": entry.limit.metric.words,
             "override": by_key.get(entry.limit.key),
             "replaces": entry.replaces,
             "remaining": [remaining_words(other, entry.limit, tier) for other in entry.remaining],

@@ -14,7 +14,7 @@ from customers.api import fields
 from customers.api.pages import PageQuery
 from customers.api.reading import StrictSerializer
 from customers.editing import MOST_ROWS, check_period, number_warning
-from customers.limits import Metric, Period
+from customers.limits import Metric, Period, periods_in_words
 from customers.models import Customer, Tier
 
 PERIODS = [period.value for period in Period if period is not Period.NONE]
@@ -42,8 +42,7 @@ class LimitSerializer(StrictSerializer):
         required=False,
         allow_null=True,
         allow_blank=True,
-        help_text="`messages` are per day; `call_minutes` and `sessions` per day, week or month; "
-        "`concurrent_sessions` have no period.",
+        help_text=f"{periods_in_words('`{}`'.format, none='have no period')}.",
     )
     amount = fields.WholeNumber(help_text="0: none at all.")
     channel = fields.ChannelSlug(

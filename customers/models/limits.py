@@ -1,29 +1,39 @@
 """Rows that limit: a tier's, and a customer's overrides of them."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
-from customers.limits import Limit, Metric, Period
+from customers.limits import Limit, Metric, Period, metrics_by_periods, periods_in_words
 from customers.models.channels import Agent, Channel
 from customers.models.customers import Customer
 from customers.models.tiers import Tier
 from customers.validity import UNTIL_IS_AFTER_FROM, UNTIL_IS_NOT_AFTER_FROM, Validity, valid_at
 
 PERIOD_CHOICES = [(period.value, period.value) for period in Period if period is not Period.NONE]
-METRIC_CHOICES = [(metric.value, metric.value.replace("_", " ")) for metric in Metric]
+METRIC_CHOICES = [(metric.value, metric.words) for metric in Metric]
 
-_PERIOD_FITS_METRIC = (
-    Q(metric=Metric.CONCURRENT_SESSIONS, period="")
-    | Q(metric=Metric.MESSAGES, period=Period.DAY)
-    | Q(metric__in=[Metric.CALL_MINUTES, Metric.SESSIONS], period__in=[Period.DAY, Period.WEEK, Period.MONTH])
+
+def _one_of(column: str, values: Sequence[str]) -> dict[str, Any]:
+    return {column: values[0]} if len(values) == 1 else {f"{column}__in": list(values)}
+
+
+# Sorted, as migrations have it: what is the same rule has to stay the same constraint.
+_PERIOD_FITS_METRIC = reduce(
+    or_,
+    (
+        Q(**_one_of("metric", metrics), **_one_of("period", periods))
+        for periods, metrics in sorted(metrics_by_periods().items())
+    ),
 )
-PERIOD_MISMATCH = (
-    "Period: messages are per day; call minutes and sessions per day, week or month; concurrent sessions have none."
-)
+PERIOD_MISMATCH = f"Period: {periods_in_words(lambda metric: metric.words, none='have none')}."
 
 
 class LimitRow(models.Model):

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from customers.limits import Limit, Metric, Period
+from customers.limits import PERIODS_OF, Limit, Metric, Period
 
 
 class Reason(StrEnum):
@@ -226,14 +226,12 @@ def _limit_holds(facts: Facts, limit: Limit) -> Check:
     return Check(reason, used < limit.amount, "", limit, used)
 
 
-_METRIC_AND_PERIOD = {
-    Reason.CONCURRENT_SESSIONS: (Metric.CONCURRENT_SESSIONS, Period.NONE),
-    Reason.SESSIONS_DAY: (Metric.SESSIONS, Period.DAY),
-    Reason.SESSIONS_WEEK: (Metric.SESSIONS, Period.WEEK),
-    Reason.SESSIONS_MONTH: (Metric.SESSIONS, Period.MONTH),
-    Reason.CALL_MINUTES_DAY: (Metric.CALL_MINUTES, Period.DAY),
-    Reason.CALL_MINUTES_WEEK: (Metric.CALL_MINUTES, Period.WEEK),
-    Reason.CALL_MINUTES_MONTH: (Metric.CALL_MINUTES, Period.MONTH),
+# Each metric that is measured has a reason for each of its periods, named after both.
+_METRIC_AND_PERIOD: dict[Reason, tuple[Metric, Period]] = {
+    Reason(f"{metric}_{period}".removesuffix("_")): (metric, period)
+    for metric, periods in PERIODS_OF.items()
+    if metric is not Metric.MESSAGES
+    for period in periods
 }
 _LIMIT_REASONS = {measured: reason for reason, measured in _METRIC_AND_PERIOD.items()}
 

@@ -62,7 +62,7 @@ class LimitLine:
     @property
     def name(self) -> str:
         limit = self.use.limit
-        words = [limit.metric.value.replace("_", " ").capitalize()]
+        words = [limit.metric.words.capitalize()]
         words += [f"a {limit.period}"] if limit.period else []
         words += [f"on {limit.channel}"] if limit.channel is not None else []
         words += [f"with agent {limit.agent}"] if limit.agent is not None else []
