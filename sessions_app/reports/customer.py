@@ -33,6 +33,7 @@ from sessions_app.reports.list.lines import lines_of
 from sessions_app.reports.list.queries import LISTED_OF_ONE
 from sessions_app.usage.own_days import count_on_own_days
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
+from sessions_app.usage.used import FILLED_BY
 from sessions_app.wording import duration_words
 
 DAYS_SHOWN = 31
@@ -41,8 +42,6 @@ CHANGES_SHOWN = 20
 # A column of the daily sums, and the one channel and agent, if any, that are added up.
 Scope: TypeAlias = tuple[str, str | None, str | None]
 SHOWN: tuple[Scope, ...] = (("sessions", None, None), ("seconds", None, None), ("call_seconds", None, None))
-# By metric: the column that fills its limits, and how much of it is one of their units.
-FILLING = {Metric.SESSIONS: ("sessions", 1), Metric.CALL_MINUTES: ("call_seconds", 60)}
 DAY_COLUMNS = ("Day", "Sessions", "Minutes", "Call minutes")
 PERIOD_WORDS = {Period.DAY: "Today", Period.WEEK: "This week", Period.MONTH: "This month"}
 
@@ -204,8 +203,8 @@ def _full_at(limits: Iterable[Limit]) -> dict[Scope, int]:
     """How much of each daily sum fills a hard limit."""
     full_at = {}
     for limit in limits:
-        if limit.hard and limit.amount and limit.period is Period.DAY and limit.metric in FILLING:
-            column, unit = FILLING[limit.metric]
+        if limit.hard and limit.amount and limit.period is Period.DAY and limit.metric in FILLED_BY:
+            column, unit = FILLED_BY[limit.metric]
             full_at[column, limit.channel, limit.agent] = limit.amount * unit
     return full_at
 

@@ -16,7 +16,7 @@ from customers.models import Customer, LimitOverride, TierLimit
 from customers.validity import valid_sql
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, span_of
-from sessions_app.usage.used import PERIODS, OpenSession, held_seconds
+from sessions_app.usage.used import FILLED_BY, PERIODS, OpenSession, held_seconds
 
 MEASURED = (Period.DAY, Period.MONTH)
 MOST_NAMED = 1000
@@ -88,17 +88,20 @@ limits AS (
     WHERE own.hard AND {{wanted}} {{only}} AND {valid_sql("own")}
 )"""
 
-_USED_UP = """own.amount > 0 AND own.metric IN ('call_minutes', 'sessions') AND own.period IN ('day', 'month')"""
+_METRICS = ", ".join(f"'{metric}'" for metric in FILLED_BY)
+_USED_UP = f"own.amount > 0 AND own.metric IN ({_METRICS}) AND own.period IN ('day', 'month')"
 _MINUTES = "own.amount IS NOT NULL AND own.metric = 'call_minutes'"
+
+# A day's sum in the limit's own unit, never as a whole number: databases would divide it without the rest.
+_CASES = " ".join(f"WHEN '{metric}' THEN used.{column} / {unit}.0" for metric, (column, unit) in FILLED_BY.items())
+_IN_ITS_UNIT = f"CASE limits.metric {_CASES} END"
 
 # What is recorded of each limit. What open sessions hold is added outside (`_uses`): joined to this, a database that
 # takes thousands of them for a few would go through all of them for each limit.
 _RECORDED = f"""
 recorded AS (
     SELECT limits.customer_id, limits.metric, limits.period, limits.channel, limits.agent, limits.amount, COALESCE((
-        SELECT CAST(
-            SUM(CASE limits.metric WHEN 'sessions' THEN used.sessions ELSE used.call_seconds / 60.0 END) AS float
-        ) FROM {_DAILY_USAGE} used
+        SELECT CAST(SUM({_IN_ITS_UNIT}) AS float) FROM {_DAILY_USAGE} used
         WHERE used.customer_id = limits.customer_id AND used.day >= zones.first AND used.day < zones.after
             AND (limits.channel = '' OR limits.channel = used.channel)
             AND (limits.agent = '' OR limits.agent = used.agent)
@@ -183,8 +186,7 @@ def _uses(
 _DAYS = f"""
 days AS (
     SELECT limits.customer_id, used.day, limits.metric, limits.channel, limits.agent,
-        SUM(CASE limits.metric WHEN 'sessions' THEN used.sessions * 1.0 ELSE used.call_seconds / 60.0 END)
-            / limits.amount AS share
+        SUM({_IN_ITS_UNIT}) / limits.amount AS share
     FROM limits JOIN zones ON zones.zone = limits.zone AND zones.period = 'past'
     JOIN {_DAILY_USAGE} used ON used.customer_id = limits.customer_id AND used.day >= zones.first
         AND used.day < zones.after

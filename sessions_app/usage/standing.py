@@ -16,10 +16,7 @@ from customers.models import Customer, LimitOverride, TierLimit
 from sessions_app.decision.rules import Usage
 from sessions_app.models import Session
 from sessions_app.periods import Span, span_of
-from sessions_app.usage.used import PERIODS, OpenSession, recorded_sums, usage_from
-
-# Those that use up within a period; sessions at once do not, and messages are never reported to us.
-USED_UP = (Metric.CALL_MINUTES, Metric.SESSIONS)
+from sessions_app.usage.used import FILLED_BY, PERIODS, OpenSession, recorded_sums, usage_from
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Standing:
         found = [
             use
             for use in self.uses
-            if use.limit.hard and use.limit.period is period and use.limit.metric in USED_UP and use.share is not None
+            if use.limit.hard and use.limit.period is period and use.limit.metric in FILLED_BY and use.share is not None
         ]
         return max(found, key=lambda use: use.share or 0.0, default=None)
 

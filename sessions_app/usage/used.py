@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from customers.limits import Period
+from customers.limits import Metric, Period
 from sessions_app.decision.rules import Usage, UsageRow
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, seconds_by_day, span_of
@@ -18,6 +18,9 @@ from sessions_app.periods import Span, local_day, seconds_by_day, span_of
 PERIODS = (Period.DAY, Period.WEEK, Period.MONTH)
 _SESSIONS = {period: f"sessions_{period}" for period in PERIODS}
 _CALL_SECONDS = {period: f"call_seconds_{period}" for period in PERIODS}
+# The metrics that use up within a period (sessions at once do not, and messages are never reported to us): the column
+# of the daily sums that fills their limits, and how much of it is one of their units.
+FILLED_BY = {Metric.SESSIONS: ("sessions", 1), Metric.CALL_MINUTES: ("call_seconds", 60)}
 
 
 @dataclass(frozen=True)
