@@ -66,6 +66,14 @@ def phone_key(text: str | None, region: str = "", is_whatsapp: bool = False) -> 
     return None if key in NO_NUMBER else key
 
 
+def key_or_none(text: str, region: str) -> str | None:
+    """The key of what somebody searches for; None where it is no number, and also where it is too long for one."""
+    try:
+        return phone_key(text, region)
+    except ValueError:
+        return None
+
+
 def is_number(key: str) -> bool:
     """Whether a key is a phone number: a plus and 7 to 15 digits. Others are callers too, by a text or an address."""
     return _NUMBER.fullmatch(key) is not None

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from customers.admin.pages import MOST_COUNTED, ReadOnlyAdmin, ShortPaginator
 from customers.history import moment_words
 from customers.models import Customer
-from customers.phones import phone_key
+from customers.phones import key_or_none
 from sessions_app.decision.rules import Reason
 from sessions_app.models import DailyUsage, RefusedRequests, Session, WebhookEvent
 from sessions_app.recording.by_staff import declare_missing
@@ -141,7 +141,7 @@ class SessionAdmin(LongListAdmin):
         if not term:
             return queryset, False
         matches = Q(session_id=term) | Q(customer__in=Customer.objects.filter(external_id=term))
-        if key := _key_of(term):
+        if key := key_or_none(term, settings.PHONE_REGION):
             matches |= Q(phone_key=key)
         return queryset.filter(matches), False
 
@@ -303,7 +303,7 @@ class DailyUsageAdmin(LongListAdmin):
         if not term:
             return queryset, False
         matches = Q(external_id=term) | Q(name__iexact=term)
-        if key := _key_of(term):
+        if key := key_or_none(term, settings.PHONE_REGION):
             matches |= Q(numbers__key=key)
         return queryset.filter(customer__in=Customer.objects.filter(matches)), False
 
@@ -435,13 +435,6 @@ class RefusedRequestsAdmin(LongListAdmin):
     linked_lookups = ["hour__gt", "hour__lt"]
     fields = ["hour", "count", "last_at", "last_address"]
     ordering = ["-hour"]
-
-
-def _key_of(term: str) -> str | None:
-    try:
-        return phone_key(term, settings.PHONE_REGION)
-    except ValueError:
-        return None
 
 
 def _counted(count: int, noun: str) -> str:

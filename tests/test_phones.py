@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from customers.lengths import LONGEST_TEXT
-from customers.phones import NO_NUMBER, is_number, phone_key
+from customers.phones import NO_NUMBER, is_number, key_or_none, phone_key
 
 REGIONS = ["", "GB", "US", "DE", "AR", "IT", "XX"]
 
@@ -294,6 +294,14 @@ def test_what_cannot_be_stored_is_an_error():
         phone_key("x" * 256)
     with pytest.raises(ValueError, match="255"):
         phone_key("\ufdfa" * 255)  # each becomes 18 letters
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("020 7946 0958", "+442079460958"), ("anonymous", None), ("x" * 256, None), ("\ufdfa" * 255, None)],
+)
+def test_what_somebody_searches_for_has_a_key_or_none(text, key):
+    assert key_or_none(text, "GB") == key
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from customers.editing import check_overrides, claim_number, described, lock_cus
 from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier
 from customers.origins import limits_in_force, remaining_words
-from customers.phones import phone_key
+from customers.phones import key_or_none
 from customers.validity import Validity
 
 FEWEST_DIGITS = 4
@@ -303,11 +303,8 @@ class CustomerAdmin(CustomerImportMixin, HistoryAdmin):
 def _numbers_like(term: str) -> QuerySet[PhoneNumber] | None:
     """The numbers that somebody may mean who types `term`, in whatever spelling; a part of one will do."""
     matches = Q()
-    try:
-        if key := phone_key(term, settings.PHONE_REGION):
-            matches |= Q(key=key)
-    except ValueError:
-        return None
+    if key := key_or_none(term, settings.PHONE_REGION):
+        matches |= Q(key=key)
     digits = "".join(char for char in term if char.isdecimal())
     if len(digits) >= FEWEST_DIGITS and not any(char.isalpha() for char in term):
         matches |= Q(key__contains=digits.lstrip("0") or digits)

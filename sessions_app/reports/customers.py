@@ -19,7 +19,7 @@ from django.utils import timezone
 from customers.lengths import LONGEST_TEXT
 from customers.limits import Metric, Period
 from customers.models import Customer, Tier
-from customers.phones import phone_key
+from customers.phones import key_or_none
 from sessions_app.periods import ONE_DAY
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import (
@@ -121,10 +121,7 @@ class CustomerFilters(forms.Form):
 
 def named(text: str) -> Q:
     found = Q(name__istartswith=text) | Q(external_id=text)
-    try:
-        key = phone_key(text, settings.PHONE_REGION)
-    except ValueError:
-        key = None
+    key = key_or_none(text, settings.PHONE_REGION)
     return found | Q(pk__in=Customer.objects.filter(numbers__key=key).values("pk")) if key else found
 
 

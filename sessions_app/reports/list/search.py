@@ -16,7 +16,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.utils.functional import SimpleLazyObject
 
 from customers.models import Customer
-from customers.phones import digits_of, phone_key
+from customers.phones import digits_of, key_or_none
 from sessions_app.models import CallerNumber, Session, SessionQuerySet
 from sessions_app.sums.counting import LENGTH
 from sessions_app.sums.reading import Kept, kept
@@ -100,10 +100,7 @@ def _of_customers(text: str) -> Q:
 def _of_numbers(text: str) -> list[Q]:
     """By the numbers known from summed hours, and where hours are not summed by looking at each session."""
     ending = digits_of(text)
-    try:
-        key = phone_key(text, settings.PHONE_REGION)
-    except ValueError:
-        key = None
+    key = key_or_none(text, settings.PHONE_REGION)
     beginnings = {*(["+" + ending] if ending else []), *([key] if key else [])}
     if not beginnings:
         return []
