@@ -4,11 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
-
 from customers.defaults import the_policy
 from customers.limits import Limit, effective_limits
 from customers.models import Customer, LimitOverride, Policy, Tier
+from customers.zones import zone_named
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Access:
 
 def zone_of(customer: Customer | None) -> ZoneInfo:
     """The customer's time zone, else the company's."""
-    return ZoneInfo((customer.time_zone if customer else "") or settings.TIME_ZONE)
+    return zone_named(customer.time_zone if customer else "")
 
 
 def find_customer(phone_key: str, external_id: str, *, lock: bool = False) -> Customer | None:

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from customers.models import Customer
+from customers.zones import zone_named
 from sessions_app.billing.corrections import Correction, corrections_of, customers_after, roundings_of
 from sessions_app.billing.statements import Month, Statement, customers_of, roundings_now, statements
 from sessions_app.database.pieces import in_pieces
@@ -36,7 +35,7 @@ class MonthIsClosed(Exception):
 def closable_from(month: Month) -> datetime:
     """When the month is over in the time zones of all customers and of the company."""
     names = set(Customer.objects.order_by().values_list("time_zone", flat=True).distinct()) | {""}
-    return max(starts_at(month.after, ZoneInfo(name or settings.TIME_ZONE)) for name in names)
+    return max(starts_at(month.after, zone_named(name)) for name in names)
 
 
 def close_month(month: Month, user: User) -> StatementMonth:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from django.utils import timezone
 
+from customers.zones import company_zone
 from sessions_app.models import PastMonthWrite
 from sessions_app.periods import local_day
-from sessions_app.sums.late import company_zone
 from sessions_app.usage.used import UsageKey
 
 

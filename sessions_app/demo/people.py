@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import models
 from django.utils.text import slugify
 
 from customers.editing import change_reason, number_key
 from customers.models import Channel, Customer, LimitOverride, PhoneNumber, Tier, TierLimit
 from customers.sightings import make_agent, make_channel
+from customers.zones import company_zone, zone_named
 from sessions_app.demo.names import FIRST_NAMES, LAST_NAMES, TRADES
 from sessions_app.demo.rhythm import OFFICE, PRIVATE, Rhythm, dice
 
@@ -262,7 +262,7 @@ def _make_customer(rng: Random, index: int, plan: TierPlan, tier: Tier, numbers:
     return Person(
         name=name,
         numbers=tuple(texts),
-        zone=ZoneInfo(zone_name or settings.TIME_ZONE),
+        zone=zone_named(zone_name),
         rhythm=OFFICE if is_company else PRIVATE,
         a_day=plan.a_day * rng.lognormvariate(-0.32, 0.8),  # a mean of 1
         channels=channels,
@@ -318,7 +318,7 @@ def _make_overrides(rng: Random, company: Company, start: datetime, until: datet
 
 def _strangers(rng: Random, size: int) -> Iterator[Person]:
     """People whom nobody knows yet, and those who withhold their number."""
-    own_zone = ZoneInfo(settings.TIME_ZONE)
+    own_zone = company_zone()
     numbers = _Numbers(rng)
     for _ in range(min(size // 2, OTHER_NUMBERS[STRANGERS])):
         channels = {"telephony": 3.0, "whatsapp": 2.0, "chat": 0.3}

@@ -12,9 +12,8 @@ from itertools import count
 from random import Random
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
-
 from customers.phones import phone_key
+from customers.zones import company_zone
 from sessions_app.decision.rules import Reason
 from sessions_app.demo.people import AGENTS, Company, Person
 from sessions_app.demo.rhythm import OFFICE, arrivals, dice, duration_seconds
@@ -112,7 +111,7 @@ class Player:
     def _plan_oddities(self) -> None:
         """Test traffic, events that are none of ours, and bodies that nobody can read."""
         rng = dice(self.seed, "oddities")
-        moments = partial(arrivals, rng, OFFICE, ZoneInfo(settings.TIME_ZONE), start=self.start, until=self.until)
+        moments = partial(arrivals, rng, OFFICE, company_zone(), start=self.start, until=self.until)
         tester = Person("", ("+441632960000",), ZoneInfo("UTC"), OFFICE, 0, {"web": 1.0})
         for moment in moments(a_day=1.2):
             self._at(moment, partial(self._arrive, tester, is_test=True))

@@ -6,11 +6,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Any
-from zoneinfo import ZoneInfo
-
-from django.conf import settings
 
 from customers.models import Customer, Policy
+from customers.zones import company_zone
 from sessions_app.demo.people import Company, save_as_of
 
 Doing = Callable[[datetime], None]
@@ -55,7 +53,7 @@ def the_story(rng: Random, company: Company, start: datetime, until: datetime) -
 def _midday(start: datetime, until: datetime, share: float) -> datetime:
     """11:00 on the working day that holds this share of the time; at noon trouble is noticed."""
     moment = start + (until - start) * share
-    midday = moment.astimezone(ZoneInfo(settings.TIME_ZONE)).replace(hour=11, minute=0, second=0, microsecond=0)
+    midday = moment.astimezone(company_zone()).replace(hour=11, minute=0, second=0, microsecond=0)
     while midday.weekday() >= 5:
         midday += timedelta(days=1)
     return midday if start <= midday < until else moment

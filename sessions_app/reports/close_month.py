@@ -1,7 +1,6 @@
 """Closing a month: staff are asked first."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -11,6 +10,7 @@ from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
 
+from customers.zones import company_zone
 from sessions_app.billing.closing import MonthIsClosed, MonthNotOver, closable_from, close_month
 from sessions_app.billing.statements import Month, customers_of
 from sessions_app.models import Session, StatementMonth
@@ -63,7 +63,7 @@ def _close(request: HttpRequest, month: Month) -> None:
 
 def _still_open(month: Month, now: datetime) -> int:
     """Sessions of about the month whose end may still come; a hint, by the company's days."""
-    zone = ZoneInfo(timezone.get_default_timezone_name())
+    zone = company_zone()
     before = month.last_instant(zone)
     found = Session.objects.in_state(Session.State.OPEN, now)
     return found.filter(is_test=False, customer__isnull=False, started_at__lte=before).count()

@@ -3,7 +3,6 @@
 import re
 from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -16,6 +15,7 @@ from django.utils import timezone
 
 from customers.lengths import LONGEST_TEXT
 from customers.models import Channel
+from customers.zones import company_zone
 from sessions_app.billing.closing import closable_from
 from sessions_app.billing.statements import Month
 from sessions_app.models import DailyUsage, StatementLine, StatementMonth
@@ -79,7 +79,7 @@ class StatementFilters(forms.Form):
 def statements_page(request: HttpRequest) -> HttpResponseBase:
     """A month's statements."""
     now = timezone.now()
-    this_month = Month.holding(local_day(now, ZoneInfo(timezone.get_default_timezone_name())))
+    this_month = Month.holding(local_day(now, company_zone()))
     asked = request.GET.copy()
     asked["month"] = asked.get("month") or str(this_month.previous)
     filters = StatementFilters(asked)

@@ -18,6 +18,7 @@ from django.db.models import Exists, Min, OuterRef
 from django.db.models.functions import Reverse
 from django.utils import timezone
 
+from customers.zones import company_zone
 from sessions_app.database.pieces import bulk_transaction, delete_in_pieces, in_pieces
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import (
@@ -34,7 +35,6 @@ from sessions_app.models import (
 from sessions_app.periods import ONE_DAY, ONE_WEEK, Hour, hour_of, hours_of, local_day, starts_at, week_of
 from sessions_app.sums.callers import pack, unpack
 from sessions_app.sums.counting import Amounts, Cell, Sums, callers_apart, count_apart, within
-from sessions_app.sums.late import company_zone
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END, most_at_once
 from sessions_app.sums.reading import sums_of_days
 

@@ -6,10 +6,10 @@ once every transaction that may have taken it for the running one has ended (`su
 
 from collections.abc import Iterable
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
+from customers.zones import company_zone
 from sessions_app.models import LateWrite
 from sessions_app.periods import hour_of
 
@@ -30,7 +30,3 @@ def note_late_writes(started_at: Iterable[datetime | None]) -> None:
     hours = {hour_of(moment, zone).starts_at for moment in started_at if moment is not None and is_late(moment, now)}
     for hour in sorted(hours):
         note_late_write(hour)
-
-
-def company_zone() -> ZoneInfo:
-    return ZoneInfo(timezone.get_default_timezone_name())

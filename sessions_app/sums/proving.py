@@ -6,13 +6,13 @@ from datetime import date
 
 from django.db.models import Max, Min
 
+from customers.zones import company_zone
 from sessions_app.database.pieces import in_pieces
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, Session, WeekSums
 from sessions_app.periods import ONE_DAY, ONE_WEEK, Hour, hours_of, local_day, starts_at
 from sessions_app.sums.callers import pack
 from sessions_app.sums.counting import Sums, callers_apart, count_apart
-from sessions_app.sums.late import company_zone
 from sessions_app.sums.reading import Kept, kept, sums_of_days
 
 

@@ -15,11 +15,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Func, IntegerField, Model, Q, QuerySet, Sum
 from django.db.models.sql.compiler import SQLCompiler
 
+from customers.zones import company_zone
 from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, SumsMark, WeekSums
 from sessions_app.periods import ONE_DAY, Hour, days_of_week, hour_of, hours_of, local_day, starts_at
 from sessions_app.sums.callers import unpack
 from sessions_app.sums.counting import Amounts, Cell, Piece, Sums, callers_within, count_pieces
-from sessions_app.sums.late import company_zone
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import connection
 
 from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, TierLimit
 from customers.validity import valid_sql
+from customers.zones import zone_named
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, span_of
 from sessions_app.usage.used import FILLED_BY, PERIODS, OpenSession, held_seconds
@@ -250,7 +249,7 @@ def _zones(
     if named is not None:
         customers = customers.filter(pk__in=named)
     for name in customers.values_list("time_zone", flat=True).distinct():
-        zone = ZoneInfo(name or settings.TIME_ZONE)
+        zone = zone_named(name)
         for period in periods:
             span = span_of(period, now, zone)
             yield _days(name, period.value, span.first_day, span.after_last_day)
@@ -278,8 +277,7 @@ def _held(now: datetime, periods: Iterable[Period]) -> Held:
         if not session.was_open_at(now):
             continue
         if zone not in spans:
-            zone_info = ZoneInfo(zone or settings.TIME_ZONE)
-            spans[zone] = [(period.value, span_of(period, now, zone_info)) for period in periods]
+            spans[zone] = [(period.value, span_of(period, now, zone_named(zone))) for period in periods]
         minutes = {period: held_seconds(session, now, span, hold * 60) / 60 for period, span in spans[zone]}
         found[customer_id].append((session.channel_id or "", session.agent_id or "", minutes))
     return found

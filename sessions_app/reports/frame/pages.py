@@ -8,11 +8,11 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from customers.downloads import TooManyDownloads, say_too_many
 from customers.lengths import LONGEST_TEXT, too_long
+from customers.zones import company_zone
 from sessions_app.reports.frame.export import MOST_XLSX_ROWS, TooManyRows
 
 View = Callable[..., HttpResponseBase]
@@ -76,6 +76,6 @@ def page(request: HttpRequest, template: str, context: dict[str, Any], status: i
         "has_permission": admin.site.has_permission(request),
         "is_popup": False,
         "is_nav_sidebar_enabled": False,
-        "time_zone": timezone.get_default_timezone_name(),
+        "time_zone": company_zone().key,
     }
     return render(request, template, {**chrome, **context}, status=status)

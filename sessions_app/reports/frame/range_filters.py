@@ -2,14 +2,13 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.http import QueryDict
-from django.utils import timezone
 
+from customers.zones import company_zone
 from sessions_app.periods import local_day
 from sessions_app.reports.frame.ranges import PRESETS, DayRange, preset_range
 
@@ -85,7 +84,7 @@ class RangeFilters(forms.Form):
     def __init__(self, data: QueryDict, now: datetime) -> None:
         super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
         self.now = now
-        self.zone = ZoneInfo(timezone.get_default_timezone_name())
+        self.zone = company_zone()
 
     def clean(self) -> dict[str, Any]:
         values = self.cleaned_data

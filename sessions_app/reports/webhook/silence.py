@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.template.defaultfilters import pluralize
-from django.utils import timezone
 
+from customers.zones import company_zone
 from sessions_app.models import WebhookEvent
 from sessions_app.reports.frame.figures import NOTHING, number_words
 from sessions_app.wording import duration_words
@@ -56,7 +55,7 @@ def silence_at(now: datetime) -> Silence:
     )
     if first is None or last is None:
         return Silence(None, 0, None, 0)
-    zone = ZoneInfo(timezone.get_default_timezone_name())
+    zone = company_zone()
     hour = now.astimezone(zone).replace(minute=0, second=0, microsecond=0, tzinfo=None)
     kept_from = max(first, now - timedelta(days=settings.EVENT_RETENTION_DAYS))
     counts = []
