@@ -189,13 +189,6 @@ class Session(models.Model):
         is_missing = self.declared_missing_at is not None or our_now >= self.missing_from
         return self.State.MISSING_END.value if is_missing else self.State.OPEN.value
 
-    def was_open_at(self, now: datetime) -> bool:
-        """By LiveTok's clock, for a decision: begun less than its longest time before or after `now`."""
-        if self.allowed is not True or self.has_end or self.declared_missing_at is not None:
-            return False
-        assert self.open_until is not None
-        return abs(now - self.started_at) < self.open_until - self.started_at
-
     @property
     def skew(self) -> timedelta | None:
         """How far LiveTok's clock was behind ours at the begin; shown, not punished."""

@@ -114,6 +114,7 @@ class OpenSession:
     open_until: datetime
 
     def was_open_at(self, now: datetime) -> bool:
+        """By LiveTok's clock, for a decision: begun less than its longest time before or after `now`."""
         return abs(now - self.started_at) < self.open_until - self.started_at
 
 
