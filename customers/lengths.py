@@ -1,8 +1,9 @@
-"""How long a text may be that somebody asks for or by. Pure: no database, clock or settings."""
+"""How long a text, and how large an id, may be that somebody asks for or by. Pure: no database, clock or settings."""
 
 from collections.abc import Iterable
 
 LONGEST_TEXT = 255
+LARGEST_ID = 2**63 - 1  # that a column of ids can have; more is an error of the database
 
 
 def too_long(given: Iterable[tuple[str, list[str]]]) -> list[str]:

@@ -13,7 +13,6 @@ from customers.models import Channel, Customer, Tier
 from customers.models.fields import validate_context, validate_time_zone
 
 LARGEST_INTEGER = 2**31 - 1
-LARGEST_ID = 2**63 - 1
 LONGEST_EXACT_INTEGER = 15  # digits that every JSON reader keeps
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 

@@ -14,9 +14,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from customers.api.fields import LARGEST_ID, Text
+from customers.api.fields import Text
 from customers.api.reading import StrictSerializer
 from customers.keyset import beyond, reversed_order
+from customers.lengths import LARGEST_ID
 
 PAGE_SIZE = 100
 LARGEST_PAGE = 500

@@ -5,11 +5,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from customers.api.fields import LARGEST_ID, AgentId, Choice, LocalMoment, Moment, Text
+from customers.api.fields import AgentId, Choice, LocalMoment, Moment, Text
 from customers.api.pages import PageQuery
 from customers.api.reading import StrictSerializer
 from customers.context import read_json, sound
-from customers.lengths import LONGEST_TEXT
+from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from sessions_app.decision.rules import Reason, whole_check
 from sessions_app.models import Session
 

@@ -16,7 +16,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
-from customers.lengths import LONGEST_TEXT
+from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from customers.limits import Metric, Period
 from customers.models import Customer, Tier
 from customers.phones import key_or_none
@@ -46,7 +46,6 @@ MOST_SUMMED_AT_ONCE = 5_000
 # Callers whom the policy serves have no name until staff give them one: they come last.
 NAMELESS = Case(When(name="", then=1), default=0, output_field=IntegerField())
 PERIOD_WORDS = {Period.DAY: "today", Period.MONTH: "this month"}
-LARGEST_ID = 2**63 - 1
 
 USED_DEFINITION = (
     "Each customer's fullest hard limit of call minutes or sessions in the period, of any channel or agent: what is "

@@ -13,7 +13,7 @@ from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
 
-from customers.lengths import LONGEST_TEXT
+from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from customers.models import Channel
 from customers.zones import company_zone
 from sessions_app.billing.closing import closable_from
@@ -28,7 +28,6 @@ from sessions_app.reports.statement_rows import MonthlyStatements, minutes_words
 
 PAGE_SIZE = 50
 MONTHS_OFFERED = 6
-LARGEST_ID = 2**63 - 1
 FIRST_YEAR, LAST_YEAR = 1970, 2198
 
 DEFINITION = (

@@ -7,9 +7,9 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from customers.lengths import LARGEST_ID
 from sessions_app.models import Session
 
-LARGEST_ID = 2**63 - 1
 # So that there is a time before it and one after it.
 FIRST, AFTER_LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 12, 1, tzinfo=UTC)
 
