@@ -1,9 +1,42 @@
 """Lists page by page by the place of a row, never by counting: fast on the last page, right while rows change."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
 from django.db.models import Q
+
+Row = TypeVar("Row")
+Place = TypeVar("Place")
+
+
+@dataclass(frozen=True)
+class Page(Generic[Row]):
+    rows: list[Row]
+    has_previous: bool
+    has_next: bool
+
+
+def page_beside(
+    after: Place | None,
+    before: Place | None,
+    size: int,
+    following: Callable[[Place | None, int], Iterable[Row]],
+    preceding: Callable[[Place, int], Iterable[Row]],
+) -> Page[Row]:
+    """The page that follows a place, or the one before one; else the first.
+
+    `following` reads on from a place, or from the beginning, and `preceding` backwards, the nearest first. Each is told
+    how many are looked at.
+    """
+    if before is not None:
+        found = list(islice(preceding(before, size + 1), size + 1))
+        if len(found) > size:
+            return Page(found[:size][::-1], has_previous=True, has_next=True)
+        after = None  # less than a page comes before: the first page shows it, filled up
+    found = list(islice(following(after, size + 1), size + 1))
+    return Page(found[:size], has_previous=after is not None, has_next=len(found) > size)
 
 
 def reversed_order(order: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from django.template.defaultfilters import date as date_filter
 from django.utils import timezone
 from openpyxl import load_workbook
 
+from customers.keyset import Page, page_beside
 from customers.spreadsheets import MOST_CHARACTERS, cell_of
 from sessions_app.reports.frame.charts import Bar, draw_bars
 from sessions_app.reports.frame.export import TooManyRows, export
@@ -175,3 +176,30 @@ def test_a_bar_is_as_wide_as_its_share_and_of_its_kind():
         "12.5",
         "100.0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "shown", "has_previous", "has_next"),
+    [
+        (None, None, [1, 2, 3], False, True),
+        (3, None, [4, 5, 6], True, True),
+        (6, None, [7], True, False),
+        (7, None, [], True, False),
+        (None, 7, [4, 5, 6], True, True),
+        (None, 5, [2, 3, 4], True, True),
+        (None, 4, [1, 2, 3], False, True),
+        (None, 3, [1, 2, 3], False, True),  # less than a page comes before: the first one, filled up
+        (6, 3, [1, 2, 3], False, True),
+    ],
+)
+def test_a_page_is_the_one_after_a_place_or_before_one(after, before, shown, has_previous, has_next):
+    rows = range(1, 8)
+    page = page_beside(
+        after,
+        before,
+        3,
+        lambda place, most: [row for row in rows if row > (place or 0)][:most],
+        lambda place, most: [row for row in reversed(rows) if row < place],
+    )
+
+    assert page == Page(shown, has_previous, has_next)

@@ -16,6 +16,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
+from customers.keyset import beyond, page_beside, reversed_order
 from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from customers.limits import Metric, Period
 from customers.models import Customer, Tier
@@ -38,6 +39,7 @@ from sessions_app.wording import amount_words
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 500
+BY_NAME = ("name", "pk")
 DAYS_AT_LIMIT = FULL_DAYS["reached"].days
 CANDIDATE_DAYS, CANDIDATE_SHARE, CANDIDATE_AT_LEAST = FULL_DAYS["close"].days, FULL_DAYS["close"].share, 5
 MOST_RANKED = 100
@@ -135,34 +137,39 @@ def customer_page(
     found: QuerySet[Customer], wanted: set[int] | None, after: int | None, before: int | None
 ) -> CustomerPage:
     """A page by name, beside the customer `after` or `before` it; as fast wherever it is."""
-    beside = after if before is None else before
-    place = Customer.objects.filter(pk=beside).first() if beside is not None else None
-    if place is not None and before is not None:
-        some = _wanted(_preceding(found, place).order_by(NAMELESS.desc(), "-name", "-pk"), wanted, PAGE_SIZE + 1)
-        if len(some) > PAGE_SIZE:
-            shown = some[:PAGE_SIZE][::-1]
-            return CustomerPage(shown, shown[0].pk, shown[-1].pk)
-        place = None  # less than a page: the first one shows it, filled up
-    rows = found if place is None else _following(found, place)
-    some = _wanted(rows.order_by(NAMELESS, "name", "pk"), wanted, PAGE_SIZE + 1)
-    shown = some[:PAGE_SIZE]
+    shown = page_beside(
+        _place(after if before is None else None),
+        _place(before),
+        PAGE_SIZE,
+        lambda place, most: _wanted(_following(found, place), wanted, most),
+        lambda place, most: _wanted(_preceding(found, place), wanted, most),
+    )
+    rows = shown.rows
     return CustomerPage(
-        shown,
-        shown[0].pk if place is not None and shown else None,
-        shown[-1].pk if len(some) > PAGE_SIZE else None,
+        rows,
+        rows[0].pk if shown.has_previous and rows else None,
+        rows[-1].pk if shown.has_next else None,
     )
 
 
-def _following(found: QuerySet[Customer], place: Customer) -> QuerySet[Customer]:
-    if not place.name:
-        return found.filter(name="", pk__gt=place.pk)
-    return found.filter(Q(name__gt=place.name) | Q(name=place.name, pk__gt=place.pk) | Q(name=""))
+def _place(pk: int | None) -> Customer | None:
+    return None if pk is None else Customer.objects.filter(pk=pk).first()
+
+
+def _following(found: QuerySet[Customer], place: Customer | None) -> QuerySet[Customer]:
+    """By name, those without one last; after a place, or all."""
+    if place is not None:
+        further = beyond(BY_NAME, (place.name, place.pk))
+        found = found.filter(further | Q(name="") if place.name else further & Q(name=""))
+    return found.order_by(NAMELESS, *BY_NAME)
 
 
 def _preceding(found: QuerySet[Customer], place: Customer) -> QuerySet[Customer]:
-    if not place.name:
-        return found.filter(Q(pk__lt=place.pk) | ~Q(name=""))
-    return found.filter(Q(name__lt=place.name) | Q(name=place.name, pk__lt=place.pk)).exclude(name="")
+    """Those before a place, the nearest first."""
+    backwards = reversed_order(BY_NAME)
+    nearer = beyond(backwards, (place.name, place.pk))
+    found = found.filter(nearer & ~Q(name="") if place.name else nearer | ~Q(name=""))
+    return found.order_by(NAMELESS.desc(), *backwards)
 
 
 def _wanted(rows: QuerySet[Customer], wanted: set[int] | None, most: int) -> list[Customer]:
@@ -273,11 +280,10 @@ def _number(customer: Customer) -> str:
 
 def _all_lines(found: QuerySet[Customer], wanted: set[int] | None, now: datetime) -> Iterator[CustomerLine]:
     """Some at a time: whoever takes them slowly holds nothing of the database between."""
-    ordered = found.order_by(NAMELESS, "name", "pk")
-    some = list(ordered[:EXPORTED_AT_ONCE])
+    some = list(_following(found, None)[:EXPORTED_AT_ONCE])
     while some:
         yield from customer_lines([customer for customer in some if wanted is None or customer.pk in wanted], now)
-        some = list(_following(ordered, some[-1])[:EXPORTED_AT_ONCE])
+        some = list(_following(found, some[-1])[:EXPORTED_AT_ONCE])
 
 
 @dataclass(frozen=True)

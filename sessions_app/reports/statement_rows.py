@@ -153,10 +153,11 @@ class MonthlyStatements:
         return sorted(found)[:most]
 
     def numbers_before(self, before: int, most: int) -> list[int]:
+        """The same of those before an id, the nearest first."""
         stored = self.lines.filter(customer_number__lt=before).order_by("-customer_number").distinct()
         now = self.customers.filter(pk__lt=before).order_by("-pk")
         found = {*stored.values_list("customer_number", flat=True)[:most], *now.values_list("pk", flat=True)[:most]}
-        return sorted(found)[-most:]
+        return sorted(found, reverse=True)[:most]
 
     def rows(self, numbers: Sequence[int]) -> list[StatementRow]:
         if not self.is_closed:

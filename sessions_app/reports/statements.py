@@ -13,6 +13,7 @@ from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
 
+from customers.keyset import page_beside
 from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from customers.models import Channel
 from customers.zones import company_zone
@@ -124,15 +125,15 @@ def _offered(this_month: Month) -> list[Month]:
 
 def _page_of(monthly: MonthlyStatements, filters: StatementFilters) -> tuple[list[int], int | None, int | None]:
     """The customers' ids of the page, and the ids beside which the pages around it begin."""
-    after, before = filters.cleaned_data["after"], filters.cleaned_data["before"]
-    if before is not None:
-        numbers = monthly.numbers_before(before, PAGE_SIZE + 1)
-        if len(numbers) > PAGE_SIZE:
-            return numbers[1:], numbers[1], numbers[-1]
-        after = None  # less than a page: the first one shows it, filled up
-    numbers = monthly.numbers(after or 0, PAGE_SIZE + 1)
-    shown = numbers[:PAGE_SIZE]
-    return shown, shown[0] if after and shown else None, shown[-1] if len(numbers) > PAGE_SIZE else None
+    found = page_beside(
+        filters.cleaned_data["after"] or None,
+        filters.cleaned_data["before"],
+        PAGE_SIZE,
+        lambda place, most: monthly.numbers(place or 0, most),
+        monthly.numbers_before,
+    )
+    numbers = found.rows
+    return numbers, numbers[0] if found.has_previous and numbers else None, numbers[-1] if found.has_next else None
 
 
 def _totals(monthly: MonthlyStatements) -> list[Figure]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Max, Min, QuerySet
 
-from customers.keyset import beyond, reversed_order
+from customers.keyset import beyond, page_beside, reversed_order
 from customers.models import Customer
 from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.frame.ranges import Stretch
@@ -72,14 +72,19 @@ def page_of(
     """
     beside = sessions if beside is None else beside
     older, newer = (None if place and not place.is_of(order) else place for place in (older, newer))
-    if newer is not None:
-        found = list(islice(_backwards(_lines(beside), order, newer, PAGE_SIZE + 1), PAGE_SIZE + 1))
-        if len(found) > PAGE_SIZE:
-            return _page(found[:PAGE_SIZE][::-1], order, has_newer=True, has_older=True)
-        older = None  # less than a page comes before: the first page shows it, filled up
-        beside = sessions
-    found = list(islice(in_order(_lines(beside), order, older, at_most=PAGE_SIZE + 1), PAGE_SIZE + 1))
-    return _page(found[:PAGE_SIZE], order, has_newer=older is not None, has_older=len(found) > PAGE_SIZE)
+    # Of a page before `newer` that is not full the first page is shown, and for that `beside` does not do.
+    forwards = beside if newer is None else sessions
+    found = page_beside(
+        older,
+        newer,
+        PAGE_SIZE,
+        lambda place, at_most: in_order(_lines(forwards), order, place, at_most=at_most),
+        lambda place, at_most: _backwards(_lines(beside), order, place, at_most),
+    )
+    if not found.rows:
+        return Page([], None, None)
+    first, last = Cursor.of(found.rows[0], order), Cursor.of(found.rows[-1], order)
+    return Page(found.rows, first if found.has_previous else None, last if found.has_next else None)
 
 
 def in_order(
@@ -216,10 +221,3 @@ def _before(sessions: SessionQuerySet, cursor: Cursor) -> SessionQuerySet:
 def _after(sessions: SessionQuerySet, cursor: Cursor) -> SessionQuerySet:
     oldest_first = reversed_order(BY_START)
     return sessions.filter(beyond(oldest_first, (cursor.started_at, cursor.pk))).order_by(*oldest_first)
-
-
-def _page(sessions: list[Session], order: str, *, has_newer: bool, has_older: bool) -> Page:
-    if not sessions:
-        return Page([], None, None)
-    first, last = Cursor.of(sessions[0], order), Cursor.of(sessions[-1], order)
-    return Page(sessions, first if has_newer else None, last if has_older else None)
