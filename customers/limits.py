@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Metric(StrEnum):
-    """What can be limited. `messages` are passed to LiveTok and never measured here."""
+    """What can be limited."""
 
     MESSAGES = "messages"
     CALL_MINUTES = "call_minutes"
@@ -16,6 +16,11 @@ class Metric(StrEnum):
     @property
     def words(self) -> str:
         return self.value.replace("_", " ")
+
+    @property
+    def is_measured(self) -> bool:
+        """LiveTok counts messages itself: it is told their limit, and never reports them."""
+        return self is not Metric.MESSAGES
 
 
 class Period(StrEnum):

@@ -92,7 +92,7 @@ def _limits(limits: Iterable[Limit], period: Period, usage: Usage) -> dict[str, 
 
 
 def _used(limit: Limit, usage: Usage) -> dict[str, Any]:
-    used = None if limit.metric is Metric.MESSAGES else usage.used(limit)
+    used = usage.used(limit) if limit.metric.is_measured else None
     left = None if used is None or limit.amount is None else max(0.0, limit.amount - used)
     return {
         "metric": limit.metric.value,

@@ -230,7 +230,7 @@ def _limit_holds(facts: Facts, limit: Limit) -> Check:
 _METRIC_AND_PERIOD: dict[Reason, tuple[Metric, Period]] = {
     Reason(f"{metric}_{period}".removesuffix("_")): (metric, period)
     for metric, periods in PERIODS_OF.items()
-    if metric is not Metric.MESSAGES
+    if metric.is_measured
     for period in periods
 }
 _LIMIT_REASONS = {measured: reason for reason, measured in _METRIC_AND_PERIOD.items()}

@@ -254,7 +254,7 @@ def use_address(standing: Standing, use: LimitUse) -> str:
     scope = {"customer": standing.customer.pk, "channel": limit.channel, "agent": limit.agent}
     if limit.metric is Metric.CONCURRENT_SESSIONS:
         return sessions_address(**scope, open_now=True)
-    if span is None or limit.metric is Metric.MESSAGES:
+    if span is None or not limit.metric.is_measured:
         return ""
     is_minutes = limit.metric is Metric.CALL_MINUTES
     last_day = span.after_last_day - ONE_DAY

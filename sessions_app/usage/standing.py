@@ -49,8 +49,7 @@ class Standing:
     @cached_property
     def uses(self) -> tuple[LimitUse, ...]:
         return tuple(
-            LimitUse(limit, None if limit.metric is Metric.MESSAGES else self.usage.used(limit))
-            for limit in self.limits
+            LimitUse(limit, self.usage.used(limit) if limit.metric.is_measured else None) for limit in self.limits
         )
 
     def fullest(self, period: Period) -> LimitUse | None:
