@@ -17,9 +17,9 @@ from customers.editing import (
     replace_numbers,
     replace_overrides,
 )
+from customers.first_sight import make_agent, make_channel
 from customers.models import Customer, Tier
 from customers.models.fields import validate_context
-from customers.sightings import make_agent, make_channel
 
 Values = dict[str, Any]
 TIER_FIELDS = ("name", "is_active", "context", "call_hold_minutes", "rounding_seconds")

@@ -1,4 +1,4 @@
-"""Channels and agents: LiveTok names them, so they make themselves on first sight (`customers.sightings`)."""
+"""Channels and agents: LiveTok names them, so they make themselves on first sight (`customers.first_sight`)."""
 
 from datetime import timedelta
 

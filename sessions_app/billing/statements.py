@@ -16,7 +16,7 @@ from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Que
 
 from customers.access import zone_of
 from customers.models import Customer, Tier
-from customers.past import monthly_call_minutes
+from customers.past_limits import monthly_call_minutes
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import DENIED, DailyUsage, Session, StatementLine
 from sessions_app.periods import starts_at

@@ -10,8 +10,8 @@ from django.db import models
 from django.utils.text import slugify
 
 from customers.editing import change_reason, number_key
+from customers.first_sight import make_agent, make_channel
 from customers.models import Channel, Customer, LimitOverride, PhoneNumber, Tier, TierLimit
-from customers.sightings import make_agent, make_channel
 from customers.zones import company_zone, zone_named
 from sessions_app.demo.names import FIRST_NAMES, LAST_NAMES, TRADES
 from sessions_app.demo.rhythm import OFFICE, PRIVATE, Rhythm, dice

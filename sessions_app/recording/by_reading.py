@@ -1,6 +1,6 @@
 """A begin decided by reading alone, while the database takes no writing: as it will be stored later. Writes nothing."""
 
-from customers.sightings import expected_channel
+from customers.first_sight import expected_channel
 from sessions_app.decision.answer import AnswerGiven, DecisionGiven, as_bytes
 from sessions_app.decision.judgement import as_at_first_contact, judge
 from sessions_app.decision.rules import Reason

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from customers.access import Access
+from customers.first_sight import see_agent, see_channel
 from customers.models import Agent, Channel, Customer
-from customers.sightings import see_agent, see_channel
 from sessions_app.database.quick_rows import new_row
 from sessions_app.decision.answer import AnswerGiven, as_bytes
 from sessions_app.decision.judgement import Judgement

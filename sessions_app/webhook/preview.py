@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from customers.access import Access, access_of, find_customer
-from customers.sightings import expected_channel
+from customers.first_sight import expected_channel
 from sessions_app.decision.judgement import as_at_first_contact, judge
 from sessions_app.decision.rules import Reason, Usage
 from sessions_app.livetok.events import SessionBegin

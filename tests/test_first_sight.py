@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from customers.first_sight import MOST_AGENTS, MOST_CHANNELS, OTHER
 from customers.models import Agent, Channel
-from customers.sightings import MOST_AGENTS, MOST_CHANNELS, OTHER
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import Session
 from sessions_app.recording.by_reading import decide_by_reading
