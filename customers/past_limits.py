@@ -1,4 +1,4 @@
-"""What staff had set at a past moment, read back from the history of each record."""
+"""The limits as they were at a past moment, read back from the history of each record."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from django.db import models
 
 from customers.limits import Metric, Period
-from customers.models import Customer, LimitOverride, PhoneNumber, TierLimit
+from customers.models import Customer, LimitOverride, TierLimit
 from customers.validity import Validity
 
 
@@ -40,36 +40,6 @@ def monthly_call_minutes(customers: Sequence[Customer], moments: Mapping[int, da
         rows = valid or _standing(tier_limits.get(then.tier_id, []), moment, then.tier_id)
         found[customer.pk] = Included(then.tier_id, rows[0].amount if rows else None)
     return found
-
-
-@dataclass(frozen=True)
-class TakenOver:
-    """Whom a customer was merged into, and a number that came along."""
-
-    customer: Customer
-    key: str
-
-
-def taken_over(customer_ids: Iterable[int]) -> dict[int, TakenOver]:
-    """Of customers who are gone, who has their numbers now; those who left none are left out."""
-    history: models.Manager[Any] = PhoneNumber.history
-    owners = dict(history.filter(customer_id__in=list(customer_ids)).order_by("pk").values_list("id", "customer_id"))
-    numbers = PhoneNumber.objects.filter(pk__in=owners).select_related("customer").order_by("-pk")
-    return {owners[number.pk]: TakenOver(number.customer, number.key) for number in numbers}
-
-
-def numbers_moved_since(moment: datetime) -> list[str]:
-    """The numbers that came to another customer after the moment, by merging."""
-    history: models.Manager[Any] = PhoneNumber.history
-    changed = history.filter(history_date__gt=moment, history_type="~").values("id")
-    owners: dict[int, int] = {}
-    moved = set()
-    records = history.filter(id__in=changed).order_by("history_date", "history_id")
-    for number, key, owner, at in records.values_list("id", "key", "customer_id", "history_date"):
-        if at > moment and owners.get(number, owner) != owner:
-            moved.add(key)
-        owners[number] = owner
-    return sorted(moved)
 
 
 def _histories(model: type[models.Model], mine: dict[str, Any]) -> dict[Any, list[Any]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from customers.models import Customer
-from customers.past_limits import TakenOver, taken_over
+from customers.moved_numbers import TakenOver, taken_over
 from sessions_app.billing.corrections import Correction, corrections_of
 from sessions_app.billing.statements import (
     Month,

@@ -11,7 +11,7 @@ from django.db.models.lookups import GreaterThan
 from django.template.defaultfilters import pluralize
 
 from customers.models import Customer, Tier
-from customers.past_limits import numbers_moved_since
+from customers.moved_numbers import numbers_moved_since
 from sessions_app.decision.rules import Reason
 from sessions_app.models import NO_END, STATE_CONDITIONS, PastMonthWrite, Session, SupersededEnd
 from sessions_app.periods import hours_of
