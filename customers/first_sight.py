@@ -1,10 +1,15 @@
-"""Channels and agents that make themselves on first sight, up to a bound, and agents' newest names."""
+"""What is made at its first sight: the customer of an unknown caller, and, up to a bound, channels and agents.
+
+An agent that is seen again gets its newest name.
+"""
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import models
 
-from customers.models import Agent, Channel
+from customers.models import Agent, Channel, Customer, PhoneNumber, Tier
 from customers.models.channels import new_channel
 
 # So many make themselves: whoever has a webhook key could bring any number, and pages list them all.
@@ -12,6 +17,39 @@ MOST_CHANNELS = 100
 MOST_AGENTS = 1000
 # The channel, and the agent, of all that came when there were as many.
 OTHER = "other"
+
+
+def make_first_contact(
+    *, tier: Tier, number: str, phone_key: str, external_id: str, name: str = "", email: str = ""
+) -> Customer:
+    """Make the customer of an unknown caller: known by the number or, where there is none, by LiveTok's customer id.
+
+    Raises IntegrityError where another process was first; the caller then reads again.
+    """
+    customer = first_contact(tier=tier, phone_key=phone_key, external_id=external_id, name=name, email=email)
+    customer.save()
+    if phone_key:
+        PhoneNumber.objects.create(customer=customer, number=number, key=phone_key)
+    return customer
+
+
+def first_contact(*, tier: Tier, phone_key: str, external_id: str, name: str = "", email: str = "") -> Customer:
+    """The unsaved customer of an unknown caller."""
+    return Customer(
+        name=name,
+        email=email if _is_email(email) else "",
+        external_id=None if phone_key else external_id,
+        tier=tier,
+        source=Customer.Source.FIRST_CONTACT,
+    )
+
+
+def _is_email(text: str) -> bool:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def see_channel(slug: str | None) -> Channel | None:

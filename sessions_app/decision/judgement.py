@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from customers.access import Access
-from customers.contact import first_contact
+from customers.first_sight import first_contact
 from customers.limits import Period
 from customers.models import Channel, DenialMessage, Policy
 from sessions_app.decision.answer import answer_of, own_context

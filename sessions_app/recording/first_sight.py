@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from customers.access import find_customer, policy_tier
-from customers.contact import make_first_contact
 from customers.defaults import the_policy
-from customers.first_sight import see_agent, see_channel
+from customers.first_sight import make_first_contact, see_agent, see_channel
 from customers.models import Customer, Tier
 from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent
 from sessions_app.recording.reading import Reading
