@@ -18,15 +18,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 
+from customers.admin.contexts import ContextAdmin
 from customers.admin.imports import CustomerImportMixin
-from customers.admin.pages import (
-    CONTEXT_FIELDS,
-    HistoryAdmin,
-    ShortFormSet,
-    ShortInline,
-    warn_of_hidden_keys,
-    without_related_links,
-)
+from customers.admin.pages import without_related_links
+from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, described, lock_customer, number_key, number_warning
 from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier
@@ -146,9 +141,6 @@ class OverrideInline(ShortInline, admin.StackedInline):
     def get_queryset(self, request: HttpRequest) -> QuerySet[LimitOverride]:
         return super().get_queryset(request).select_related("author", "channel", "agent")
 
-    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
-        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
-
 
 class OverrideFilter(admin.SimpleListFilter):
     title = "overrides"
@@ -165,9 +157,8 @@ class OverrideFilter(admin.SimpleListFilter):
 
 
 @admin.register(Customer)
-class CustomerAdmin(CustomerImportMixin, HistoryAdmin):
+class CustomerAdmin(CustomerImportMixin, ContextAdmin):
     form = CustomerForm
-    formfield_overrides = CONTEXT_FIELDS
     change_form_template = "admin/customers/customer/change_form.html"
     list_display = ["name_or_id", "external_id", "numbers_in_words", "tier", "standing", "overrides_now"]
     list_filter = ["status", ("tier", admin.RelatedOnlyFieldListFilter), OverrideFilter, "source"]
@@ -240,10 +231,6 @@ class CustomerAdmin(CustomerImportMixin, HistoryAdmin):
         return limits_table(customer, timezone.now())
 
     # Saving
-
-    def save_model(self, request: HttpRequest, obj: Customer, form: forms.ModelForm, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        warn_of_hidden_keys(self, request, obj.context)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         rows = formset.save(commit=False)

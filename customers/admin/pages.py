@@ -1,6 +1,5 @@
 """What several admin pages share: history with before and after, read-only pages, and edits that come too late."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from customers.admin.stale import StaleAwareAdmin
-from customers.context import OWN_KEYS, BadContext, parse_context
-from customers.editing import MOST_ROWS
 from customers.history import Entry, history_of, history_points
-from customers.models.fields import validate_context
 
 ENTRIES_PER_PAGE = 50
 MOST_COUNTED = 10_000
@@ -79,21 +75,6 @@ class HistoryAdmin(StaleAwareAdmin):
         return HttpResponseRedirect(request.get_full_path())
 
 
-class ShortFormSet(forms.BaseInlineFormSet):
-    """Rows of an inline: as many as a list of the API may have, refused in words where there are more."""
-
-    default_error_messages = {
-        **forms.BaseInlineFormSet.default_error_messages,
-        "too_many_forms": f"There may be {MOST_ROWS} rows at most. Take some out.",
-    }
-
-
-class ShortInline(admin.options.InlineModelAdmin):
-    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        bounds = {"max_num": MOST_ROWS, "validate_max": True, "absolute_max": MOST_ROWS + 1}
-        return super().get_formset(request, obj, **bounds | kwargs)
-
-
 class ReadOnlyAdmin(admin.ModelAdmin):
     """A model that staff look at and never edit."""
 
@@ -120,46 +101,6 @@ class ShortPaginator(Paginator):
         super().__init__(*args, **kwargs)
         rows: Any = self.object_list
         self._count = rows.order_by()[:MOST_COUNTED].count()
-
-
-class ContextField(forms.JSONField):
-    """A JSON object on several lines; blank is the empty one. What is refused is shown as it was written."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-
-    def to_python(self, value: Any) -> Any:
-        if isinstance(value, str):
-            try:
-                return parse_context(value) if value.strip() else {}
-            except BadContext as error:
-                raise ValidationError(str(error)) from error
-        return {} if value is None else value
-
-    def bound_data(self, data: Any, initial: Any) -> Any:
-        return initial if self.disabled else data
-
-    def clean(self, value: Any) -> Any:
-        cleaned = self.to_python(value)
-        validate_context(cleaned)
-        return cleaned
-
-
-CONTEXT_FIELDS: dict[Any, dict[str, Any]] = {
-    models.JSONField: {"form_class": ContextField, "widget": forms.Textarea(attrs={"rows": 5, "cols": 60})}
-}
-
-
-def warn_of_hidden_keys(model_admin: admin.ModelAdmin, request: HttpRequest, context: dict[str, Any]) -> None:
-    """A context may say otherwise than Frontdesk does, but seldom on purpose."""
-    hidden = sorted(set(context) & set(OWN_KEYS))
-    if hidden:
-        keys = ", ".join(hidden)
-        what = "a key" if len(hidden) == 1 else "keys"
-        text = f"The context has {what} of Frontdesk's own: {keys}. The agent is told yours instead."
-        if denied := [key for key in hidden if key.startswith("denied_")]:
-            text += f" When a session is denied, Frontdesk's {' and '.join(denied)} come last."
-        model_admin.message_user(request, text, messages.WARNING)
 
 
 def without_related_links(field: forms.Field | None) -> forms.Field | None:

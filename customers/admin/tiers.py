@@ -12,14 +12,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from customers.admin.pages import (
-    CONTEXT_FIELDS,
-    HistoryAdmin,
-    ShortFormSet,
-    ShortInline,
-    warn_of_hidden_keys,
-    without_related_links,
-)
+from customers.admin.contexts import ContextAdmin
+from customers.admin.pages import without_related_links
+from customers.admin.rows import ShortFormSet, ShortInline
 from customers.history import Part
 from customers.models import Tier, TierLimit
 
@@ -53,13 +48,9 @@ class TierLimitInline(ShortInline, admin.TabularInline):
     verbose_name = "limit"
     verbose_name_plural = "limits – a metric without one is unlimited"
 
-    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
-        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
-
 
 @admin.register(Tier)
-class TierAdmin(HistoryAdmin):
-    formfield_overrides = CONTEXT_FIELDS
+class TierAdmin(ContextAdmin):
     list_display = ["name", "slug", "limits_in_words", "channels_in_words", "customers_on_it", "is_active"]
     list_filter = ["is_active"]
     ordering = ["name"]
@@ -108,7 +99,3 @@ class TierAdmin(HistoryAdmin):
     def customers_on_it(self, tier: Tier) -> SafeString:
         url = reverse("admin:customers_customer_changelist")
         return format_html('<a href="{}?tier__id__exact={}">{}</a>', url, tier.pk, tier.customer_count)  # type: ignore[attr-defined]
-
-    def save_model(self, request: HttpRequest, obj: Tier, form: forms.ModelForm, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        warn_of_hidden_keys(self, request, obj.context)
