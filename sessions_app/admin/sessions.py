@@ -1,10 +1,7 @@
-"""Staff's view of what happened: sessions, usage and LiveTok's requests. Nothing here is edited."""
+"""Sessions as staff see them."""
 
-import contextlib
-import json
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -16,14 +13,15 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from customers.admin.pages import MOST_COUNTED, ReadOnlyAdmin, ShortPaginator
+from customers.admin.pages import MOST_COUNTED
 from customers.history import moment_words
 from customers.models import Customer
 from customers.phones import key_or_none
+from sessions_app.admin.bodies import NO_BODIES, SEE_BODIES, body_shown
+from sessions_app.admin.lists import LongListAdmin, counted
 from sessions_app.decision.rules import Reason
-from sessions_app.models import DailyUsage, RefusedRequests, Session, WebhookEvent
+from sessions_app.models import Session
 from sessions_app.recording.by_staff import declare_missing
-from sessions_app.webhook.reception import process_again
 from sessions_app.wording import (
     STATES,
     duration_words,
@@ -34,24 +32,7 @@ from sessions_app.wording import (
     trace_words,
 )
 
-SEE_BODIES = "sessions_app.view_bodies"
-NO_BODIES = "You may not see raw bodies. The permission is “Can see the raw bodies of sessions and events”."
 HEAVY = ["facts", "trace", "would_deny", "answer", "begin_body", "end_body"]
-
-
-class LongListAdmin(ReadOnlyAdmin):
-    """A list that may have millions of rows: no exact counts, no facets, search by whole values."""
-
-    paginator = ShortPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
-    heavy_fields: list[str] = []
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        is_list = request.resolver_match is not None and str(request.resolver_match.url_name).endswith("_changelist")
-        return rows.defer(*self.heavy_fields) if is_list else rows
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -158,10 +139,10 @@ class SessionAdmin(LongListAdmin):
     def declare_end_missing(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         chosen = list(queryset.order_by("pk").values_list("pk", flat=True))
         declared = declare_missing(chosen, request.user)  # type: ignore[arg-type]
-        text = f"{_counted(declared, 'session')} declared to miss the end: open no more, and charging no minutes."
+        text = f"{counted(declared, 'session')} declared to miss the end: open no more, and charging no minutes."
         self.message_user(request, text, messages.SUCCESS if declared else messages.WARNING)
         if declared < len(chosen):
-            left = _counted(len(chosen) - declared, "session")
+            left = counted(len(chosen) - declared, "session")
             self.message_user(request, f"{left} not open, so left as before.", messages.WARNING)
 
     # What columns and fields show
@@ -243,7 +224,7 @@ class SessionAdmin(LongListAdmin):
 
     @admin.display(description="the answer sent")
     def answer_sent(self, session: Session) -> SafeString | str:
-        return _body(session.answer) if session.answer else "None: the begin has not come"
+        return body_shown(session.answer) if session.answer else "None: the begin has not come"
 
     @admin.display(description="clocks")
     def clock(self, session: Session) -> str:
@@ -282,173 +263,8 @@ class SessionAdmin(LongListAdmin):
     def _body_of(self, session: Session, body: Any) -> SafeString | str:
         if not getattr(session, "bodies_may_be_seen", False):
             return NO_BODIES
-        return _body(body) if body else "None"
-
-
-@admin.register(DailyUsage)
-class DailyUsageAdmin(LongListAdmin):
-    list_display = ["customer", "day", "channel_shown", "agent_shown", "sessions", "time", "call_time"]
-    list_select_related = ["customer"]
-    list_filter = ["day"]
-    ordering = ["-pk"]
-    sortable_by = ()
-    search_fields = ["customer__external_id"]
-    search_help_text = "A customer's whole name or external id, or a number."
-    fields = ["customer", "day", "channel_shown", "agent_shown", "sessions", "time", "call_time"]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        matches = Q(external_id=term) | Q(name__iexact=term)
-        if key := key_or_none(term, settings.PHONE_REGION):
-            matches |= Q(numbers__key=key)
-        return queryset.filter(customer__in=Customer.objects.filter(matches)), False
-
-    @admin.display(description="channel")
-    def channel_shown(self, usage: DailyUsage) -> str:
-        return usage.channel or "none"
-
-    @admin.display(description="agent")
-    def agent_shown(self, usage: DailyUsage) -> str:
-        return usage.agent or "none"
-
-    @admin.display(description="time")
-    def time(self, usage: DailyUsage) -> str:
-        return duration_words(usage.seconds)
-
-    @admin.display(description="call minutes")
-    def call_time(self, usage: DailyUsage) -> str:
-        return duration_words(usage.call_seconds)
-
-
-@admin.register(WebhookEvent)
-class WebhookEventAdmin(LongListAdmin):
-    list_display = [
-        "received",
-        "event_shown",
-        "session_shown",
-        "verdict_shown",
-        "error",
-        "took",
-        "key",
-        "address",
-    ]
-    list_filter = ["verdict", "received_at", "is_test"]
-    linked_lookups = ["received_at__gt"]
-    ordering = ["-received_at", "-pk"]
-    sortable_by = ("received",)
-    search_fields = ["session_id"]
-    search_help_text = "A whole session id."
-    actions = ["process_events_again"]
-    heavy_fields = ["body"]
-    fields = [
-        "received",
-        "event_shown",
-        "session_shown",
-        "verdict_shown",
-        "error",
-        "took",
-        "key",
-        "address",
-        "route_shown",
-        "is_test",
-        "again",
-        "body_shown",
-    ]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        return (queryset.filter(session_id=term) if term else queryset), False
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        found = super().get_object(request, object_id, from_field)
-        if found is not None:
-            found.bodies_may_be_seen = request.user.has_perm(SEE_BODIES)
-        return found
-
-    def has_process_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("sessions_app.change_webhookevent")
-
-    @admin.action(description="Process the selected rejected events again", permissions=["process"])
-    def process_events_again(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> None:
-        chosen = list(queryset.order_by("received_at", "pk"))
-        rejected = [event for event in chosen if event.verdict == WebhookEvent.Verdict.REJECTED and event.body]
-        results = [process_again(event) for event in rejected]
-        again = [result for result in results if result.verdict == WebhookEvent.Verdict.REJECTED]
-        taken = len(results) - len(again)
-        if taken:
-            self.message_user(request, f"{_counted(taken, 'event')} processed.", messages.SUCCESS)
-        for error in sorted({result.error for result in again}):
-            count = sum(result.error == error for result in again)
-            self.message_user(request, f"{_counted(count, 'event')} rejected again: {error}", messages.WARNING)
-        if left := len(chosen) - len(rejected):
-            text = f"{_counted(left, 'event')} left alone: only rejected ones with a body can be processed again."
-            self.message_user(request, text, messages.WARNING)
-
-    @admin.display(description="received", ordering="received_at")
-    def received(self, event: WebhookEvent) -> str:
-        return moment_words(event.received_at)
-
-    @admin.display(description="verdict")
-    def verdict_shown(self, event: WebhookEvent) -> SafeString:
-        again = " and processed again" if event.processed_again_at else ""
-        return format_html("{}{}<br>{}", event.get_verdict_display(), again, event.status)
-
-    @admin.display(description="processed again")
-    def again(self, event: WebhookEvent) -> str:
-        return moment_words(event.processed_again_at) if event.processed_again_at else "No"
-
-    @admin.display(description="event")
-    def event_shown(self, event: WebhookEvent) -> str:
-        return event.event or "not named"
-
-    @admin.display(description="session")
-    def session_shown(self, event: WebhookEvent) -> SafeString | str:
-        if not event.session_id:
-            return "–"
-        url = reverse("admin:sessions_app_session_changelist")
-        return format_html('<a href="{}?{}">{}</a>', url, urlencode({"q": event.session_id}), event.session_id)
-
-    @admin.display(description="took")
-    def took(self, event: WebhookEvent) -> str:
-        return f"{event.took_ms:.1f} ms"
-
-    @admin.display(description="address it came to")
-    def route_shown(self, event: WebhookEvent) -> str:
-        return "/webhooks/livetok" + (f"/{event.route}" if event.route else "")
-
-    @admin.display(description="body")
-    def body_shown(self, event: WebhookEvent) -> SafeString | str:
-        if not getattr(event, "bodies_may_be_seen", False):
-            return NO_BODIES
-        return _body(event.body) if event.body else "None"
-
-
-@admin.register(RefusedRequests)
-class RefusedRequestsAdmin(LongListAdmin):
-    list_display = ["hour", "count", "last_at", "last_address"]
-    linked_lookups = ["hour__gt", "hour__lt"]
-    fields = ["hour", "count", "last_at", "last_address"]
-    ordering = ["-hour"]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+        return body_shown(body) if body else "None"
 
 
 def _rendered(template: str, **context: Any) -> SafeString:
     return SafeString(render_to_string(template, context))
-
-
-def _body(body: Any) -> SafeString:
-    """Bytes as a person reads them: JSON with indents, else as they came."""
-    text = bytes(body).decode("utf-8", "backslashreplace")
-    with contextlib.suppress(ValueError, RecursionError):
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return format_html('<pre class="body" tabindex="0">{}</pre>', text)

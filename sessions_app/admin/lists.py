@@ -1,0 +1,29 @@
+"""Lists that may have millions of rows: what they look up, and how far they count."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
+
+from customers.admin.pages import ReadOnlyAdmin, ShortPaginator
+
+
+class LongListAdmin(ReadOnlyAdmin):
+    """A list that may have millions of rows: no exact counts, no facets, search by whole values."""
+
+    paginator = ShortPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    heavy_fields: list[str] = []
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        is_list = request.resolver_match is not None and str(request.resolver_match.url_name).endswith("_changelist")
+        return rows.defer(*self.heavy_fields) if is_list else rows
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{pluralize(count)}"

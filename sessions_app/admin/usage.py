@@ -1,0 +1,53 @@
+"""What customers used, day by day."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from customers.models import Customer
+from customers.phones import key_or_none
+from sessions_app.admin.lists import LongListAdmin
+from sessions_app.models import DailyUsage
+from sessions_app.wording import duration_words
+
+
+@admin.register(DailyUsage)
+class DailyUsageAdmin(LongListAdmin):
+    list_display = ["customer", "day", "channel_shown", "agent_shown", "sessions", "time", "call_time"]
+    list_select_related = ["customer"]
+    list_filter = ["day"]
+    ordering = ["-pk"]
+    sortable_by = ()
+    search_fields = ["customer__external_id"]
+    search_help_text = "A customer's whole name or external id, or a number."
+    fields = ["customer", "day", "channel_shown", "agent_shown", "sessions", "time", "call_time"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        matches = Q(external_id=term) | Q(name__iexact=term)
+        if key := key_or_none(term, settings.PHONE_REGION):
+            matches |= Q(numbers__key=key)
+        return queryset.filter(customer__in=Customer.objects.filter(matches)), False
+
+    @admin.display(description="channel")
+    def channel_shown(self, usage: DailyUsage) -> str:
+        return usage.channel or "none"
+
+    @admin.display(description="agent")
+    def agent_shown(self, usage: DailyUsage) -> str:
+        return usage.agent or "none"
+
+    @admin.display(description="time")
+    def time(self, usage: DailyUsage) -> str:
+        return duration_words(usage.seconds)
+
+    @admin.display(description="call minutes")
+    def call_time(self, usage: DailyUsage) -> str:
+        return duration_words(usage.call_seconds)
