@@ -72,16 +72,18 @@ def test_what_is_odd_is_said_in_words_and_corrections_are_shown(ana, livetok):
 
 def test_raw_bodies_need_their_permission(ana, livetok):
     livetok.begin(metadata="only in the body")
-    livetok.end(duration=10)
+    livetok.end(duration=10, metadata="only in an end that does not count")
+    livetok.end(duration=20)
     session, event = Session.objects.get(), WebhookEvent.objects.first()
     for path in (page_of(session), f"{EVENTS}{event.pk}/change/"):
-        assert "only in the body" not in text_of(ana.get(path))
+        assert "only in" not in text_of(ana.get(path))
         assert "You may not see raw bodies" in text_of(ana.get(path))
 
     ana.user.user_permissions.add(Permission.objects.get(codename="view_bodies"))
 
     for path in (page_of(session), f"{EVENTS}{event.pk}/change/"):
         assert "only in the body" in text_of(ana.get(path))
+    assert "only in an end that does not count" in text_of(ana.get(page_of(session)))
 
 
 def test_a_body_that_is_no_text_is_shown_as_it_came(boss, livetok):

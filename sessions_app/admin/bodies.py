@@ -1,20 +1,36 @@
-"""Raw bodies, which are for those who have the permission."""
+"""Raw bodies on the admin's pages, which are for those who have the permission."""
 
-import contextlib
-import json
 from typing import Any
 
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+from sessions_app.admin.lists import LongListAdmin
+from sessions_app.reports.list.lines import pretty_json
 
 SEE_BODIES = "sessions_app.view_bodies"
 NO_BODIES = "You may not see raw bodies. The permission is “Can see the raw bodies of sessions and events”."
 
 
-def body_shown(body: Any) -> SafeString:
-    """Bytes as a person reads them: JSON with indents, else as they came."""
-    text = bytes(body).decode("utf-8", "backslashreplace")
-    with contextlib.suppress(ValueError, RecursionError):
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return format_html('<pre class="body" tabindex="0">{}</pre>', text)
+class BodiesAdmin(LongListAdmin):
+    """Its fields leave bodies out; `with_bodies` names those that stand in for them where bodies may be seen."""
+
+    with_bodies: dict[str, str] = {}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets: Any = super().get_fieldsets(request, obj)
+        if not request.user.has_perm(SEE_BODIES):
+            return fieldsets
+        return [
+            (title, {**options, "fields": [self.with_bodies.get(name, name) for name in options["fields"]]})
+            for title, options in fieldsets
+        ]
+
+
+def preformatted(body: Any) -> SafeString:
+    return format_html('<pre class="body" tabindex="0">{}</pre>', pretty_json(body))
+
+
+def body_or_none(body: Any) -> SafeString | str:
+    return preformatted(body) if body else "None"

@@ -11,14 +11,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from customers.history import moment_words
-from sessions_app.admin.bodies import NO_BODIES, SEE_BODIES, body_shown
+from sessions_app.admin.bodies import NO_BODIES, BodiesAdmin, body_or_none
 from sessions_app.admin.lists import LongListAdmin, counted
 from sessions_app.models import RefusedRequests, WebhookEvent
 from sessions_app.webhook.reception import process_again
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(LongListAdmin):
+class WebhookEventAdmin(BodiesAdmin):
     list_display = [
         "received",
         "event_shown",
@@ -49,20 +49,15 @@ class WebhookEventAdmin(LongListAdmin):
         "route_shown",
         "is_test",
         "again",
-        "body_shown",
+        "body_hidden",
     ]
+    with_bodies = {"body_hidden": "body_shown"}
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
         return (queryset.filter(session_id=term) if term else queryset), False
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        found = super().get_object(request, object_id, from_field)
-        if found is not None:
-            found.bodies_may_be_seen = request.user.has_perm(SEE_BODIES)
-        return found
 
     def has_process_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sessions_app.change_webhookevent")
@@ -116,10 +111,12 @@ class WebhookEventAdmin(LongListAdmin):
         return "/webhooks/livetok" + (f"/{event.route}" if event.route else "")
 
     @admin.display(description="body")
+    def body_hidden(self, event: WebhookEvent) -> str:
+        return NO_BODIES
+
+    @admin.display(description="body")
     def body_shown(self, event: WebhookEvent) -> SafeString | str:
-        if not getattr(event, "bodies_may_be_seen", False):
-            return NO_BODIES
-        return body_shown(event.body) if event.body else "None"
+        return body_or_none(event.body)
 
 
 @admin.register(RefusedRequests)

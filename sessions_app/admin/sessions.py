@@ -1,5 +1,6 @@
 """Sessions as staff see them."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,8 +18,8 @@ from customers.admin.pages import MOST_COUNTED
 from customers.history import moment_words
 from customers.models import Customer
 from customers.phones import key_or_none
-from sessions_app.admin.bodies import NO_BODIES, SEE_BODIES, body_shown
-from sessions_app.admin.lists import LongListAdmin, counted
+from sessions_app.admin.bodies import NO_BODIES, BodiesAdmin, body_or_none, preformatted
+from sessions_app.admin.lists import counted
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 from sessions_app.recording.by_staff import declare_missing
@@ -59,7 +60,7 @@ class ReasonFilter(admin.SimpleListFilter):
 
 
 @admin.register(Session)
-class SessionAdmin(LongListAdmin):
+class SessionAdmin(BodiesAdmin):
     list_display = [
         "session_id_shown",
         "started",
@@ -110,9 +111,14 @@ class SessionAdmin(LongListAdmin):
                 ]
             },
         ),
-        ("Ends that do not count", {"fields": ["superseded_table"]}),
-        ("Raw bodies", {"fields": ["begin_body_shown", "end_body_shown"], "classes": ["collapse"]}),
+        ("Ends that do not count", {"fields": ["ends_without_bodies"]}),
+        ("Raw bodies", {"fields": ["begin_body_hidden", "end_body_hidden"], "classes": ["collapse"]}),
     ]
+    with_bodies = {
+        "ends_without_bodies": "ends_with_bodies",
+        "begin_body_hidden": "begin_body_shown",
+        "end_body_hidden": "end_body_shown",
+    }
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -125,12 +131,6 @@ class SessionAdmin(LongListAdmin):
         if key := key_or_none(term, settings.PHONE_REGION):
             matches |= Q(phone_key=key)
         return queryset.filter(matches), False
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        found = super().get_object(request, object_id, from_field)
-        if found is not None:
-            found.bodies_may_be_seen = request.user.has_perm(SEE_BODIES)
-        return found
 
     def has_declare_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sessions_app.change_session")
@@ -224,7 +224,7 @@ class SessionAdmin(LongListAdmin):
 
     @admin.display(description="the answer sent")
     def answer_sent(self, session: Session) -> SafeString | str:
-        return body_shown(session.answer) if session.answer else "None: the begin has not come"
+        return preformatted(session.answer) if session.answer else "None: the begin has not come"
 
     @admin.display(description="clocks")
     def clock(self, session: Session) -> str:
@@ -245,25 +245,34 @@ class SessionAdmin(LongListAdmin):
         )
 
     @admin.display(description="ends")
-    def superseded_table(self, session: Session) -> SafeString | str:
-        ends = list(session.superseded_ends.all())
-        if not ends:
-            return "None"
-        shown = [(end, duration_words(end.stated_seconds), self._body_of(session, end.body)) for end in ends]
-        return _rendered("admin/sessions_app/superseded.html", ends=shown)
+    def ends_without_bodies(self, session: Session) -> SafeString | str:
+        return _ends_table(session, lambda body: NO_BODIES)
+
+    @admin.display(description="ends")
+    def ends_with_bodies(self, session: Session) -> SafeString | str:
+        return _ends_table(session, body_or_none)
+
+    @admin.display(description="begin")
+    def begin_body_hidden(self, session: Session) -> str:
+        return NO_BODIES
 
     @admin.display(description="begin")
     def begin_body_shown(self, session: Session) -> SafeString | str:
-        return self._body_of(session, session.begin_body)
+        return body_or_none(session.begin_body)
+
+    @admin.display(description="end")
+    def end_body_hidden(self, session: Session) -> str:
+        return NO_BODIES
 
     @admin.display(description="end")
     def end_body_shown(self, session: Session) -> SafeString | str:
-        return self._body_of(session, session.end_body)
+        return body_or_none(session.end_body)
 
-    def _body_of(self, session: Session, body: Any) -> SafeString | str:
-        if not getattr(session, "bodies_may_be_seen", False):
-            return NO_BODIES
-        return body_shown(body) if body else "None"
+
+def _ends_table(session: Session, shown: Callable[[Any], SafeString | str]) -> SafeString | str:
+    """The ends that do not count, each with what is shown of its body."""
+    ends = [(end, duration_words(end.stated_seconds), shown(end.body)) for end in session.superseded_ends.all()]
+    return _rendered("admin/sessions_app/superseded.html", ends=ends) if ends else "None"
 
 
 def _rendered(template: str, **context: Any) -> SafeString:

@@ -1,5 +1,6 @@
 """Sessions as lines that staff read: the list's, and the parts of one session's own page."""
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -96,9 +97,6 @@ def body_text(body: Any) -> str:
 def pretty_json(body: Any) -> str:
     """The same JSON with line breaks; what is none stays as it is."""
     text = body_text(body)
-    try:
-        pretty = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-        pretty.encode()  # half a character cannot be shown; the text has its escape
-        return pretty
-    except (ValueError, RecursionError):
-        return text
+    with contextlib.suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()  # half a character cannot be shown, its escape can
