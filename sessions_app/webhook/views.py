@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from customers.api.errors import DatabaseAway
 from customers.authentication import ApiKeyAuthentication, holder_of
 from customers.keys import KeyHolder, key_holder, known_holder, may_be_a_key
 from customers.models import ApiKey
@@ -37,8 +38,7 @@ class AnyAccept(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class DatabaseAway(exceptions.APIException):
-    status_code = 503
+class NothingStored(DatabaseAway):
     default_detail = "The database does not answer; nothing was stored. Try again."
 
 
@@ -53,7 +53,7 @@ class KeyAuthentication(ApiKeyAuthentication):
                 note_failure(error)
         known = known_holder(secret)
         if known is None and may_be_a_key(secret):
-            raise DatabaseAway
+            raise NothingStored
         return known
 
 
@@ -105,7 +105,7 @@ class LiveTokWebhook(APIView):
         if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
             refused_requests.count(self.delivery.address)
         if isinstance(exc, MustTryAgain):
-            exc = DatabaseAway()
+            exc = NothingStored()
         return super().handle_exception(exc)
 
 
