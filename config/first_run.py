@@ -4,17 +4,14 @@ Everything here may be repeated: what is there stays as staff left it.
 """
 
 import secrets
-import sqlite3
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from customers.defaults import make_defaults
 from customers.keys import create_key
@@ -123,24 +120,3 @@ def make_first_key() -> str | None:
         return None
     _, secret = create_key("LiveTok (first run)", [ApiKey.Scope.WEBHOOK])
     return secret
-
-
-def copy_before_migrations() -> Path:
-    """A copy of the SQLite database beside it, named by the time."""
-    original = Path(settings.DATABASES["default"]["NAME"])
-    copy = original.with_name(f"{original.stem}-before-{timezone.now():%Y%m%dT%H%M%S.%fZ}{original.suffix}")
-    copy_sqlite_file(copy)
-    return copy
-
-
-def copy_sqlite_file(copy: Path) -> None:
-    """A complete copy of the SQLite database as it is at one moment, also while others write."""
-    draft = copy.with_name(copy.name + ".part")  # a copy that was cut short must not look like one
-    draft.touch(mode=0o600)
-    connection.ensure_connection()
-    target = sqlite3.connect(draft)
-    try:
-        connection.connection.backup(target)
-    finally:
-        target.close()
-    draft.rename(copy)

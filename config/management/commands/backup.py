@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config.first_run import copy_sqlite_file
+from config.sqlite_copies import copy_sqlite_file
 
 
 class Command(BaseCommand):
