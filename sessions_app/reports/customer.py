@@ -43,6 +43,16 @@ CHANGES_SHOWN = 20
 Scope: TypeAlias = tuple[str, str | None, str | None]
 SHOWN: tuple[Scope, ...] = (("sessions", None, None), ("seconds", None, None), ("call_seconds", None, None))
 DAY_COLUMNS = ("Day", "Sessions", "Minutes", "Call minutes")
+LIMITS_DEFINITION = (
+    "Each hard limit that applies must hold for a session to begin. Used: recorded, and held by sessions that are "
+    "open. Messages go through LiveTok and are never reported to us. An override stands in place of the tier's limit "
+    "of the same metric, period, channel and agent."
+)
+LAST_DAYS_DEFINITION = (
+    "Sessions on the day on which they started, minutes of ended sessions on each day that they touched, split at the "
+    "customer's midnight. Denied sessions are left out. Call minutes are those on channels that count toward call "
+    "minutes."
+)
 PERIOD_WORDS = {Period.DAY: "Today", Period.WEEK: "This week", Period.MONTH: "This month"}
 
 
@@ -233,8 +243,10 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
         "zone": standing.zone.key,
         "local_now": now.astimezone(standing.zone),
         "limits": limit_lines(standing),
+        "limits_definition": LIMITS_DEFINITION,
         "figures": _figures(standing, days, now),
         "days": days,
+        "days_definition": LAST_DAYS_DEFINITION,
         "has_days": any(line.sessions or line.seconds for line in days),
         "lines": lines_of(sessions[:SESSIONS_SHOWN], now),
         "sessions_address": sessions_address(customer=found.pk, period="90d"),
