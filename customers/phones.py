@@ -46,6 +46,20 @@ _MOST_IN_A_PLAN = 20  # digits; of more the library knows nothing
 _DASHES = "~\u02d7\u2043\u2053\u2212\u223c\u2796\u30fc"
 _DOTS = ".\u00b7\u2022\u2027\u2219\u22c5\u3002\u30fb"
 _OTHER_SEPARATORS = frozenset(_DASHES + _DOTS + "/\\\u2044\u2215<>")
+# What nobody sees and Unicode counts to letters, marks or nothing (Default_Ignorable_Code_Point without Cc and Cf), and
+# the two that no file can hold: an export has to come back as the number that it was.
+_OTHER_INVISIBLES = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x3164, 0xFFA0, 0xFFFE, 0xFFFF),
+            *range(0x180B, 0x1810),
+            *range(0xFE00, 0xFE10),
+            *range(0xFFF0, 0xFFF9),
+            *range(0xE0000, 0xE1000),
+        ),
+    )
+)
 
 
 @lru_cache(maxsize=16_384)
@@ -85,11 +99,14 @@ def digits_of(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """Lower case, compatibility forms folded, digits of any script made 0 to 9, control and direction marks gone."""
-    visible = "".join(
-        str(unicodedata.decimal(char, char)) for char in text if unicodedata.category(char) not in ("Cc", "Cf")
-    )
+    """Lower case, compatibility forms folded, digits of any script made 0 to 9, what nobody sees gone."""
+    visible = "".join(str(unicodedata.decimal(char, char)) for char in text if not _is_invisible(char))
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).lower()).strip()
+
+
+def _is_invisible(char: str) -> bool:
+    """Control and direction marks among them."""
+    return unicodedata.category(char) in ("Cc", "Cf") or char in _OTHER_INVISIBLES
 
 
 def _key(text: str, region: str) -> str | None:

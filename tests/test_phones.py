@@ -109,6 +109,21 @@ def test_the_zero_that_is_not_dialled_from_abroad_makes_no_other_caller(text):
     assert phone_key(text) == "+442079460958"
 
 
+INVISIBLE = [
+    *"\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u200b\u2065\u3164\ufe00\ufe0e\ufe0f\uffa0",
+    *"\ufff0\ufff8\ufffe\uffff\U000e0000\U000e0041\U000e0100\U000e01ef\U000e0fff",
+]
+
+
+@pytest.mark.parametrize("char", INVISIBLE, ids=lambda char: f"U+{ord(char):04X}")
+def test_what_nobody_sees_makes_no_other_caller(char):
+    assert phone_key(f"{char}+1{char}234567890{char}") == "+1234567890"
+    assert phone_key(f"1{char}234567890{char}") == "+1234567890"
+    assert phone_key(f"Front{char} door") == "front door"
+    assert phone_key(f"ano{char}nymous") is None
+    assert phone_key(char) is None
+
+
 def test_the_zero_that_is_dialled_from_abroad_stays():
     assert phone_key("+39 06 6982") == phone_key("0039 06 6982") == "+39066982"
     assert phone_key("+39 (0)6 6982") == "+39066982"
@@ -305,7 +320,8 @@ def test_what_somebody_searches_for_has_a_key_or_none(text, key):
 
 
 @pytest.mark.parametrize(
-    "part", [".", " ", "(", "1", "1 ", "+", "tel:", "sip:", ";", "x", "1x", "ext", "(0)", "@", "00"]
+    "part",
+    [".", " ", "(", "1", "1 ", "+", "tel:", "sip:", ";", "x", "1x", "ext", "(0)", "@", "00", "\u3164", "1\ufe0f"],
 )
 @pytest.mark.parametrize("ending", ["x", "1", "", "@", ";"])
 def test_long_hostile_texts_are_read_or_refused_at_once(part, ending):
