@@ -16,7 +16,7 @@ from tests.builders import make_tier
 from tests.office import saved_again
 from tests.staff import staff
 from tests.staff import text_of as page_text
-from tests.test_admin_import import EXPORT, upload
+from tests.test_admin_import import EXPORT, confirm, upload
 
 SAVED = Path(__file__).parent / "files" / "saved_by_libreoffice.xlsx"
 
@@ -69,11 +69,92 @@ def test_what_has_hurt_comes_back_as_it_was(db, file_format):
     assert changes(rows) == []
 
 
+def first_contact(tier, *numbers, **fields):
+    """As made at a first contact: without an external id."""
+    make(tier, None, fields.pop("name", ""), numbers)
+    customer = Customer.objects.latest("pk")
+    Customer.objects.filter(pk=customer.pk).update(source="first_contact", **fields)
+    return customer
+
+
+@pytest.mark.parametrize("name, place", [("customers.csv", "0"), ("customers.xlsx", "1")])
+def test_an_export_with_first_contacts_comes_back_as_it_was(db, livetok, name, place):
+    ana = staff("managers")
+    for number in ("+1 555 000-1111", "whatsapp:+15550002222", "=sip", "Front\ufe0f door", "a\ufffeb"):
+        livetok.begin(phoneNumber=number, sessionId=number)
+    make(make_tier(), "crm-1", "Ada", NUMBERS)
+    make(make_tier("basic"), None, "of staff", ["+15550003333", "+15550004444"])
+    written = Customer.history.count(), PhoneNumber.history.count()
+
+    preview = upload(ana, ana.post(EXPORT, {"format": place, "resource": ""}).content, name)
+
+    assert "0 new, 0 changed, 7 unchanged." in page_text(preview)
+    confirm(ana, preview)
+    assert (Customer.history.count(), PhoneNumber.history.count()) == written
+    assert Customer.objects.filter(external_id=None).count() == 6
+
+
+def test_what_staff_changed_of_a_first_contact_in_an_export_is_stored(db, livetok):
+    ana = staff("managers")
+    livetok.begin(phoneNumber="+15550001111")
+    found = Customer.objects.get()
+    PhoneNumber.objects.create(customer=found, number="+15550002222", key="+15550002222")
+    header, row = ana.post(EXPORT, {"format": "0", "resource": ""}).content.decode("utf-8-sig").split()[:2]
+    assert row == ",,,standard,active,,+15550001111;"
+
+    preview = upload(ana, f"{header}\n,Ada,,standard,paused,,+1 555 000 1111\n")
+
+    assert "0 new, 1 changed, 0 unchanged." in page_text(preview)
+    confirm(ana, preview)
+    found.refresh_from_db()
+    assert (found.name, found.status, found.external_id, found.is_provisional()) == ("Ada", "paused", None, True)
+    assert [(number.number, number.key) for number in found.numbers.all()] == [("+1 555 000 1111", "+15550001111")]
+
+
+@pytest.mark.parametrize("numbers", ["", "+15550009999", "+15550001111;+15550009999", "+15550001111;+15550003333"])
+def test_any_other_row_without_an_id_is_refused(db, numbers):
+    ana = staff("managers")
+    tier = make_tier()
+    first_contact(tier, "+15550001111")
+    make(tier, "crm-1", "Ada", ["+15550003333"])
+
+    text = page_text(upload(ana, f"external_id,tier,numbers\n,premium,{numbers}\n,premium,+15550003333\n"))
+
+    assert "2 external_id Give the customer's id" in text
+    assert "3 external_id Give the customer's id" in text, "the customer has an id"
+
+
+def test_two_rows_without_an_id_cannot_share_a_customer(db):
+    ana = staff("managers")
+    first_contact(make_tier(), "+15550001111", "+15550002222")
+
+    text = page_text(upload(ana, "external_id,numbers\n,+15550001111;+15550002222\n,+15550002222\n"))
+    assert "3 numbers +15550002222 is in row 2 too. Leave one of them." in text
+
+    text = page_text(upload(ana, "external_id,numbers\n,+15550001111\n,+15550002222\n"))
+    assert "3 external_id Give the customer's id" in text, "row 2 takes the number off"
+
+
+def test_a_row_with_an_id_and_one_without_cannot_share_a_first_contact(db):
+    ana = staff("managers")
+    tier = make_tier()
+    first_contact(tier, "+15550001111", "+15550002222")
+    make(tier, "crm-1", "Ada", [])
+
+    text = page_text(upload(ana, "external_id,numbers\n,+15550001111;+15550002222\ncrm-1,+15550002222\n"))
+    assert "3 numbers +15550002222 is in row 2 too." in text
+
+    text = page_text(upload(ana, "external_id,numbers\ncrm-1,+15550001111\n,+15550002222\n"))
+    assert "3 numbers +15550002222 belongs to the first contact who becomes the customer of row 2." in text
+
+
 class AnyCustomer(TestCase):
     @settings(max_examples=25)
     @given(name=TEXTS, numbers=st.lists(TEXTS | st.sampled_from(NUMBERS), max_size=4))
     def test_comes_back_as_it_was_from_either_format(self, name, numbers):
-        make(make_tier(), "crm-1", name, numbers)
+        tier = make_tier()
+        make(tier, "crm-1", name, numbers)
+        first_contact(tier, "+15550001111", *numbers, name=name)
         for file_format in (CustomerCsv, CustomerXlsx):
             assert changes(export_and_read(file_format)) == []
 

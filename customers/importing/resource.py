@@ -32,6 +32,10 @@ from customers.phones import is_number
 from customers.spreadsheets import cell_of
 
 MOST_LISTED = 500  # on a page; the others are counted
+NO_ID = (
+    "Give the customer's id in your CRM; rows are matched by it. Only a row whose numbers all belong to one customer "
+    "without an id needs none."
+)
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,13 @@ def _difference(old: str, new: str) -> SafeString:
 
 
 class CustomerResource(resources.ModelResource):
-    """Matched by external id; absent columns leave what there is.
+    """Matched by external id, and customers without one by their numbers; absent columns leave what there is.
 
     What the rows are matched with is read at once before the first row. A preview only reads. `store` takes rows that a
     preview has found good, a few at a time, and writes them after the last in as few statements as it can.
     """
 
-    external_id = Column("external_id", Cell())
+    external_id = Column("external_id", Cell(), is_kept_where_blank=True)
     name = Column("name", Cell())
     email = Column("email", Cell())
     tier = Column("tier", TierCell(), is_kept_where_blank=True)
@@ -167,25 +171,34 @@ class CustomerResource(resources.ModelResource):
         self._customers: dict[str, Customer] = {}
         for ids in _in_parts(text_of(cell) for cell in dataset[KEY_COLUMN]):
             self._customers |= {str(found.external_id): found for found in stored.filter(external_id__in=ids)}
-        owners = {owner.pk for owner in self._owners.values() if owner.is_provisional()}
-        self._first_contacts: dict[int, Customer] = {}
+        owners = {owner.pk for owner in self._owners.values() if owner.external_id is None}
+        self._without_id: dict[int, Customer] = {}
         for pks in _in_parts(sorted(owners)):
-            self._first_contacts |= {found.pk: found for found in stored.filter(pk__in=pks)}
+            # Once more without an id: somebody may have given one before the lock was there.
+            found_now = stored.filter(pk__in=pks, external_id__isnull=True)
+            self._without_id |= {found.pk: found for found in found_now}
+        self._first_contacts = {pk: found for pk, found in self._without_id.items() if found.is_provisional()}
 
     # Row by row
 
     def before_import_row(self, row: dict[str, Any], **kwargs: Any) -> None:
         self._number = self._numbers_in_file[kwargs["row_number"] - 1]
-        external_id = text_of(row[KEY_COLUMN])
-        if not external_id:
-            raise ValidationError({KEY_COLUMN: "Give the customer's id in your CRM; rows are matched by it."})
-        if (first := self._row_of_id.setdefault(external_id, self._number)) != self._number:
+        row[KEY_COLUMN] = external_id = text_of(row[KEY_COLUMN])
+        if not external_id and self._customer_without_id(row) is None:
+            raise ValidationError({KEY_COLUMN: NO_ID})
+        if external_id and (first := self._row_of_id.setdefault(external_id, self._number)) != self._number:
             raise ValidationError({KEY_COLUMN: f'"{external_id}" is in row {first} too. Leave one of them.'})
-        row[KEY_COLUMN] = external_id
 
     def get_instance(self, instance_loader: Any, row: dict[str, Any]) -> Customer | None:
         """The customer with the external id; else the first contact who has one of the row's numbers."""
+        if not row[KEY_COLUMN]:
+            return self._customer_without_id(row)
         return self._customers.get(row[KEY_COLUMN]) or self._first_contact(row)
+
+    def _customer_without_id(self, row: dict[str, Any]) -> Customer | None:
+        """The one customer without an external id to whom all numbers of the row belong."""
+        owners = {owner.pk if owner else 0 for owner in map(self._owners.get, _keys_of(row.get("numbers")))}
+        return self._without_id.get(owners.pop()) if len(owners) == 1 else None
 
     def _first_contact(self, row: dict[str, Any]) -> Customer | None:
         for key in _keys_of(row.get("numbers")):
