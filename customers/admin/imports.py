@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from import_export.admin import ImportExportMixin
-from import_export.forms import ExportForm, ImportForm
+from import_export.forms import ConfirmImportForm, ExportForm, ImportForm
+from import_export.results import RowResult
 
 from customers.downloads import TooManyDownloads, one_of_few, say_too_many
 from customers.importing.formats import CustomerCsv, CustomerXlsx, FileRows
@@ -29,11 +30,19 @@ class CustomerImportForm(ImportForm):
         return upload
 
 
+FORMATS = [CustomerCsv, CustomerXlsx]
+
+
+class CustomerConfirmForm(ConfirmImportForm):
+    format = forms.ChoiceField(choices=[(str(place), "") for place in range(len(FORMATS))], widget=forms.HiddenInput)
+
+
 class CustomerImportMixin(ImportExportMixin):
     resource_classes = [CustomerResource]
-    import_formats = [CustomerCsv, CustomerXlsx]
-    export_formats = [CustomerCsv, CustomerXlsx]
+    import_formats = FORMATS
+    export_formats = FORMATS
     import_form_class = CustomerImportForm
+    confirm_form_class = CustomerConfirmForm
     export_form_class = ExportForm
     tmp_storage_class = KeptUpload
     import_template_name = "admin/customers/customer/import.html"
@@ -61,12 +70,29 @@ class CustomerImportMixin(ImportExportMixin):
     def add_data_read_fail_error_to_form(self, form: forms.Form, e: Exception) -> None:
         form.add_error("import_file", str(e) if isinstance(e, UnreadableFile) else NOT_READABLE)
 
-    def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """A file waits only for its confirmation; one that is refused, or that breaks the page, is removed."""
+        is_waiting = False
         try:
-            return super().process_import(request, **kwargs)
+            response = super().import_action(request, **kwargs)
+            is_waiting = "confirm_form" in response.context_data
+        finally:
+            name = getattr(request.FILES.get("import_file"), "tmp_storage_name", None)
+            if name and not is_waiting:
+                KeptUpload(name=name).remove()
+        return response
+
+    def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        form = self.create_confirm_form(request)
+        try:
+            if request.method == "POST" and self.has_import_permission(request) and not form.is_valid():
+                text = "This is not what the preview asked for. Choose the file again."
+            else:
+                return super().process_import(request, **kwargs)
         except (FileNotFoundError, UnknownUpload):
             text = "The uploaded file is gone: previews are kept for a day. Choose the file again."
         except UnreadableFile as error:
+            KeptUpload(name=form.cleaned_data["import_file_name"]).remove()
             text = str(error)
         self.message_user(request, text, messages.ERROR)
         return HttpResponseRedirect("../import/")
@@ -88,6 +114,15 @@ class CustomerImportMixin(ImportExportMixin):
             "form": self.create_import_form_again(request),
         }
         return TemplateResponse(request, self.import_template_name, context)
+
+    def add_success_message(self, result: ImportResult, request: HttpRequest) -> None:
+        """In the preview's words."""
+        new, changed, unchanged = (
+            result.totals[kind]
+            for kind in (RowResult.IMPORT_TYPE_NEW, RowResult.IMPORT_TYPE_UPDATE, RowResult.IMPORT_TYPE_SKIP)
+        )
+        text = f"Import finished: {new} new, {changed} changed, {unchanged} unchanged."
+        self.message_user(request, text, messages.SUCCESS)
 
     def create_import_form_again(self, request: HttpRequest) -> forms.Form:
         form: forms.Form = self.get_import_form_class(request)(
