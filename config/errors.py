@@ -37,6 +37,11 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     return page_in_words(request, "This request cannot be read", text, status=400)
 
 
+def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    text = "Your account may not open this page or do this. If you need to, ask an administrator for the permission."
+    return page_in_words(request, "Not allowed", text, status=403)
+
+
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     text = "Nothing is at this address, or it is gone. The start page leads to what there is."
     return page_in_words(request, "Not found", text, status=404)

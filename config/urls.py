@@ -4,10 +4,10 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from config.errors import bad_request, not_found, server_error
+from config.errors import bad_request, not_found, permission_denied, server_error
 from config.health import healthz, readyz
 
-handler400, handler404, handler500 = bad_request, not_found, server_error
+handler400, handler403, handler404, handler500 = bad_request, permission_denied, not_found, server_error
 
 urlpatterns = [
     re_path(r"^healthz/?$", healthz),

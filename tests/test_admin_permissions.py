@@ -81,6 +81,16 @@ def test_a_viewer_sees_a_customer_with_limits_and_history_and_no_form(db):
     assert Customer.objects.get().status == "active"
 
 
+@pytest.mark.parametrize("path", ["/admin/customers/apikey/", "/admin/customers/tier/add/", "/admin/auth/user/"])
+def test_what_an_account_may_not_do_is_told_on_a_page_of_ours_with_a_way_back(db, path):
+    response = staff("viewers").get(path)
+
+    assert response.status_code == 403
+    assert "Not allowed Your account may not open this page or do this." in text_of(response)
+    assert "ask an administrator for the permission" in text_of(response)
+    assert '<a href="/admin/">To the start page</a>' in response.content.decode()
+
+
 def test_strangers_are_sent_to_sign_in(client, db):
     make_livetok()
     for path in ("/admin/", "/admin/customers/customer/", "/admin/customers/customer/import/"):
