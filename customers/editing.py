@@ -1,7 +1,7 @@
 """The rules of changing a customer or tier that admin, import and API share. Each caller holds a transaction."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
@@ -65,6 +65,27 @@ def check_period(metric: str, period: str) -> None:
 def lock_customer(pk: int) -> Customer:
     """The customer, locked until the transaction ends: one edit of a customer's rows at a time."""
     return Customer.objects.select_related("tier").select_for_update(of=("self",), no_key=True).get(pk=pk)
+
+
+def kinds_that_use(instance: models.Model) -> Iterator[str]:
+    """What keeps an instance from being deleted, such as "sessions"; asks for one of each kind, however many there are.
+
+    What people do not see, such as sums, is named only where there is nothing else.
+    """
+    protecting = [
+        relation
+        for relation in instance._meta.get_fields(include_hidden=True)
+        if isinstance(relation, models.ForeignObjectRel) and relation.on_delete is models.PROTECT
+    ]
+    is_used = False
+    for relation in sorted(protecting, key=lambda relation: relation.hidden):
+        if relation.hidden and is_used:
+            return
+        model = relation.related_model
+        assert not isinstance(model, str)
+        if model._default_manager.filter(**{relation.field.name: instance}).exists():
+            is_used = True
+            yield str(model._meta.verbose_name_plural)
 
 
 # Numbers

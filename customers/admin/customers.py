@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 
 from customers.admin.contexts import ContextAdmin
 from customers.admin.imports import CustomerImportMixin
-from customers.admin.pages import without_related_links
+from customers.admin.pages import KeptWhereUsedAdmin, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, described, lock_customer, number_key, number_warning
 from customers.history import Part
@@ -157,7 +157,8 @@ class OverrideFilter(admin.SimpleListFilter):
 
 
 @admin.register(Customer)
-class CustomerAdmin(CustomerImportMixin, ContextAdmin):
+class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
+    instead_of_deleting = "Set the customer's status to blocked instead, to keep the customer out."
     form = CustomerForm
     change_form_template = "admin/customers/customer/change_form.html"
     list_display = ["name_or_id", "external_id", "numbers_in_words", "tier", "standing", "overrides_now"]

@@ -1,6 +1,6 @@
 """What several admin pages share: history with before and after, read-only pages, and edits that come too late."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from customers.admin.stale import StaleAwareAdmin
+from customers.editing import kinds_that_use
 from customers.history import Entry, history_of, history_points
 
 ENTRIES_PER_PAGE = 50
@@ -73,6 +74,22 @@ class HistoryAdmin(StaleAwareAdmin):
             problem = "Somebody else changed the same rows at this moment."
         self.message_user(request, f"Nothing was saved. {problem} Please look again and repeat.", messages.ERROR)
         return HttpResponseRedirect(request.get_full_path())
+
+
+class KeptWhereUsedAdmin(HistoryAdmin):
+    """A model whose objects stay while others use them: the pages that delete say why, and what to do instead."""
+
+    instead_of_deleting = ""
+
+    def get_deleted_objects(self, objs: Sequence[Any] | models.QuerySet[Any], request: HttpRequest) -> Any:
+        """Django collects all that uses an object before it refuses, and sessions may be millions."""
+        reasons = [
+            f"{str(self.opts.verbose_name).capitalize()} {obj} is used by {' and '.join(kinds)}, so it cannot be "
+            f"deleted. {self.instead_of_deleting}"
+            for obj in objs
+            if (kinds := list(kinds_that_use(obj)))
+        ]
+        return ([], {}, set(), reasons) if reasons else super().get_deleted_objects(objs, request)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):

@@ -8,11 +8,13 @@ from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import IntegrityError, OperationalError
-from django.db.models import PROTECT, ForeignObjectRel, Model, ProtectedError
+from django.db.models import Model, ProtectedError
 from django.utils.module_loading import import_string
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
+
+from customers.editing import kinds_that_use
 
 logger = logging.getLogger(__name__)
 MOST_ERRORS = 50
@@ -91,17 +93,10 @@ def _place(place: str, name: Any) -> str:
 
 
 def refuse_where_used(instance: Model) -> None:
-    """Raises Conflict where protected rows hang on the instance; asks for one of each, however many there are."""
-    for relation in instance._meta.get_fields(include_hidden=True):
-        if not isinstance(relation, ForeignObjectRel) or relation.on_delete is not PROTECT:
-            continue
-        model = relation.related_model
-        assert not isinstance(model, str)
-        if model._default_manager.filter(**{relation.field.name: instance}).exists():
-            name = str(instance._meta.verbose_name)
-            raise Conflict(
-                f"This {name} has {model._meta.verbose_name_plural}, so it cannot be deleted. {_INSTEAD.get(name, '')}"
-            )
+    """Raises Conflict where protected rows hang on the instance; names the first kind alone."""
+    if kind := next(kinds_that_use(instance), None):
+        name = str(instance._meta.verbose_name)
+        raise Conflict(f"This {name} has {kind}, so it cannot be deleted. {_INSTEAD.get(name, '')}")
 
 
 _INSTEAD = {
