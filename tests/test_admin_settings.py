@@ -1,5 +1,6 @@
 """Tiers, channels, the policy, denial messages and API keys in the admin."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -81,13 +82,25 @@ def test_the_list_of_tiers_says_limits_channels_and_customers(boss):
     assert "Standard standard unlimited all 0" in text
 
 
-def test_a_tiers_context_that_hides_a_key_of_frontdesks_own_is_saved_with_a_warning(boss):
-    data = form_of(boss, TIER_ADD) | {"name": "Gold", "slug": "gold", "context": '{"denied_message": "No", "a": 1}'}
+@pytest.mark.parametrize(
+    "context, keys, last",
+    [
+        ({"denied_message": "No", "a": 1}, "a key of Frontdesk's own: denied_message.", "denied_message comes last."),
+        (
+            {"denied_message": "No", "denied_reason": "No"},
+            "keys of Frontdesk's own: denied_message, denied_reason.",
+            "denied_message and denied_reason come last.",
+        ),
+    ],
+)
+def test_a_tiers_context_that_hides_a_key_of_frontdesks_own_is_saved_with_a_warning(boss, context, keys, last):
+    data = form_of(boss, TIER_ADD) | {"name": "Gold", "slug": "gold", "context": json.dumps(context)}
 
     text = text_of(boss.post(TIER_ADD, data, follow=True))
 
-    assert "a key of Frontdesk's own: denied_message" in text
-    assert Tier.objects.get(slug="gold").context == {"denied_message": "No", "a": 1}
+    assert keys in text
+    assert f"When a session is denied, Frontdesk's {last}" in text
+    assert Tier.objects.get(slug="gold").context == context
 
 
 def test_channels_make_themselves_and_are_edited(boss):

@@ -206,6 +206,14 @@ def test_the_page_is_small(staff, traffic):  # noqa: F811
     assert Session.objects.count() == 260
 
 
+@pytest.mark.parametrize("count, words", [(1, "1 session that ended"), (2, "2 sessions that ended")])
+def test_one_session_is_one(staff, count, words):  # noqa: F811
+    for number in range(count):
+        make_session(NOW - timedelta(minutes=5 + number))
+
+    assert f"{words} with a duration that counts" in text_of(overview(staff))
+
+
 def test_who_may_not_see_sessions_is_told_so(db):
     for address in ("/reports/", "/reports/callers/"):
         assert staff_client().get(address).status_code == 403

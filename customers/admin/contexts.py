@@ -55,5 +55,6 @@ def warn_of_hidden_keys(model_admin: admin.ModelAdmin, request: HttpRequest, con
         what = "a key" if len(hidden) == 1 else "keys"
         text = f"The context has {what} of Frontdesk's own: {keys}. The agent is told yours instead."
         if denied := [key for key in hidden if key.startswith("denied_")]:
-            text += f" When a session is denied, Frontdesk's {' and '.join(denied)} come last."
+            verb = "comes" if len(denied) == 1 else "come"
+            text += f" When a session is denied, Frontdesk's {' and '.join(denied)} {verb} last."
         model_admin.message_user(request, text, messages.WARNING)
