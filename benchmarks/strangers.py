@@ -205,11 +205,13 @@ def going_on(kind: str, site: Site) -> Iterator[None]:
     assert child.stdout
     try:
         assert child.stdout.readline() == b"ready\n", f"{kind} did not come"
+        time.sleep(1)
         yield
         assert child.poll() is None, f"{kind} went away"
     finally:
-        child.stdin.close()
+        child.kill()  # to end by itself would take it long: it gives way to everybody
         child.wait()
+        child.stdin.close()
         child.stdout.close()
 
 
@@ -223,9 +225,10 @@ def _give_way() -> None:
 def main() -> None:
     kind, site = sys.argv[1], Site(**json.loads(sys.argv[2]))
     _give_way()
-    for task in tasks(kind, site):
-        threading.Thread(target=task, daemon=True).start()
-    time.sleep(1)
+    all_are_here = threading.Event()
+    for task in tasks(kind, site):  # those that are busy already would not let the next one start
+        threading.Thread(target=lambda task=task: all_are_here.wait() and task(), daemon=True).start()
+    all_are_here.set()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.read()

@@ -155,6 +155,11 @@ def per_day(metric: str, amount: int) -> dict[str, Any]:
     return {"metric": metric, "period": "day", "amount": amount}
 
 
+def flags_of(session) -> list[str]:
+    """Those that tell of the session: on a slow machine, a begin that waited too long is stored later."""
+    return [flag for flag in session["flags"] if flag != "stored_later"]
+
+
 def test_one_minute_left_admits_exactly_one_of_16_begins_at_once(frontdesk):
     for _ in range(ROUNDS):
         frontdesk.tier("hour", per_day("call_minutes", 60))
@@ -220,7 +225,7 @@ def test_16_identical_begins_at_once_after_their_end_are_decided_once(frontdesk)
 
         assert len(set(replies)) == 1
         [session] = frontdesk.sessions(phone=number)
-        assert (session["allowed"], session["state"], session["flags"]) == (True, "ended", [])
+        assert (session["allowed"], session["state"], flags_of(session)) == (True, "ended", [])
 
 
 @pytest.mark.parametrize("is_id_used_twice", [False, True])
@@ -236,7 +241,7 @@ def test_16_identical_ends_at_once_are_one_end(frontdesk, is_id_used_twice):
         frontdesk.answers_at_once([end(number, "once", 0, 60)] * AT_ONCE)
 
         [session] = frontdesk.sessions(phone=number)
-        assert (session["state"], session["duration_seconds"], session["flags"]) == ("ended", 60, [])
+        assert (session["state"], session["duration_seconds"], flags_of(session)) == ("ended", 60, [])
         assert frontdesk.usage(number)["call_minutes"] == 1
 
 
@@ -319,7 +324,7 @@ def test_begin_and_end_of_one_session_at_once_are_one_ended_session(frontdesk, i
 
         sessions = frontdesk.sessions(phone=number)
         assert [session["state"] for session in sessions] == ["ended"] * AT_ONCE
-        assert {(session["reason"], session["duration_seconds"], *session["flags"]) for session in sessions} == {
+        assert {(session["reason"], session["duration_seconds"], *flags_of(session)) for session in sessions} == {
             ("allowed", 60)
         }
         day = frontdesk.usage(number)
@@ -368,7 +373,7 @@ def test_an_end_is_never_lost_among_begins_and_redeliveries(frontdesk):
         frontdesk.answers_at_once([body, ended] * (AT_ONCE // 2))
 
         [session] = frontdesk.sessions(phone=number)
-        assert (session["state"], session["duration_seconds"], session["flags"]) == ("ended", 120, [])
+        assert (session["state"], session["duration_seconds"], flags_of(session)) == ("ended", 120, [])
         assert frontdesk.usage(number)["call_minutes"] == 2
 
 
