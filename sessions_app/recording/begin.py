@@ -11,13 +11,7 @@ from sessions_app.decision.judgement import Judgement, becomes_customer, judge
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.models import Session, WebhookEvent
-from sessions_app.recording.attempts import (
-    ChangedMeanwhile,
-    NotOrdinary,
-    in_transaction,
-    locked,
-    ordinarily,
-)
+from sessions_app.recording.attempts import ChangedMeanwhile, NotOrdinary, in_transaction, locked, ordinarily
 from sessions_app.recording.counted import count_change
 from sessions_app.recording.first_sight import first_contact_of, with_first_sights
 from sessions_app.recording.hooks import provided_context, run_session_hooks

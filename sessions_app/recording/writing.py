@@ -22,11 +22,7 @@ from sessions_app.recording.hooks import run_session_hooks
 from sessions_app.recording.log import Outcome
 from sessions_app.recording.rows import Rows
 from sessions_app.sums.late import note_late_write
-from sessions_app.usage.used import (
-    ADDING,
-    Amount,
-    UsageKey,
-)
+from sessions_app.usage.used import ADDING, Amount, UsageKey
 
 # Its name, the attribute whose value it has, and whether that is written as JSON.
 Parameter: TypeAlias = tuple[str, str, bool]
