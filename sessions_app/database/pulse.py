@@ -10,8 +10,9 @@ import time
 from typing import Literal
 
 from django.db import Error, connection, transaction
+from psycopg.errors import ConnectionTimeout
 
-from sessions_app.database.postgresql.refusal import serves_others
+from sessions_app.database.shared_connections import a_free_one_answers
 from sessions_app.database.sqlite.lock import SHORT_MS, is_busy, wait_for_lock
 
 logger = logging.getLogger("frontdesk.database")
@@ -99,7 +100,9 @@ def _look() -> Literal["answers", "busy", "away"]:
     except Error as error:
         if is_busy(error):
             return "busy"
-        return "answers" if serves_others(error.__cause__, LOOK_SECONDS) else "away"
+        # A server with too many connections turns a new one away, but still serves those that stand.
+        took_too_long = isinstance(error.__cause__, ConnectionTimeout)
+        return "answers" if not took_too_long and a_free_one_answers(LOOK_SECONDS) else "away"
     try:
         with transaction.atomic():
             return "answers" if connection.is_usable() else "away"  # a pooler takes connections for one that is away

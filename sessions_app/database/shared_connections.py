@@ -7,13 +7,34 @@ time need about four, and a tenth more sessions per second were answered. A conn
 answer went out, so that a caller's very next request may still find it taken, and open another.
 """
 
+import time
 from typing import Any
 
 from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+LOOK_EVERY_SECONDS = 0.01
+
 _free: list[BaseDatabaseWrapper] = []
+
+
+def a_free_one_answers(within_seconds: float) -> bool:
+    """Whether a connection that no request uses still serves. False where none is given back in that time."""
+    give_up_at = time.monotonic() + within_seconds
+    while time.monotonic() < give_up_at:
+        try:
+            database = _free.pop()
+        except IndexError:
+            time.sleep(LOOK_EVERY_SECONDS)
+            continue
+        is_usable = database.is_usable()
+        if is_usable:
+            _free.append(database)
+        else:
+            database.close()
+        return is_usable
+    return False
 
 
 def share_connections() -> None:

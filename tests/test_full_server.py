@@ -1,16 +1,15 @@
-"""What the pulse makes of a PostgreSQL server that takes no connection, in whichever language it says why."""
+"""What the pulse makes of a PostgreSQL server that takes no new connection."""
 
 import socket
 import struct
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
-import psycopg
 import pytest
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 
-from sessions_app.database.postgresql.refusal import serves_others
+from sessions_app.database import shared_connections
 from sessions_app.database.pulse import LOOK_SECONDS, Pulse
 
 pytestmark = pytest.mark.only("postgresql")
@@ -29,9 +28,7 @@ def refusal(severity: str, code: str, words: str) -> bytes:
     return message(b"E", content)
 
 
-TOO_MANY = refusal("ВАЖНО", "53300", "извините, уже слишком много клиентов")
-STARTING = refusal("ВАЖНО", "57P03", "система баз данных запускается")
-RECOVERING = refusal("FATAL", "57P03", "the database system is in recovery mode")
+FULL = refusal("ВАЖНО", "53300", "извините, уже слишком много клиентов")
 
 
 # Let in without a password, told all that a client asks about, and then nothing: a pooler whose database is away.
@@ -111,31 +108,43 @@ def look(transactional_db):
         time.sleep(0.01)
 
 
-def test_a_server_with_too_many_connections_lives_in_any_language(look):
-    with server_that_says(TOO_MANY) as port:
+@pytest.fixture
+def free_connection(transactional_db):
+    """One that a request has given back."""
+    database = connections.create_connection(DEFAULT_DB_ALIAS)
+    database.inc_thread_sharing()
+    database.ensure_connection()
+    shared_connections._free.append(database)
+    yield database.connection
+    database.close()
+    shared_connections._free.clear()
+
+
+def test_a_full_server_that_serves_the_connections_that_stand_lives(look, free_connection):
+    with server_that_says(FULL) as port:
         assert look(port) == (False, False)
 
 
-@pytest.mark.parametrize("said", [STARTING, RECOVERING], ids=["starting", "recovering"])
-def test_a_server_that_starts_or_recovers_is_away(look, said):
-    with server_that_says(said) as port:
+def test_one_that_all_requests_of_a_moment_use_is_waited_for(look, free_connection):
+    used = [shared_connections._free.pop()]
+    giving_back = threading.Timer(LOOK_SECONDS / 2, lambda: shared_connections._free.append(used.pop()))
+    with server_that_says(FULL) as port:
+        giving_back.start()
+        assert look(port) == (False, False)
+
+
+def test_a_server_that_serves_nobody_any_more_is_away(look, free_connection):
+    free_connection.close()
+    with server_that_says(FULL) as port:
+        assert look(port) == (True, True)
+    assert shared_connections._free == []
+
+
+def test_a_full_server_is_away_for_who_has_no_connection(look):
+    with server_that_says(FULL) as port:
         assert look(port) == (True, True)
 
 
 def test_a_server_that_lets_in_and_answers_nothing_is_away(look):
     with server_that_says(LET_IN, and_ends=False) as port:
         assert look(port) == (True, True)
-
-
-def test_the_real_server_says_why_it_takes_no_connection(db):
-    connection.ensure_connection()
-    real = connection.get_connection_params()
-    for changed, serves in [
-        ({"dbname": "none_of_that_name"}, True),
-        ({"password": "wrong"}, True),
-        ({"port": 1}, False),
-    ]:
-        known = {name: real[name] for name in ("host", "port", "user", "password", "dbname")}
-        with pytest.raises(psycopg.OperationalError) as caught, closing(psycopg.connect(**known | changed)):
-            pass
-        assert serves_others(caught.value, LOOK_SECONDS) is serves
