@@ -49,6 +49,17 @@ def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
         return _fetch_prepared(database, sql, parameters)
 
 
+def changed_rows(database: BaseDatabaseWrapper, sql: str, values: Mapping[str, Any]) -> int:
+    """How many rows one statement changes on SQLite; `values` are those of `for_sqlite`."""
+    if database.queries_logged:
+        with database.cursor() as cursor:
+            cursor.execute(sql, values)
+            return cursor.rowcount
+    with database.wrap_database_errors:
+        changed: int = database.connection.execute(_named(sql), values).rowcount
+        return changed
+
+
 @contextmanager
 def djangos_transaction(turn_seconds: float | None = None) -> Iterator[None]:
     """`transaction.atomic()`, but in this thread's turn where it is SQLite's: within `turn_seconds`, or not at all."""

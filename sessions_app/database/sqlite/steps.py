@@ -1,28 +1,22 @@
-"""Several statements as one on SQLite, which has no other way to take them in one call.
+"""Several statements that SQLite stores as one: all or none, in one turn.
 
-Between any two of Python's calls another thread may run, and everybody else waits for the write lock meanwhile. So the
-steps are a trigger on a view that each connection has for itself, and inserting a row into the view runs them: all or
-none, in one transaction. What is stored so is synced when the lock is free again, and others write in that time.
+What is stored so is synced when the write lock is free again, and others write in that time.
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
-from itertools import count
 from typing import Any
 
-from django.db import IntegrityError, OperationalError
+from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import atomic
 
-from sessions_app.database.prepared import PARAMETER, connected, for_sqlite
+from sessions_app.database.prepared import changed_rows, connected, djangos_transaction, for_sqlite
 from sessions_app.database.pulse import pulse
-from sessions_app.database.sqlite.turns import turn_to_write
 
 
-def run_steps(steps: tuple[str, ...], parameters: Mapping[str, Any]) -> bool:
+def run_steps(steps: Sequence[str], parameters: Mapping[str, Any]) -> bool:
     """Run statements that insert or update, with `%(name)s` for the parameters, which they share.
 
     False, with nothing changed, where one of them changed no row. Otherwise what they wrote is on disk when this
@@ -30,72 +24,30 @@ def run_steps(steps: tuple[str, ...], parameters: Mapping[str, Any]) -> bool:
     OperationalError where nobody knows whether it is on disk.
     """
     database = connected()
-    view = _view(steps)
-    values = list(for_sqlite({name: parameters[name] for name in view.parameters}).values())
+    values = for_sqlite(parameters)
     try:
-        if database.in_atomic_block:
-            _insert(database, view, values)
-        else:
-            with _synced_afterwards(database), turn_to_write():
-                _insert(database, view, values)
-    except IntegrityError as error:
-        if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_TRIGGER":
-            return False
-        raise
+        with _all_or_none(database):
+            for step in steps:
+                if not changed_rows(database, step, values):
+                    raise _NothingChangedError
+    except _NothingChangedError:
+        return False
     pulse.beat()
     return True
 
 
-@dataclass(frozen=True)
-class _View:
-    name: str
-    parameters: tuple[str, ...]
-    makings: tuple[str, str]
-    insert: str
+class _NothingChangedError(Exception):
+    """A step found what it depends on changed."""
 
 
-_numbers = count()
-
-
-@cache
-def _view(steps: tuple[str, ...]) -> _View:
-    name = f"steps_{next(_numbers)}"
-    parameters = tuple(dict.fromkeys(parameter for step in steps for parameter in PARAMETER.findall(step)))
-    columns = ", ".join(f"NULL AS {parameter}" for parameter in parameters)
-    body = "".join(f"{step}; SELECT RAISE(ABORT, 'no row') WHERE changes() = 0; " for step in steps)
-    makings = (
-        f"CREATE TEMP VIEW {name} AS SELECT {columns}",
-        f"CREATE TEMP TRIGGER {name}_run INSTEAD OF INSERT ON {name} BEGIN {PARAMETER.sub(_of_the_row, body)}END",
-    )
-    return _View(name, parameters, makings, f"INSERT INTO {name} VALUES ({', '.join('?' for _ in parameters)})")
-
-
-def _of_the_row(parameter: re.Match[str]) -> str:
-    return f"NEW.{parameter[1]}"
-
-
-def _insert(database: BaseDatabaseWrapper, view: _View, values: list[Any]) -> None:
-    try:
-        _store(database, view.insert, values)
-    except OperationalError as error:
-        if str(error) != f"no such table: {view.name}":
-            raise
-        for making in view.makings:  # for the first time, or made in a transaction that was undone
-            _execute(database, making)
-        _store(database, view.insert, values)
-
-
-def _store(database: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> None:
-    if database.queries_logged:
-        with database.cursor() as cursor:
-            cursor.execute(sql.replace("?", "%s"), values)
+@contextmanager
+def _all_or_none(database: BaseDatabaseWrapper) -> Iterator[None]:
+    if database.in_atomic_block:
+        with atomic():
+            yield
     else:
-        _execute(database, sql, values)
-
-
-def _execute(database: BaseDatabaseWrapper, sql: str, values: Sequence[Any] = ()) -> None:
-    with database.wrap_database_errors:
-        database.connection.execute(sql, values)
+        with _synced_afterwards(database), djangos_transaction():
+            yield
 
 
 @contextmanager
@@ -111,11 +63,11 @@ def _synced_afterwards(database: BaseDatabaseWrapper) -> Iterator[None]:
         yield
         return
     try:
-        _execute(database, "PRAGMA synchronous = NORMAL")
+        database.connection.execute("PRAGMA synchronous = NORMAL")
         try:
             yield
         finally:
-            _execute(database, "PRAGMA synchronous = FULL")
+            database.connection.execute("PRAGMA synchronous = FULL")
         try:
             os.fdatasync(log)
         except OSError as error:
