@@ -279,7 +279,7 @@ EVENT_RETENTION_MB = _whole_number("EVENT_RETENTION_MB", 1000, most=10_000_000)
 ADMIN_USERNAME = env("ADMIN_USERNAME", default="admin")
 ADMIN_PASSWORD = env("ADMIN_PASSWORD", default="")
 
-# Plain functions by dotted name, run in order: what follows a session and what it brings along hook in here.
+# By dotted name: functions that bring context for the agent, and a row more with each event (a SessionHook).
 CONTEXT_PROVIDERS: list[str] = []
 SESSION_EVENT_HOOKS: list[str] = []
 # Called with the address of a request to the API that came without a valid key.

@@ -25,6 +25,7 @@ from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import RefusedRequests, Session, SpoolPlace, WebhookEvent
 from sessions_app.recording.begin import RETRIED_WITHIN, begin_session_as_answered
+from sessions_app.recording.hooks import SessionHook
 from sessions_app.spool.files import Spool, SpooledRequest, files_set_aside, spool_files
 from sessions_app.webhook import outage, views
 from sessions_app.webhook.feeding import Feeder, feeder
@@ -380,8 +381,11 @@ def test_a_request_that_fails_again_and_again_is_set_aside(known_livetok, settin
     assert the_session("s1").allowed is True
 
 
-def failing_hook(session, event):
+def fail(happening):
     raise ValueError("a mistake")
+
+
+failing_hook = SessionHook(RefusedRequests, "TRUE", fail)
 
 
 def test_a_request_that_fails_holds_up_what_is_behind_it_in_its_own_file_alone(known_livetok, settings, monkeypatch):
@@ -403,9 +407,12 @@ def test_a_request_that_fails_holds_up_what_is_behind_it_in_its_own_file_alone(k
     assert_usage_is_sound()
 
 
-def hook_failing_for_s1(session, event):
-    if session.session_id == "s1":
+def fail_for_s1(happening):
+    if happening.session.session_id == "s1":
         raise ValueError("a mistake")
+
+
+hook_failing_for_s1 = SessionHook(RefusedRequests, "TRUE", fail_for_s1)
 
 
 def test_a_file_that_cannot_be_read_blocks_nothing(known_livetok, caplog):

@@ -1,6 +1,5 @@
 """The decision's corners: emergency switch, customers' status and validity, channels, context and messages."""
 
-import json
 import logging
 from datetime import timedelta
 
@@ -10,10 +9,8 @@ from django.utils import timezone
 from customers.models import Customer, DenialMessage, Policy
 from sessions_app.decision.rules import DENIAL_MESSAGES, Reason
 from sessions_app.livetok.events import SessionBegin
-from sessions_app.models import Session
 from tests.builders import (
     LiveTok,
-    begin_body,
     limit,
     make_channel,
     make_customer,
@@ -273,17 +270,6 @@ def fail(event: SessionBegin) -> dict:
     raise RuntimeError("the CRM is away")
 
 
-CALLS: list[tuple[str, str, int]] = []
-
-
-def note_session(session: Session, event: str) -> None:
-    CALLS.append((session.session_id, event, Session.objects.filter(pk=session.pk).count()))
-
-
-def refuse(session: Session, event: str) -> None:
-    raise RuntimeError("not stored")
-
-
 def test_context_providers_bring_context_below_the_tiers_and_a_failing_one_keeps_nobody_out(
     livetok: LiveTok, settings, caplog
 ):
@@ -296,23 +282,3 @@ def test_context_providers_bring_context_below_the_tiers_and_a_failing_one_keeps
     assert (context["order"], context["number"], context["a"]) == ("second", "+1234567890", "tier")
     assert context["customer_tier"] == "provided"
     assert "context provider failed" in caplog.text
-
-
-def test_session_hooks_are_called_inside_the_transaction_once_for_each_event(livetok: LiveTok, settings):
-    settings.SESSION_EVENT_HOOKS = [f"{__name__}.note_session"]
-    CALLS.clear()
-    livetok.begin()
-    livetok.begin()
-    livetok.end()
-    livetok.end()
-
-    assert CALLS == [("123", "begin", 1), ("123", "end", 1)]
-
-
-def test_a_session_hook_that_fails_fails_the_event_and_nothing_is_stored(livetok: LiveTok, settings):
-    settings.SESSION_EVENT_HOOKS = [f"{__name__}.refuse"]
-    livetok.client.raise_request_exception = False
-
-    assert livetok.send(json.dumps(begin_body()).encode()).status_code == 500
-    assert not Session.objects.exists()
-    assert not Customer.objects.exists()

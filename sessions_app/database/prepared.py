@@ -41,12 +41,17 @@ def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
     if database.queries_logged:
         with database.cursor() as cursor:
             cursor.execute(sql, for_sqlite(parameters) if IS_SQLITE else parameters)
-            return cursor.fetchall()
+            return cursor.fetchall() if cursor.description else []
     with database.wrap_database_errors:
         if IS_SQLITE:
             rows: Rows = database.connection.execute(_named(sql), for_sqlite(parameters)).fetchall()
             return rows
         return _fetch_prepared(database, sql, parameters)
+
+
+def execute(sql: str, parameters: Mapping[str, Any]) -> None:
+    """One statement with `%(name)s` for each parameter that selects nothing. Raises as `fetch` does."""
+    fetch(sql, parameters)
 
 
 def changed_rows(database: BaseDatabaseWrapper, sql: str, values: Mapping[str, Any]) -> int:

@@ -14,12 +14,12 @@ from sessions_app.models import Session, WebhookEvent
 from sessions_app.recording.attempts import ChangedMeanwhile, NotOrdinary, in_transaction, locked, ordinarily
 from sessions_app.recording.counted import count_change
 from sessions_app.recording.first_sight import first_contact_of, with_first_sights
-from sessions_app.recording.hooks import provided_context, run_session_hooks
+from sessions_app.recording.hooks import Happening, provided_context
 from sessions_app.recording.log import Outcome, log_of
 from sessions_app.recording.matching import decided_for, is_redelivered, sessions_of, waiting_for
 from sessions_app.recording.reading import Reading, read_begin
 from sessions_app.recording.rows import add_flags, fill_begin, judge_occupancy, new_session, rows_of_begin, store_given
-from sessions_app.recording.writing import take_turn, write_begin
+from sessions_app.recording.writing import take_turn, write_begin, write_hooked
 from sessions_app.usage.used import contribution
 
 Verdict = WebhookEvent.Verdict
@@ -92,7 +92,8 @@ def _begin(
     started_before = session.started_at
     reading = _read_for_sure(event, waiting)
     tier = reading.access.tier
-    if tier is not None and becomes_customer(event, reading.access):
+    is_first_contact = tier is not None and becomes_customer(event, reading.access)
+    if tier is not None and is_first_contact:
         reading = replace(reading, access=reading.access.for_customer(first_contact_of(event, tier)))
     elif reading.access.customer != customer:
         raise ChangedMeanwhile
@@ -101,7 +102,7 @@ def _begin(
     fill_begin(session, event, reading, given or _judge(event, reading, provided))
     session.save()
     count_change(session, before, started_before)
-    run_session_hooks(session, "begin")
+    write_hooked(Happening("begin", session, event.received_at, is_first_contact))
     return log_of(event, delivery, session, Verdict.ACCEPTED)
 
 

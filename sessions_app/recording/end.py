@@ -11,12 +11,12 @@ from sessions_app.models import Session, SupersededEnd, WebhookEvent
 from sessions_app.recording.attempts import NotOrdinary, in_transaction, locked, ordinarily
 from sessions_app.recording.counted import count_change
 from sessions_app.recording.first_sight import customer_of_end
-from sessions_app.recording.hooks import run_session_hooks
+from sessions_app.recording.hooks import Happening
 from sessions_app.recording.log import Outcome, log_of
 from sessions_app.recording.matching import ended_by, holder_of, read_again, sessions_of
 from sessions_app.recording.reading import read_end
 from sessions_app.recording.rows import add_flags, judge_occupancy, name_caller, new_session, rows_of_end, set_end
-from sessions_app.recording.writing import write_end
+from sessions_app.recording.writing import write_end, write_hooked
 from sessions_app.usage.used import contribution
 
 Verdict = WebhookEvent.Verdict
@@ -56,13 +56,13 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     elif event.caller.identity not in (None, session.caller.identity) and session.caller.identity is not None:
         add_flags(session, {"caller_differs"})
 
-    verdict = Verdict.CORRECTED if session.has_end else Verdict.ACCEPTED
+    is_corrected = session.has_end
     _take_end(session, event)
     judge_occupancy(session)
     session.save()
     count_change(session, before, started_before)
-    run_session_hooks(session, "end")
-    return log_of(event, delivery, session, verdict)
+    write_hooked(Happening("corrected" if is_corrected else "end", session, event.received_at))
+    return log_of(event, delivery, session, Verdict.CORRECTED if is_corrected else Verdict.ACCEPTED)
 
 
 def _take_end(session: Session, event: SessionEnd) -> None:

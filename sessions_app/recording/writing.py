@@ -5,24 +5,23 @@ It fails where another begin of the customer came between reading and writing.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from django.conf import settings
 from django.db import connection, models
 
 from customers.models import Customer
 from sessions_app.billing.past_months import note_past_months
-from sessions_app.database.prepared import IS_SQLITE, djangos_transaction, fetch
-from sessions_app.database.sqlite.steps import run_steps
+from sessions_app.database.prepared import IS_SQLITE, PARAMETER, djangos_transaction, execute, fetch
+from sessions_app.database.sqlite.steps import Step, run_steps
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.recording.columns import Field, all_but_id, fields_of, table_of
-from sessions_app.recording.hooks import run_session_hooks
+from sessions_app.recording.hooks import Happening, SessionHook, session_hooks
 from sessions_app.recording.log import Outcome
 from sessions_app.recording.rows import Rows
 from sessions_app.sums.late import note_late_write
-from sessions_app.usage.used import ADDING, Amount, UsageKey
+from sessions_app.usage.used import ADDING
 
 # Its name, the attribute whose value it has, and whether that is written as JSON.
 Parameter: TypeAlias = tuple[str, str, bool]
@@ -74,39 +73,51 @@ def write_end(rows: Rows) -> Outcome | None:
     return _write("end", parameters, rows)
 
 
-def _write(kind: str, parameters: dict[str, Any], rows: Rows) -> Outcome | None:
-    with _one_transaction(rows.is_late):
-        pk = _run(kind, parameters, rows.change, rows.event)
+def write_hooked(happening: Happening) -> None:
+    """Store the rows that SESSION_EVENT_HOOKS have for an event, in the transaction of what it did."""
+    for hook, parameters in _hooked(happening):
+        execute(_hook_sql(hook, 0, source=""), parameters)
+
+
+def _write(kind: Literal["begin", "end"], parameters: dict[str, Any], rows: Rows) -> Outcome | None:
+    with djangos_transaction() if rows.is_late else nullcontext():
+        pk = _run(kind, parameters, rows)
         if pk is None:
             return None
         rows.session.pk = pk
         if rows.is_late:
             note_late_write(rows.session.started_at)
             note_past_months(rows.counts_in, pk)
-        run_session_hooks(rows.session, kind)
     return Outcome(rows.session, rows.event)
 
 
-def _one_transaction(writes_more: bool) -> AbstractContextManager[object]:
-    """A transaction where hooks or we write more; a statement alone is one by itself."""
-    return djangos_transaction() if writes_more or settings.SESSION_EVENT_HOOKS else nullcontext()
-
-
-def _run(kind: str, parameters: dict[str, Any], used: Mapping[UsageKey, Amount], event: WebhookEvent) -> int | None:
+def _run(kind: Literal["begin", "end"], parameters: dict[str, Any], rows: Rows) -> int | None:
     """Run the steps that store a begin or an end; `parameters` are those of the first ones. Returns the session's id.
 
     None, with nothing stored, where one of them found what it depends on changed.
     """
-    for number, (key, amount) in enumerate(used.items()):
+    for number, (key, amount) in enumerate(rows.change.items()):
         parameters |= {f"used{number}_{name}": value for name, value in (vars(key) | vars(amount)).items()}
-    parameters |= _values(EVENT_PARAMETERS, event)
-    steps = kind, "turn_begins" in parameters, len(used)
+    parameters |= _values(EVENT_PARAMETERS, rows.event)
+    hooked = _hooked(Happening(kind, rows.session, rows.event.received_at))
+    for _, values in hooked:
+        parameters |= values
+    steps = kind, "turn_begins" in parameters, len(rows.change), tuple(hook for hook, _ in hooked)
     if not IS_SQLITE:
-        rows = fetch(_chained(*steps), parameters)
-        return int(rows[0][0]) if rows else None
+        found = fetch(_chained(*steps), parameters)
+        return int(found[0][0]) if found else None
     if not run_steps(_one_by_one(*steps), parameters):
         return None
     return parameters.get("session_id") or _id_of(parameters)
+
+
+def _hooked(happening: Happening) -> list[tuple[SessionHook, dict[str, Any]]]:
+    """The hooks that have a row for it, and its values by the names that `_hook_sql` gives them."""
+    found = [(hook, values) for hook in session_hooks() if (values := hook.values(happening)) is not None]
+    return [
+        (hook, {f"hook{number}_{name}": value for name, value in values.items()})
+        for number, (hook, values) in enumerate(found)
+    ]
 
 
 def _steps(kind: str, takes_turn: bool, used: int) -> Iterator[tuple[str, str]]:
@@ -126,17 +137,19 @@ def _steps(kind: str, takes_turn: bool, used: int) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _chained(kind: str, takes_turn: bool, used: int) -> str:
+def _chained(kind: str, takes_turn: bool, used: int, hooks: tuple[SessionHook, ...]) -> str:
     """One statement for PostgreSQL: atomic by itself, without a round trip to begin and one to commit."""
     returned = {"customer": "", "session": " RETURNING id"}
     parts = [f"{name} AS ({sql}{returned.get(name, ' RETURNING 1')})" for name, sql in _steps(kind, takes_turn, used)]
+    parts += [f"hook{number} AS ({_hook_sql(hook, number, 'session')})" for number, hook in enumerate(hooks)]
     return f"WITH {', '.join(parts)} SELECT id FROM session"
 
 
 @cache
-def _one_by_one(kind: str, takes_turn: bool, used: int) -> tuple[str, ...]:
+def _one_by_one(kind: str, takes_turn: bool, used: int, hooks: tuple[SessionHook, ...]) -> tuple[Step, ...]:
     """For SQLite, which takes no data-changing parts in one statement."""
-    return tuple(sql for _, sql in _steps(kind, takes_turn, used))
+    steps = [Step(sql) for _, sql in _steps(kind, takes_turn, used)]
+    return (*steps, *(Step(_hook_sql(hook, number, ""), is_optional=True) for number, hook in enumerate(hooks)))
 
 
 def _id_of(parameters: Mapping[str, Any]) -> int:
@@ -169,15 +182,31 @@ def _end_sql() -> str:
 AND COALESCE(customer_id, 0) = COALESCE(%(session_customer_id)s, 0) AND flags = %(session_flags_before)s"""
 
 
+@cache
+def _hook_sql(hook: SessionHook, number: int, source: str) -> str:
+    """A hook's row, where its condition holds; on PostgreSQL only where the step named `source` has made a row."""
+    prefix = f"hook{number}"
+    columns, typed = _columns_and_values(prefix, all_but_id(hook.model))
+    condition = PARAMETER.sub(lambda name: f"%({prefix}_{name[1]})s", hook.condition)
+    found = f" FROM {source}" if source else ""
+    return f"INSERT INTO {table_of(hook.model)} ({columns}) SELECT {typed}{found} WHERE {condition}"
+
+
 def _insert_sql(prefix: str, model: type[models.Model], fields: Sequence[Field], source: str) -> str:
     """An insert of one row; on PostgreSQL only where the step named `source` has made one."""
-    columns = ", ".join(str(field.column) for field in fields)
+    columns, values = _columns_and_values(prefix, fields)
     into = f"INSERT INTO {table_of(model)} ({columns})"
     if IS_SQLITE:
-        return f"{into} VALUES ({', '.join(f'%({prefix}_{field.column})s' for field in fields)})"
-    # Outside VALUES, PostgreSQL does not take a parameter's type from the column.
-    typed = ", ".join(f"%({prefix}_{field.column})s::{field.db_type(connection)}" for field in fields)
-    return f"{into} SELECT {typed}" + (f" FROM {source}" if source else "")
+        return f"{into} VALUES ({values})"
+    return f"{into} SELECT {values}" + (f" FROM {source}" if source else "")
+
+
+def _columns_and_values(prefix: str, fields: Iterable[Field]) -> tuple[str, str]:
+    """Their names, and a parameter for each. Outside VALUES, PostgreSQL does not take a parameter's type from it."""
+    values = [
+        f"%({prefix}_{field.column})s" + ("" if IS_SQLITE else f"::{field.db_type(connection)}") for field in fields
+    ]
+    return ", ".join(str(field.column) for field in fields), ", ".join(values)
 
 
 def _values(parameters: Iterable[Parameter], row: models.Model) -> dict[str, Any]:
