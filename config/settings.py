@@ -99,6 +99,7 @@ INSTALLED_APPS = [
     "import_export",
     "customers",
     "sessions_app",
+    "automations",
     "config",
 ]
 
@@ -281,7 +282,7 @@ ADMIN_PASSWORD = env("ADMIN_PASSWORD", default="")
 
 # By dotted name: functions that bring context for the agent, and a row more with each event (a SessionHook).
 CONTEXT_PROVIDERS: list[str] = []
-SESSION_EVENT_HOOKS: list[str] = []
+SESSION_EVENT_HOOKS: list[str] = ["automations.happenings.occurrence_hook"]
 # Called with the address of a request to the API that came without a valid key.
 REFUSED_KEY_HOOKS: list[str] = ["sessions_app.webhook.refused.count_refused"]
 # Called when a first-contact customer is merged into another: sessions follow their customer.

@@ -581,7 +581,7 @@ def test_what_is_ordinary_is_fed_at_the_cost_of_ordinary_requests(known_livetok,
         assert feeder.feed() == 20
 
     statements = [query["sql"].strip() for query in captured.captured_queries]
-    ordinary = 14 if connection.vendor == "sqlite" else 4  # of a session; SQLite takes its steps one by one
+    ordinary = 16 if connection.vendor == "sqlite" else 4  # of a session; SQLite takes its steps one by one
     assert len(statements) < 10 * ordinary + 20
     assert sum(statement.startswith("COMMIT") for statement in statements) <= 4
     assert sum(statement.startswith('UPDATE "sessions_app_spoolplace"') for statement in statements) == 1

@@ -51,7 +51,7 @@ def statements(body) -> list[str]:
 
 
 def test_a_begin_of_a_known_customer(customer, database_name):
-    assert len(statements(begin_body())) <= {"postgresql": 2, "sqlite": 6}[database_name]
+    assert len(statements(begin_body())) <= {"postgresql": 2, "sqlite": 7}[database_name]
 
 
 def test_a_redelivered_begin(customer):
@@ -63,7 +63,7 @@ def test_a_redelivered_begin(customer):
 def test_an_end(customer, database_name):
     send(begin_body())
 
-    assert len(statements(end_body())) <= {"postgresql": 2, "sqlite": 4}[database_name]
+    assert len(statements(end_body())) <= {"postgresql": 2, "sqlite": 5}[database_name]
 
 
 def test_a_redelivered_end(customer):

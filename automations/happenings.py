@@ -1,0 +1,42 @@
+"""What happens to sessions, kept for the rules that wait for it: a row of the statement that stores the event."""
+
+from typing import Any
+
+from automations.models import Occurrence, Rule, Trigger
+from sessions_app.recording.hooks import Happening, SessionHook
+
+_ENDING = {"end": Trigger.ENDED, "corrected": Trigger.END_CORRECTED}
+
+
+def triggers_of(happening: Happening) -> tuple[str, str, str]:
+    """The triggers that an event may set off: three, some of them twice, so that one statement serves all events."""
+    if happening.kind != "begin":
+        ending = _ENDING[happening.kind].value
+        return ending, ending, Trigger.USAGE_REACHED.value
+    began = (Trigger.BEGAN_ALLOWED if happening.session.allowed else Trigger.BEGAN_DENIED).value
+    return began, Trigger.NEW_CALLER.value if happening.is_first_contact else began, Trigger.USAGE_REACHED.value
+
+
+def _values(happening: Happening) -> dict[str, Any]:
+    session = happening.session
+    first, second, third = triggers_of(happening)
+    return {
+        "kind": happening.kind,
+        "session_id": session.session_id,
+        "is_test": session.is_test,
+        "number": session.number,
+        "received_at": happening.received_at,
+        "is_first_contact": happening.is_first_contact,
+        "first": first,
+        "second": second,
+        "third": third,
+    }
+
+
+# Without a rule that waits for it, nothing is written. A rule's edit holds from the very next event.
+occurrence_hook = SessionHook(
+    Occurrence,
+    f"""EXISTS (SELECT 1 FROM {Rule._meta.db_table} WHERE is_active AND "trigger" IN (%(first)s, %(second)s, %(third)s)
+AND (covers_tests OR NOT %(is_test)s))""",
+    _values,
+)
