@@ -63,6 +63,7 @@ def _matching(sessions: QuerySet[Session], query: dict[str, Any]) -> QuerySet[Se
     if query["allowed"] is not None:
         sessions = sessions.filter(allowed=query["allowed"])
     if flag := query.get("flag"):
+        # Flags are words of one text: the one asked for stands alone, first, last or between others.
         sessions = sessions.filter(
             Q(flags=flag)
             | Q(flags__startswith=f"{flag} ")

@@ -66,6 +66,7 @@ def close_month(month: Month, user: User) -> StatementMonth:
             (line for line in lines if line.sessions),
             partial(StatementLine.objects.bulk_create, ignore_conflicts=True),
         )
+    # Closed so soon after its end that some write may not be on the list: recounted whole, this once.
     for before in _closed_before(closed).filter(changes_are_listed=False).order_by("pk"):
         _recount(before, closed)
         _keep_to_list(before, began)

@@ -20,6 +20,7 @@ def note_past_months(keys: Iterable[UsageKey], session_id: int | None = None) ->
     are the same: a statement rounds by the tier.
     """
     now = timezone.now()
+    # The company's month. A customer's own may be another for some hours, for which `closing.LISTED_AFTER` makes up.
     running = local_day(now, company_zone()).replace(day=1)
     past = {(key.customer_id, key.day.replace(day=1)) for key in keys if key.day < running}
     PastMonthWrite.objects.bulk_create(

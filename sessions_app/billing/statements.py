@@ -151,6 +151,8 @@ def count(customer_ids: Sequence[int], month: Month, roundings: Roundings) -> di
     calls: dict[int, int] = defaultdict(int)
     row: dict[str, Any]
     for row in rows:  # type: ignore[assignment]
+        # Summed with every rounding: a closed month goes by those that it was closed with, and no row of a session
+        # knows them.
         billed = row[f"by_{roundings.get(row['tier_id'], Tier.Rounding.EXACT.value)}"]
         of_customer, channel = channels[row["customer_id"]], row["channel_id"] or ""
         of_customer[channel] = of_customer.get(channel, Use()) + Use(row["of_sessions"], row["exact"], billed)
@@ -171,6 +173,7 @@ _SECONDS = Case(
 
 
 def _rounded(step: int) -> Any:
+    # Whole numbers, so that both databases divide without the rest: this rounds up.
     return (_SECONDS + (step - 1)) / step * step
 
 

@@ -38,6 +38,7 @@ def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
     statement was carried out is then unknown, and the connection is closed.
     """
     database = connected()
+    # Tests count statements, and only a cursor of Django's notes them.
     if database.queries_logged:
         with database.cursor() as cursor:
             cursor.execute(sql, for_sqlite(parameters) if IS_SQLITE else parameters)

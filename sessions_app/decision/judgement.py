@@ -70,6 +70,7 @@ def judge(
         status=_account_status(facts),
         resets_at=span_of(Period.DAY, event.at, access.zone).resets_at.astimezone(access.zone),
     )
+    # Later wins: what staff wrote of the customer stands over what they wrote of the tier, and both over ours.
     context = {
         **own,
         **provided,
@@ -92,6 +93,8 @@ def _facts(event: SessionBegin, access: Access, usage: Usage, channel: Channel |
         caller=_caller_kind(event, access),
         channel=event.channel,
         agent=event.agent,
+        # By our clock, since staff set the switch's end by it; all else by LiveTok's, so that old events are judged
+        # alike.
         emergency=access.policy.emergency_at(our_now),
         policy_serves=access.policy_serves,
         status=customer.status if customer else "active",

@@ -173,6 +173,7 @@ def decide(facts: Facts) -> Decision:
     checks = tuple(_checks(facts))
     hard = [check for check in checks if check.limit is None or check.limit.hard]
     reason = next((check.reason for check in hard if check.passed is False), Reason.ALLOWED)
+    # After all rules were judged: the trace shows what would have denied the session without the switch.
     if facts.emergency == "allow_all" and facts.status != "blocked":
         reason = Reason.EMERGENCY_ALLOW
     soft = (check.reason for check in checks if check.limit and not check.limit.hard and check.passed is False)
@@ -222,6 +223,7 @@ def _limit_holds(facts: Facts, limit: Limit) -> Check:
         return Check(reason, None, "no number or id: limits per caller do not apply", limit)
     if limit.metric is Metric.CALL_MINUTES and not facts.counts_toward_call_minutes:
         return Check(reason, None, "this channel does not count toward call minutes", limit)
+    # Whatever is left lets in, even less than the hold: nobody knows how long the session will take.
     used = facts.usage.used(limit)
     return Check(reason, used < limit.amount, "", limit, used)
 

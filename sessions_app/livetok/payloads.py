@@ -60,6 +60,7 @@ def read_event(
     document = _json_object(body)
     name = _event_name(document, route)
     event = EVENT_NAMES.get(name.strip().lower())
+    # No error, whatever LiveTok may send one day: what is not answered 200 it sends again.
     if event is None:
         return IgnoredEvent(_storable(name)[:LONGEST_CHANNEL], _session_id(document) or "")
     return _read(document, event, body, route, received_at, phone_region)
@@ -193,6 +194,7 @@ def _caller(fields: _Fields, region: str, *, is_whatsapp: bool) -> Caller:
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
+        # Lone surrogates, which no database takes, are left out of each text where it is read (`_storable`).
         document = _decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
         is_too_deep = _is_nested_below(DEEPEST_NESTING, document)
     except RecursionError:

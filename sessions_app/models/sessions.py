@@ -47,6 +47,7 @@ class Session(models.Model):
         Agent, null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False, db_constraint=False
     )
     agent_is_number = models.BooleanField(default=False)
+    # As it came, and as it is matched: an edit of PHONE_REGION may read the same number otherwise.
     number_received = models.CharField(max_length=255, blank=True)
     phone_key = models.CharField(max_length=255, blank=True)
     external_id = models.CharField("LiveTok's customer id", max_length=255, blank=True)
@@ -58,6 +59,7 @@ class Session(models.Model):
     would_deny = models.JSONField(default=list)
     facts = models.JSONField(default=dict)
     trace = models.JSONField(default=list)
+    # The bytes that went: a begin delivered again gets the same ones, whatever JSON is made of them.
     answer = models.BinaryField(null=True)
 
     begin_received_at = models.DateTimeField(null=True)

@@ -85,9 +85,11 @@ def _begin(
 
     customer = find_customer(event.caller.phone_key, event.caller.external_id, lock=True)
     if customer is not None:
+        # Begins that have read already find their turn gone when they write, and read again.
         take_turn(customer.pk)
     waiting = waiting_for(stored, event)
     session = locked(waiting) if waiting is not None else new_session(event, stored)
+    # An end that came first counts already, and must not count twice once the begin says when the session started.
     before = contribution(session) if waiting is not None else {}
     started_before = session.started_at
     reading = _read_for_sure(event, waiting)
@@ -96,6 +98,7 @@ def _begin(
     if tier is not None and is_first_contact:
         reading = replace(reading, access=reading.access.for_customer(first_contact_of(event, tier)))
     elif reading.access.customer != customer:
+        # Between looking for whom to lock and reading, the number came to another customer.
         raise ChangedMeanwhile
 
     reading = with_first_sights(reading, event)

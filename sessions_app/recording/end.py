@@ -44,7 +44,9 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
         return log_of(event, delivery, holder, Verdict.REDELIVERED)
 
     ended = ended_by(stored, event)
+    # Caller, customer, tier and zone are the begin's once there is one; an end says them only where nothing else does.
     names_caller = ended is None or (not ended.has_begin and ended.caller.identity is None)
+    # The customer is locked before the session, as a begin does: the other way round, two could wait for each other.
     customer = customer_of_end(event) if names_caller else None
     session = locked(ended) if ended is not None else new_session(event, stored)
     before = contribution(session) if ended is not None else {}
@@ -70,6 +72,7 @@ def _take_end(session: Session, event: SessionEnd) -> None:
     if not session.has_end:
         set_end(session, event)
         return
+    # Which end counts may depend on all that each says, and that only its body has.
     current = _end_again(session.end_body, session.end_route, session.end_received_at)
     others = {row.pk: _end_again(row.body, row.route, row.received_at) for row in session.superseded_ends.all()}
     ends = [current, *others.values(), event]

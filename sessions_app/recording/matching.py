@@ -53,6 +53,7 @@ def holder_of(sessions: Sequence[Session], end: SessionEnd) -> Session | None:
     for session in ended.values():
         if bytes(session.end_body or b"") == end.body:
             return session
+    # To see whether two ends say the same, both bodies are read, so only ends of the same duration are looked at.
     may_be_same = Q(body=end.body) | Q(stated_seconds=end.duration_seconds)
     superseded = list(SupersededEnd.objects.filter(may_be_same, session__in=ended))
     for row in superseded:

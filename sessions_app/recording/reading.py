@@ -127,6 +127,7 @@ def _read_in_zone(event: SessionBegin, without: Session | None, waiting: Waiting
     return reading
 
 
+# By caller, the zone of its customer when it called last. A wrong hint, or none, costs one statement more.
 MOST_HINTS = 100_000
 _zone_hints: dict[tuple[str, str] | None, ZoneInfo] = {}
 # Whether this process has met a customer with a limit for one channel or agent. Until then usage is read as one sum,
@@ -149,6 +150,7 @@ def _read_begin(
         "now": event.at,
         **days_of(spans),
     }
+    # What `without` uses is taken off the row of its own channel and agent.
     by_scope = without is not None or _limits_have_scopes.is_set()
     rows = fetch(_reading_sql(caller.identity[0] if caller.identity else "", by_scope), parameters)
     if not rows:
@@ -167,6 +169,7 @@ def _read_begin(
         _limits_have_scopes.set()
         return _read_begin(event, zone, without, waiting)
     usage = Usage()
+    # In another zone than was guessed the wrong days are added up, and `_read_in_zone` reads again.
     if customer is not None and tier.tier is not None and access.zone == zone:
         usage = usage_from(
             (dict(zip(RECORDED, entry, strict=True)) for entry in json.loads(recorded or "[]")),
@@ -192,6 +195,7 @@ def _read_begin(
 
 
 def _not_stored(begins: Sequence[WaitingBegin]) -> list[OpenSession]:
+    # A file of the spool goes only when all of it is stored, so that some of its begins may be stored already.
     names = [begin.session_id for begin in begins]
     stored = set(Session.objects.filter(session_id__in=names).values_list("session_id", flat=True)) if names else set()
     return [

@@ -77,6 +77,7 @@ def fill_begin(session: Session, event: SessionBegin, reading: Reading, judged: 
         store_given(session, judged)
     judge_occupancy(session)
     longest = channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL
+    # Two clocks: decisions ask by LiveTok's whether a session is open, pages by ours whether its end is missing.
     session.open_until, session.missing_from = session.started_at + longest, event.received_at + longest
 
 
@@ -140,6 +141,7 @@ def set_end(session: Session, end: SessionEnd) -> None:
     if not session.has_begin:
         channel = see_channel(end.channel)
         agent = see_agent(end.agent, end.agent_name)
+        # As staff had it when the session was stored: later edits of the channel hold for later sessions alone.
         if session.pk is None or session.channel_id != (channel.pk if channel else None):
             session.counts_toward_call_minutes = channel.counts_toward_call_minutes if channel else True
         session.channel, session.agent = channel, agent
@@ -160,6 +162,8 @@ def judge_occupancy(session: Session) -> None:
         end_at=session.end_stated_at or session.end_received_at,
         end_stated=session.end_stated_at is not None,
         stated_seconds=session.stated_seconds,
+        # A denied session took place only if LiveTok states how long it took. Derived, each denial with an end would
+        # count.
         may_derive=session.allowed is not False and not is_unreadable,
     )
     session.started_at, session.ended_at = taken.started_at, taken.ended_at

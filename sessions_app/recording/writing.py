@@ -108,6 +108,7 @@ def _run(kind: Literal["begin", "end"], parameters: dict[str, Any], rows: Rows) 
         return int(found[0][0]) if found else None
     if not run_steps(_one_by_one(*steps), parameters):
         return None
+    # An end has its row's id as `session_id`; of a begin, LiveTok's own id is `session_session_id`.
     return parameters.get("session_id") or _id_of(parameters)
 
 
@@ -177,6 +178,7 @@ ON CONFLICT (customer_id) DO UPDATE SET begins = {table}.begins + 1 WHERE {table
 
 
 def _end_sql() -> str:
+    # COALESCE, since NULL equals nothing; no customer has the id 0.
     changes = ", ".join(f"{field.column} = %(session_{field.column})s" for field in END_FIELDS)
     return f"""UPDATE {table_of(Session)} SET {changes} WHERE id = %(session_id)s AND end_received_at IS NULL
 AND COALESCE(customer_id, 0) = COALESCE(%(session_customer_id)s, 0) AND flags = %(session_flags_before)s"""

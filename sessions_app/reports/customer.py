@@ -192,6 +192,7 @@ def day_lines(standing: Standing, today: date) -> list[DayLine]:
     """The last days, today first, those without a session included. Which are full is as `shares.full_days` has it."""
     first = today - timedelta(days=DAYS_SHOWN - 1)
     full_at = _full_at(standing.limits)
+    # Those of SHOWN first: below, sums are taken by their place.
     scopes = list(dict.fromkeys([*SHOWN, *full_at]))
     rows = (
         DailyUsage.objects.filter(customer=standing.customer, day__gte=first, day__lte=today)

@@ -243,6 +243,7 @@ def live(request: HttpRequest) -> HttpResponseBase:
     context: dict[str, Any] = {"title": "Live", "filters": filters}
     if not filters.is_valid():
         return page(request, "reports/live.html", context)
+    # So that the figures and the lines below them are of the same sessions.
     with one_snapshot():
         rows = open_rows(filters.open_sessions(now))
         short = short_ones(rows, now)

@@ -141,6 +141,7 @@ class MonthlyStatements:
             assert self.closed is not None
             self.lines = _lines_about(self.closed)
             if q:
+                # By what the customer was called when the month was closed, and by what it is called now.
                 today = Customer.objects.filter(named(q)).values("pk")
                 told = Q(customer_name__istartswith=q) | Q(external_id=q) | Q(customer_number__in=today)
                 self.lines = self.lines.filter(told)

@@ -35,6 +35,7 @@ def upgrade_candidates(request: HttpRequest) -> HttpResponseBase:
     file_format = request.GET.get("format")
     if file_format in FORMATS:
         return export("upgrade-candidates", file_format, CANDIDATE_COLUMNS, _candidate_rows(ranked, days, now))
+    # Unread: `customer_lines` reads them by their ids, with all that it needs.
     lines = customer_lines([Customer(pk=pk) for pk in ranked[:MOST_RANKED]], now)
     context = {
         "title": "Upgrade candidates",

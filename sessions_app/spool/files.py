@@ -133,6 +133,7 @@ class Spool:
                 written += os.write(descriptor, content[written:])
         except OSError:
             self._path = None
+            # Half a line would run into the next one.
             os.ftruncate(descriptor, before)
             raise
 
@@ -194,6 +195,7 @@ def files_set_aside() -> list[Path]:
 def lines_of(path: Path, start: int = 0) -> Iterator[Line]:
     """The file's lines from byte `start` on, as it stands now; appending goes on meanwhile."""
     with path.open("rb") as file:
+        # Whoever appends holds the lock until the line is whole, so the size found with it ends behind a whole line.
         fcntl.flock(file, fcntl.LOCK_SH)
         size = os.fstat(file.fileno()).st_size
         fcntl.flock(file, fcntl.LOCK_UN)

@@ -199,6 +199,7 @@ def _placed(pieces: Sequence[Piece], is_test: bool | None) -> QuerySet[Any, Any]
 
 def within(pieces: Iterable[Piece], is_test: bool | None) -> SessionQuerySet:
     """The sessions that started within one of the pieces, in no order."""
+    # Not `Q()`, which without a piece would let all sessions through.
     condition = Q(pk__in=[])
     for start, end in joined(pieces):
         condition |= Q(started_at__gte=start, started_at__lt=end)

@@ -153,6 +153,7 @@ def _over_before() -> datetime:
     return now - GRACE
 
 
+# A statement that runs may be about to write its first row, and has no transaction id before that.
 _OLDEST_WRITER = """SELECT min(xact_start) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 AND (backend_xid IS NOT NULL OR state = 'active')"""
@@ -176,6 +177,7 @@ def _count_late() -> bool:
         days = {hour.day for hour in hours}
         _sum_days(day for day in days if mark.until is not None and starts_at(day + ONE_DAY, zone) <= mark.until)
         _write_mark(stale_peaks=_with(mark.stale_peaks, _reached_from(days)))
+        # A write to an hour beyond the mark needs no list: that hour is counted when its turn comes.
         seen = [pk for pk, hour in writes.items() if hour not in summed or hour in hours]
         in_pieces(seen, lambda some: LateWrite.objects.filter(pk__in=some).delete())
     return True
@@ -312,6 +314,7 @@ def _find_peaks(should_stop: ShouldStop) -> None:
     mark, now, zone = _mark(), timezone.now(), company_zone()
     today = local_day(now, zone)
     days = {date.fromisoformat(text) for text in mark.stale_peaks} - {today}
+    # Also where the clock went back: else today's would stand until the old time comes again.
     if mark.peaks_at is None or not timedelta() <= now - mark.peaks_at < PEAKS_EVERY:
         days.add(today)
     for day in sorted(days):

@@ -95,6 +95,7 @@ def _of_day(day: date, known: Kept) -> Iterator[SumDifference]:
 
 
 def _agrees(row: HourSums | None, counted: Sums, callers: set[int]) -> bool:
+    # An hour without sessions has no row.
     row = row or HourSums()
     sums = Sums()
     sums.add_kept(row.cells, row.durations)

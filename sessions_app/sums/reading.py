@@ -239,6 +239,7 @@ def _add_within_days(sums: Sums, parts: Parts, is_test: bool | None) -> list[tup
 
 def _days(model: type[Model], days: list[date], is_test: bool | None) -> QuerySet[Any]:
     """The rows of these days, most of which follow each other."""
+    # Not `Q()`, which without a day would let all rows through.
     condition = Q(pk__in=[])
     for first, last in _runs(days):
         condition |= Q(day__gte=first, day__lte=last)

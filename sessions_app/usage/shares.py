@@ -124,6 +124,7 @@ class Use(NamedTuple):
 
 def group_sizes(now: datetime) -> dict[tuple[Period, str], int]:
     """How many customers are in each group, by period and the group's slug. Those without a limit are in none."""
+    # Customers with open sessions are worked out here, and the database leaves them out: `_RECORDED` says why.
     held = _held(now, MEASURED)
     cases = " ".join(f"WHEN share < {group.high} THEN '{group.slug}'" for group in GROUPS[:-1])
     sql = f"SELECT period, CASE {cases} ELSE '{GROUPS[-1].slug}' END AS slug, COUNT(*) FROM shares GROUP BY 1, 2"

@@ -115,11 +115,13 @@ class OpenSession:
 
     def was_open_at(self, now: datetime) -> bool:
         """By LiveTok's clock, for a decision: begun less than its longest time before or after `now`."""
+        # Also one that begins after `now`: begins need not come in the order in which they happened.
         return abs(now - self.started_at) < self.open_until - self.started_at
 
 
 def held_seconds(session: OpenSession, now: datetime, span: Span, hold_seconds: int) -> float:
     """What an open session on a channel that counts toward call minutes uses of a period."""
+    # The whole hold, also where the period has just begun: four begins at 23:59:45 must not share the minute after it.
     return max((now - max(session.started_at, span.starts_at)).total_seconds(), hold_seconds)
 
 

@@ -70,10 +70,12 @@ class Feeder:
         if not files:
             return 0
         names = [path.name for path in files]
+        # Left by a worker that ended after it had deleted the file.
         SpoolPlace.objects.exclude(name__in=names).delete()
         fed_bytes = dict(SpoolPlace.objects.values_list("name", "fed_bytes"))
         this = Round({path: fed_bytes.get(path.name, 0) for path in files})
         streams = [_readable(path, this) for path in files]
+        # Each web process has a file of its own, and a session's begin and end may lie in two of them.
         merged = heapq.merge(*streams, key=lambda waiting: waiting[1].received_at)
         waiting = (each for each in merged if each[0].path not in this.held)
         while self._feed_batch(waiting, this, should_stop):
@@ -161,6 +163,7 @@ def feed_requests(waiting: Iterable[Waiting]) -> None:
         for line, request in waiting:
             name = line.path.name
             if name not in places:
+                # Two workers may feed the same file: the second waits here, and then finds its requests fed.
                 places[name], _ = SpoolPlace.objects.select_for_update().get_or_create(name=name)
             if places[name].fed_bytes < line.end:
                 _receive(request)

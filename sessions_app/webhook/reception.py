@@ -58,6 +58,7 @@ def receive(
         )
         return Reply(200, NOTHING_TO_SAY, row)
     if isinstance(event, SessionBegin):
+        # LiveTok may send again what was answered during an outage and is not fed yet: the answer must be the same.
         given = given or begins_that_wait().answer_to(event)
         outcome = begin_session(event, delivery) if given is None else begin_session_as_answered(event, delivery, given)
         _write_line(outcome.event, outcome.session.reason)

@@ -52,6 +52,7 @@ class KeyAuthentication(ApiKeyAuthentication):
             except DATABASE_ERRORS as error:
                 note_failure(error)
         known = known_holder(secret)
+        # It may be a key that was made lately: only the database could tell, so LiveTok has to try again.
         if known is None and may_be_a_key(secret):
             raise NothingStored
         return known
@@ -80,6 +81,7 @@ class LiveTokWebhook(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.delivery = Delivery(address=request.META.get("REMOTE_ADDR", ""))
         refused_requests.write_when_due()
+        # A probe needs no key.
         if request.method not in ("GET", "HEAD"):
             super().initial(request, *args, **kwargs)
 

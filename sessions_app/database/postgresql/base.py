@@ -38,6 +38,7 @@ class Connection(psycopg.Connection[Any]):
             raise
 
     def close(self) -> None:
+        # The cancelling thread still needs it, and closes it itself.
         if not self.is_given_up:
             super().close()
 
@@ -69,10 +70,12 @@ def _while_patient(gen: PQGen[Any], patience: Patience) -> Generator[Any, Any, A
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:
+        # Django's own method, which this replaces, sets it too, and its wrapper relies on it.
         self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         patience = current_patience()
         if patience is None:
             return Connection.connect(**conn_params)
+        # In another thread, since connecting has no moment at which it could be given up from here.
         future = _connecting.submit(Connection.connect, **conn_params)
         while True:
             try:

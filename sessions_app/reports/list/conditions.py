@@ -156,6 +156,7 @@ def _in_hours(asked: Asked) -> Q:
         for one in hours_of(day, asked.range.zone)
         if hour in (None, one.hour)
     ]
+    # Not `Q()`, which without an hour would let all sessions through.
     pieces = Q(pk__in=[])
     for start, end in joined(hours):
         pieces |= Q(started_at__gte=start, started_at__lt=end)

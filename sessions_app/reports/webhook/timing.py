@@ -15,6 +15,7 @@ MOST_SESSIONS = 10_000
 
 
 def latency_of(found: QuerySet[WebhookEvent]) -> Spread:
+    # SQLite has no percentiles.
     if connection.vendor != "postgresql":
         return spread_of(list(found.values_list("took_ms", flat=True)))
     shares = {f"p{percent}": Percentile("took_ms", share=percent / 100) for percent in PERCENTILES}
