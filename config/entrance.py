@@ -74,6 +74,7 @@ class Entrance:
 def _room_of(environ: Environ) -> Room:
     path = environ["PATH_INFO"].rstrip("/")
     if path in WEBHOOK_PATHS:
+        # In memory alone: nobody here has a database connection yet.
         return LIVETOK if _has_known_key()(environ) else KNOCKING
     if path in HEALTH_PATHS:
         return HEALTH

@@ -68,5 +68,6 @@ def _key(*parts: str) -> str:
 def _seconds_left(request: HttpRequest, limit: Limit, key: str) -> int:
     rate = parse_rate(limit.rate)
     history = cache.get(get_cache_key(request, app=APP, action=limit.action, rate=rate, key=key), [])
+    # allauth keeps the newest first.
     oldest = history[-1] if history else time.time() - rate.duration
     return max(1, int(oldest + rate.duration - time.time()) + 1)

@@ -37,6 +37,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         with limited(Patience()):
             missing = missing_migrations()
     except Error:
+        # Else the next look would use a connection that may be dead.
         connection.close()
         return JsonResponse({"status": "unavailable", "database": "unreachable", **disk}, status=503)
     if missing:

@@ -75,6 +75,7 @@ def machine_addresses(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
         if not any(path == machine or path.startswith(machine + "/") for machine in MACHINE_PATHS):
+            # The connection is shared: a request of LiveTok's may have told it to be quick.
             wait_at_leisure()
             return get_response(request)
         match = _resolved(path)

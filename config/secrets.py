@@ -49,6 +49,7 @@ def made_secret_key(data_dir: Path) -> str:
 
 def _make_key(path: Path) -> None:
     """On disk for good, file and name, before anybody uses it: a power cut must not leave an empty one."""
+    # Linked into place once it is whole: other processes look at the same time, and must not read half of it.
     draft = path.with_name(f"secret_key.{os.getpid()}.{secrets.token_hex(4)}")
     draft.touch(mode=0o600)
     try:

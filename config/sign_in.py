@@ -35,6 +35,7 @@ class SignInForm(AdminAuthenticationForm):
         except ValidationError:
             _log("sign-in failed", name, address)
             raise
+        # A database that is away says nothing about the password.
         except BaseException:
             guess.take_back()
             raise

@@ -28,6 +28,7 @@ class ApiKeyAuthentication(BaseAuthentication):
     def holder(self, secret: str) -> KeyHolder | None:
         return key_holder(secret)
 
+    # Without it DRF would answer 403 instead of 401.
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
 

@@ -123,6 +123,7 @@ def claim_number(customer: Customer, text: str, *, why: str = "") -> PhoneNumber
         if not found.customer.is_provisional():
             raise ValidationError(f"{text} belongs to {described(found.customer)}. Remove it there first.")
         merge_customer(found.customer, customer, why=why)
+        # It came along with the merge.
         found = PhoneNumber.objects.filter(key=key).first()
     if found is None:
         found = PhoneNumber(customer=customer, key=key)

@@ -38,6 +38,7 @@ def first_contact(*, tier: Tier, phone_key: str, external_id: str, name: str = "
     return Customer(
         name=name,
         email=email if _is_email(email) else "",
+        # With an id, the record would not give way any more when staff, an import or the API name its number.
         external_id=None if phone_key else external_id,
         tier=tier,
         source=Customer.Source.FIRST_CONTACT,
@@ -106,5 +107,6 @@ def make_agent(livetok_id: str, name: str = "") -> Agent:
 
 
 def _has_fewer_than(most: int, model: type[models.Model]) -> bool:
+    # Asked with every event of a new channel or agent, so it looks for one row and counts none.
     rows: models.QuerySet[Any] = model._default_manager.order_by("pk")
     return not rows[most - 1 : most].exists()

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 NOTHING = "–"
+# Records have no word of which save they are of: those of one person, reason and moment are taken for one.
 ONE_SAVE = timedelta(seconds=2)
 _LEFT_OUT = frozenset({"id", "key", "created_at", "secret_sha256"})
 _BLANK_MEANS = {
@@ -154,10 +155,12 @@ def _saves(steps: list[_Step]) -> Iterable[list[_Step]]:
 def _entry(save: list[_Step], names: "_Names") -> Entry:
     rows: dict[tuple[str, Any], _Step] = {}
     for step in save:
+        # A save may write a row twice: what matters is how it was before the first time and after the last.
         first = rows.get(step.row, step)
         rows[step.row] = _Step(step.model, first.before, step.after)
     changes = (_row_change(step, names) for step in rows.values())
     last = save[-1].after
+    # Keys are no users: of their changes the reason says whose they were.
     who, reason = names.who(last), last.history_change_reason or ""
     why = reason if who else ""
     return Entry(last.history_date, who or reason or "Frontdesk", why, tuple(change for change in changes if change))

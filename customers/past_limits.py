@@ -34,6 +34,7 @@ def monthly_call_minutes(customers: Sequence[Customer], moments: Mapping[int, da
     for customer in customers:
         moment = moments[customer.pk]
         records = past_customers.get(customer.pk, [])
+        # The customer may have been made after the month, say by staff who named its past sessions' number.
         then = _record_at(records, moment) or (records[0] if records else customer)
         standing = _standing(overrides.get(customer.pk, []), moment, customer.pk)
         valid = [row for row in standing if Validity.of(row).holds_at(moment)]

@@ -28,6 +28,7 @@ class ContextField(forms.JSONField):
                 raise ValidationError(str(error)) from error
         return {} if value is None else value
 
+    # Django's would read the JSON here, and stumble over what `to_python` refuses in words.
     def bound_data(self, data: Any, initial: Any) -> Any:
         return initial if self.disabled else data
 

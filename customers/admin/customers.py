@@ -249,6 +249,7 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     def _save_numbers(self, request: HttpRequest, customer: Customer, formset: Any) -> None:
         changed = [number for number, _ in formset.changed_objects]
         for number in changed:
+            # One that became another number: `claim_number` goes by the new key, and would leave the old row behind.
             if number.key != number_key(number.number):
                 number.delete()
         for number in [*changed, *formset.new_objects]:

@@ -91,6 +91,7 @@ class ApiKeyAdmin(HistoryAdmin):
     def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.ModelForm, change: bool) -> None:
         if change:
             super().save_model(request, obj, form, change)
+            # In this process; others believe what they read for `keys.BELIEVED_SECONDS` more.
             forget_keys()
             return
         made, secret = create_key(

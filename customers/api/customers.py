@@ -106,6 +106,7 @@ class CustomerView(ApiView):
     def delete(self, request: Request, **address: Any) -> Response:
         """Delete a customer who has no sessions."""
         with transaction.atomic():
+            # With the key: begins that are storing a session of the customer hold it, and are waited for.
             customer = Customer.objects.select_for_update().filter(pk=self._found(**address)).first()
             if customer is None:
                 raise self.missing(**address)

@@ -53,6 +53,7 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
         logger.error("API request without a database", exc_info=error)
         error = DatabaseAway()
     if isinstance(error, exceptions.ValidationError):
+        # As DRF's own handler does, which would not name the places in lists.
         set_rollback()
         return Response(flat_errors(error.detail), status=error.status_code)
     return exception_handler(error, context)

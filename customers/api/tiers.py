@@ -102,6 +102,7 @@ class TierDetail(ApiView):
     def delete(self, request: Request, slug: str) -> Response:
         """Delete a tier that no customer, session or policy names."""
         with transaction.atomic():
+            # With the key: what is being stored with this tier holds it, and is waited for.
             tier = _found(Tier.objects.select_for_update(), slug)
             refuse_where_used(tier)
             check_match(request, lambda: _answer(slug))

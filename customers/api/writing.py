@@ -58,6 +58,7 @@ def write_tier(tier: Tier | None, slug: str, values: Values, *, merge_context: b
     if "name" in values:
         _check_tier_name(tier, values["name"])
     bring_instance(tier, _own_fields(tier, values, TIER_FIELDS, merge_context), why)
+    # Choosing channels writes a record of its own, also where nothing else was saved.
     change_reason(tier, why)
     if "allowed_channels" in values:
         tier.allowed_channels.set([make_channel(slug) for slug in values["allowed_channels"]])

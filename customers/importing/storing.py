@@ -70,4 +70,5 @@ def _store(piece: FileRows, file_name: str | None, user: User) -> float:
             if instances:
                 told = f"Imported from {file_name or 'a file'}."
                 LogEntry.objects.log_actions(user.pk, instances, flag, change_message=told)
+    # Never 0, by which the caller divides.
     return max(time.perf_counter() - started, 0.001)
