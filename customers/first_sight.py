@@ -19,14 +19,11 @@ MOST_AGENTS = 1000
 OTHER = "other"
 
 
-def make_first_contact(
-    *, tier: Tier, number: str, phone_key: str, external_id: str, name: str = "", email: str = ""
-) -> Customer:
-    """Make the customer of an unknown caller: known by the number or, where there is none, by LiveTok's customer id.
+def make_first_contact(customer: Customer, *, number: str, phone_key: str) -> Customer:
+    """Store what `first_contact` gave, with the number where there is one.
 
     Raises IntegrityError where another process was first; the caller then reads again.
     """
-    customer = first_contact(tier=tier, phone_key=phone_key, external_id=external_id, name=name, email=email)
     customer.save()
     if phone_key:
         PhoneNumber.objects.create(customer=customer, number=number, key=phone_key)
@@ -34,7 +31,7 @@ def make_first_contact(
 
 
 def first_contact(*, tier: Tier, phone_key: str, external_id: str, name: str = "", email: str = "") -> Customer:
-    """The unsaved customer of an unknown caller."""
+    """The unsaved customer of an unknown caller: known by the number or, where there is none, by LiveTok's id."""
     return Customer(
         name=name,
         email=email if _is_email(email) else "",

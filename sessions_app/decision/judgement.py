@@ -7,7 +7,7 @@ from typing import Any
 from customers.access import Access
 from customers.first_sight import first_contact
 from customers.limits import Period
-from customers.models import Channel, DenialMessage, Policy
+from customers.models import Channel, Customer, DenialMessage, Policy, Tier
 from sessions_app.decision.answer import answer_of, own_context
 from sessions_app.decision.rules import DENIAL_MESSAGES, CallerKind, Decision, Facts, Reason, Usage, decide
 from sessions_app.livetok.events import SessionBegin, SessionEvent
@@ -38,15 +38,18 @@ def as_at_first_contact(event: SessionBegin, access: Access) -> Access:
     if not becomes_customer(event, access):
         return access
     assert access.tier is not None
+    return access.for_customer(unsaved_first_contact(event, access.tier))
+
+
+def unsaved_first_contact(event: SessionEvent, tier: Tier) -> Customer:
+    """The customer that an event's caller would become."""
     caller = event.caller
-    return access.for_customer(
-        first_contact(
-            tier=access.tier,
-            phone_key=caller.phone_key,
-            external_id=caller.external_id,
-            name=caller.name,
-            email=caller.email,
-        )
+    return first_contact(
+        tier=tier,
+        phone_key=caller.phone_key,
+        external_id=caller.external_id,
+        name=caller.name,
+        email=caller.email,
     )
 
 

@@ -6,6 +6,7 @@ from customers.access import find_customer, policy_tier
 from customers.defaults import the_policy
 from customers.first_sight import make_first_contact, see_agent, see_channel
 from customers.models import Customer, Tier
+from sessions_app.decision.judgement import unsaved_first_contact
 from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent
 from sessions_app.recording.reading import Reading
 
@@ -19,15 +20,8 @@ def customer_of_end(event: SessionEnd) -> Customer | None:
 
 
 def first_contact_of(event: SessionEvent, tier: Tier) -> Customer:
-    caller = event.caller
-    return make_first_contact(
-        tier=tier,
-        number=caller.number_received,
-        phone_key=caller.phone_key,
-        external_id=caller.external_id,
-        name=caller.name,
-        email=caller.email,
-    )
+    customer = unsaved_first_contact(event, tier)
+    return make_first_contact(customer, number=event.caller.number_received, phone_key=event.caller.phone_key)
 
 
 def with_first_sights(reading: Reading, event: SessionBegin) -> Reading:
