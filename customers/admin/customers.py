@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 
 from customers.admin.contexts import ContextAdmin
 from customers.admin.imports import CustomerImportMixin
-from customers.admin.pages import KeptWhereUsedAdmin, without_related_links
+from customers.admin.pages import KeptWhereUsedAdmin, counted, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, described, lock_customer, number_key, number_warning
 from customers.history import Part
@@ -285,8 +285,8 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
                 customer.save(update_fields=["status"])
                 self.log_change(request, customer, f"Status: {status.label}.")
             changed += 1
-        count = f"{changed} customer{'' if changed == 1 else 's'}"
-        self.message_user(request, f"{count} set to {status.label.lower()}.", messages.SUCCESS)
+        text = f"{counted(changed, 'customer')} set to {status.label.lower()}."
+        self.message_user(request, text, messages.SUCCESS)
 
 
 def _numbers_like(term: str) -> QuerySet[PhoneNumber] | None:

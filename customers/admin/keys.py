@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from customers.admin.pages import HistoryAdmin
+from customers.admin.pages import HistoryAdmin, counted
 from customers.keys import create_key, forget_keys
 from customers.models import ApiKey
 
@@ -123,8 +123,8 @@ class ApiKeyAdmin(HistoryAdmin):
             key.save(update_fields=["revoked_at"])
             self.log_change(request, key, "Revoked.")
         forget_keys()
-        count = f"{len(keys)} key{'' if len(keys) == 1 else 's'}"
-        self.message_user(request, f"{count} revoked. Nobody gets in with one after five seconds.", messages.SUCCESS)
+        text = f"{counted(len(keys), 'key')} revoked. Nobody gets in with one after five seconds."
+        self.message_user(request, text, messages.SUCCESS)
 
     @admin.display(description="begins with")
     def prefix_shown(self, key: ApiKey) -> str:

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import IntegrityError, models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 
 from customers.admin.stale import StaleAwareAdmin
@@ -118,6 +119,11 @@ class ShortPaginator(Paginator):
         super().__init__(*args, **kwargs)
         rows: Any = self.object_list
         self._count = rows.order_by()[:MOST_COUNTED].count()
+
+
+def counted(count: int, noun: str) -> str:
+    """Such as "1 customer" and "2 customers"."""
+    return f"{count} {noun}{pluralize(count)}"
 
 
 def without_related_links(field: forms.Field | None) -> forms.Field | None:

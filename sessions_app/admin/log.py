@@ -1,18 +1,18 @@
 """LiveTok's requests as they came, and how often somebody knocked without a key."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from customers.admin.pages import counted
 from customers.history import moment_words
 from sessions_app.admin.bodies import NO_BODIES, BodiesAdmin, body_or_none
-from sessions_app.admin.lists import LongListAdmin, counted
+from sessions_app.admin.lists import LongListAdmin
 from sessions_app.models import RefusedRequests, WebhookEvent
 from sessions_app.webhook.reception import process_again
 
@@ -53,11 +53,8 @@ class WebhookEventAdmin(BodiesAdmin):
     ]
     with_bodies = {"body_hidden": "body_shown"}
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        return (queryset.filter(session_id=term) if term else queryset), False
+    def found_by(self, term: str) -> Q:
+        return Q(session_id=term)
 
     def has_process_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sessions_app.change_webhookevent")

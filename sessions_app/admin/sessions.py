@@ -14,12 +14,11 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from customers.admin.pages import MOST_COUNTED
+from customers.admin.pages import MOST_COUNTED, counted
 from customers.history import moment_words
 from customers.models import Customer
 from customers.phones import key_or_none
 from sessions_app.admin.bodies import NO_BODIES, BodiesAdmin, body_or_none, preformatted
-from sessions_app.admin.lists import counted
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 from sessions_app.recording.by_staff import declare_missing
@@ -120,17 +119,11 @@ class SessionAdmin(BodiesAdmin):
         "end_body_hidden": "end_body_shown",
     }
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """By whole values alone, each of which has an index."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
+    def found_by(self, term: str) -> Q:
         matches = Q(session_id=term) | Q(customer__in=Customer.objects.filter(external_id=term))
         if key := key_or_none(term, settings.PHONE_REGION):
             matches |= Q(phone_key=key)
-        return queryset.filter(matches), False
+        return matches
 
     def has_declare_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sessions_app.change_session")

@@ -1,11 +1,8 @@
 """What customers used, day by day."""
 
-from typing import Any
-
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
 
 from customers.models import Customer
 from customers.phones import key_or_none
@@ -25,16 +22,11 @@ class DailyUsageAdmin(LongListAdmin):
     search_help_text = "A customer's whole name or external id, or a number."
     fields = ["customer", "day", "channel_shown", "agent_shown", "sessions", "time", "call_time"]
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
+    def found_by(self, term: str) -> Q:
         matches = Q(external_id=term) | Q(name__iexact=term)
         if key := key_or_none(term, settings.PHONE_REGION):
             matches |= Q(numbers__key=key)
-        return queryset.filter(customer__in=Customer.objects.filter(matches)), False
+        return Q(customer__in=Customer.objects.filter(matches))
 
     @admin.display(description="channel")
     def channel_shown(self, usage: DailyUsage) -> str:
