@@ -296,6 +296,7 @@ def _numbers_like(term: str) -> QuerySet[PhoneNumber] | None:
         matches |= Q(key=key)
     digits = "".join(char for char in term if char.isdecimal())
     if len(digits) >= FEWEST_DIGITS and not any(char.isalpha() for char in term):
+        # Written nationally, a number begins with a zero that its key does not have.
         matches |= Q(key__contains=digits.lstrip("0") or digits)
     return PhoneNumber.objects.filter(matches) if matches else None
 

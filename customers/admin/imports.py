@@ -34,6 +34,7 @@ FORMATS = [CustomerCsv, CustomerXlsx]
 
 
 class CustomerConfirmForm(ConfirmImportForm):
+    # The library's field takes anything; the preview sends the format's place along.
     format = forms.ChoiceField(choices=[(str(place), "") for place in range(len(FORMATS))], widget=forms.HiddenInput)
 
 

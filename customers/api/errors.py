@@ -40,6 +40,7 @@ class DatabaseAway(exceptions.APIException):
 def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler with ours: places in lists have a name, and databases' refusals are no server errors."""
     if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        # Counted by an app that this one must not import.
         for name in settings.REFUSED_KEY_HOOKS:
             import_string(name)(context["request"].META.get("REMOTE_ADDR", ""))
     if isinstance(error, DjangoValidationError):

@@ -58,6 +58,7 @@ class WholeNumber(serializers.IntegerField):
         super().__init__(**{"min_value": 0, "max_value": LARGEST_INTEGER} | kwargs)
 
     def to_internal_value(self, data: Any) -> int:
+        # To Python, True is a whole number.
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return data

@@ -13,6 +13,7 @@ urlpatterns = [
     path("v1/tiers/<slug:slug>/", TierDetail.as_view()),
     path("v1/customers/", CustomerList.as_view()),
     path("v1/customers/<int:pk>/", CustomerById.as_view()),
+    # As paths, since ids of a CRM and SIP addresses may hold slashes.
     path("v1/customers/by-external-id/<path:external_id>/", CustomerByExternalId.as_view()),
     path("v1/customers/by-phone/<path:number>/", CustomerByPhone.as_view()),
     path("schema/", Description.as_view(), name="schema"),

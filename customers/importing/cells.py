@@ -32,6 +32,7 @@ def text_of(cell: str | None) -> str:
 def numbers_of(cell: str | None) -> list[str]:
     """The numbers of a cell. Raises ValueError where a spreadsheet has spoilt one."""
     text = text_of(cell)
+    # An export cut it there: stored, it would take the customer's other numbers away.
     if text.endswith("…") or len(text) >= MOST_CHARACTERS:
         raise ValueError("These are more numbers than a cell can hold. Leave the column out, or use the API.")
     numbers = []

@@ -26,6 +26,7 @@ class Customer(models.Model):
         FIRST_CONTACT = "first_contact", "first contact"
 
     name = models.CharField(max_length=200, blank=True)
+    # NULL for none: of blank ones, the unique index would take only one.
     external_id = models.CharField(
         max_length=255,
         null=True,

@@ -25,6 +25,7 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Blank: never.")
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # The history is for what staff change, and its readers need no hash.
     history = HistoricalRecords(excluded_fields=["secret_sha256", "last_used_at"])
 
     class Meta:

@@ -21,6 +21,7 @@ class LongListAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         is_list = request.resolver_match is not None and str(request.resolver_match.url_name).endswith("_changelist")
+        # One object's page shows them, and would ask for each again.
         return rows.defer(*self.heavy_fields) if is_list else rows
 
     def get_search_results(

@@ -44,6 +44,7 @@ class DecisionPreview(ApiView):
     def post(self, request: Request) -> Response:
         """Decide a begin's body as LiveTok sends it; a session that is known is decided as if it did not exist."""
         refuse_larger(request, LARGEST_BODY)
+        # The bytes, which are read as the webhook reads them, and not by DRF's parser.
         body = request._request.read(LARGEST_BODY + 1)
         if len(body) > LARGEST_BODY:
             raise TooLarge(f"A body has at most {LARGEST_BODY} bytes.")

@@ -52,6 +52,7 @@ def _take(**request: Any) -> None:
         connections[DEFAULT_DB_ALIAS] = _free.pop()
     except IndexError:
         database = connections.create_connection(DEFAULT_DB_ALIAS)
+        # Django refuses a connection to every thread but the one that made it, unless it is told so.
         database.inc_thread_sharing()
         connections[DEFAULT_DB_ALIAS] = database
 
@@ -59,5 +60,6 @@ def _take(**request: Any) -> None:
 def _give_back(**request: Any) -> None:
     for database in connections.all(initialized_only=True):
         del connections[database.alias]
+        # Who was broken off in a transaction leaves it in a state that nobody else shall begin with.
         if database.connection is not None and not database.in_atomic_block:
             _free.append(database)

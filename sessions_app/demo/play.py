@@ -131,6 +131,7 @@ class Player:
     def _arrive(
         self, person: Person, at: datetime, *, redials: int = 0, at_least_seconds: int = 0, is_test: bool = False
     ) -> None:
+        # Of its own, so that what one call draws changes no other.
         rng = dice(self.seed, "call", next(self._calls))
         channel = rng.choices(list(person.channels), list(person.channels.values()))[0]
         tries = self._in_vain[person, channel]

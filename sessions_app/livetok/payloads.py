@@ -159,6 +159,7 @@ def _read(
     is_begin = event == BEGIN
     fields = _Fields(document, "begin" if is_begin else "end")
     agent = _at(document, "agentId")
+    # Nobody outside LiveTok knows all its kinds, so below, one that names WhatsApp is taken for it.
     channel = fields.read("channel", _channel, "kind", "data.channel")
     common: dict[str, Any] = {
         "session_id": session_id,
@@ -166,6 +167,7 @@ def _read(
         "received_at": received_at,
         "body": body,
         "route": route,
+        # A plain false alone: the contract's envelope does not say it, and is live.
         "is_test": _at(document, "livemode") is False,
         "channel": channel,
         "agent": fields.read("agent", _identifier, "agentId"),
@@ -237,6 +239,7 @@ def _is_nested_below(depth: int, document: Any) -> bool:
 
 
 def _event_name(document: dict[str, Any], route: str) -> str:
+    # The body wins over the address that it came to.
     for field in ("event", "type"):
         name = document.get(field)
         if isinstance(name, str) and name.strip():
@@ -276,6 +279,7 @@ def _storable(text: str) -> str:
 
 def _identifier(value: Any) -> str:
     """A text or whole number as text. Raises ValueError for anything else, and for what cannot be stored."""
+    # To Python, True is a whole number.
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError("neither a text nor a whole number")
     text = str(value)
@@ -343,6 +347,7 @@ def _whole_seconds(value: Any) -> int:
         seconds = float(value)
     except OverflowError:
         seconds = math.inf
+    # So written, it refuses NaN too.
     if not abs(seconds) < 2**31 - 1:
         raise ValueError("no number of seconds that can be stored")
     whole = math.floor(seconds + 0.5)

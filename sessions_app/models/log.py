@@ -28,6 +28,7 @@ class WebhookEvent(models.Model):
         IGNORED = "ignored"
         REJECTED = "rejected"
 
+    # By our clock: deletion by age and the order of the log go by it, whatever LiveTok states.
     received_at = models.DateTimeField(db_index=True)
     event = models.CharField(max_length=64, blank=True)
     session_id = models.CharField(max_length=255, blank=True)

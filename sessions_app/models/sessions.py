@@ -107,6 +107,7 @@ class Session(models.Model):
             models.Index(fields=["-started_at", "-id"], name="session_by_start"),
             models.Index(fields=["customer", "-started_at"], name="session_by_customer"),
             models.Index(fields=["phone_key", "-started_at"], name="session_by_phone"),
+            # The page of unknown callers reads these alone.
             models.Index(
                 fields=["-started_at"], name="session_of_nobody", condition=Q(customer__isnull=True, is_test=False)
             ),
@@ -134,6 +135,7 @@ class Session(models.Model):
                 name="session_without_end_by_missing",
                 condition=Q(allowed=True, end_received_at__isnull=True),
             ),
+            # Deleting an account clears it, and would else go through every session.
             models.Index(
                 fields=["declared_missing_by"],
                 name="session_by_who_declared_it",
@@ -224,6 +226,7 @@ class SupersededEnd(models.Model):
 
     session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="superseded_ends")
     received_at = models.DateTimeField()
+    # When the event came that showed which of two ends counts: this one, or a later one.
     recorded_at = models.DateTimeField()
     route = models.CharField(max_length=8, blank=True)
     stated_seconds = models.IntegerField(null=True)

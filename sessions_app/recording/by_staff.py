@@ -37,6 +37,7 @@ def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
     """
     moved: set[UsageKey] = set()
     sessions = Session.objects.filter(customer=from_customer)
+    # First: once they are updated, nobody can tell them from the customer's own.
     note_late_writes(sessions.values_list("started_at", flat=True))
     sessions.update(customer=to_customer)
     for row in DailyUsage.objects.filter(customer=from_customer):

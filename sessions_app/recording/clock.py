@@ -43,6 +43,7 @@ def clock_leap() -> timedelta | None:
     """How far the clock is ahead of when the worker looked last; None where that is an ordinary step."""
     last = _last_seen()
     step = timezone.now() - last if last is not None else timedelta()
+    # A clock that is behind deletes too little, which mends itself.
     return step if step > LARGEST_STEP else None
 
 

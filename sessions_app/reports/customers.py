@@ -175,6 +175,7 @@ def _preceding(found: QuerySet[Customer], place: Customer) -> QuerySet[Customer]
 def _wanted(rows: QuerySet[Customer], wanted: set[int] | None, most: int) -> list[Customer]:
     if wanted is None:
         return list(rows[:most])
+    # A group may have a hundred thousand customers, more than a statement can name.
     ids = list(islice((pk for pk in rows.values_list("pk", flat=True).iterator() if pk in wanted), most))
     by_pk = Customer.objects.in_bulk(ids)
     return [by_pk[pk] for pk in ids]
@@ -265,6 +266,7 @@ def customer_lines(customers: Sequence[Customer], now: datetime) -> list[Custome
     ids = [customer.pk for customer in customers]
     ready = with_limits(Customer.objects.filter(pk__in=ids), now).prefetch_related("numbers")
     by_pk = {customer.pk: customer for customer in ready}
+    # One may be gone since, merged into another.
     in_order = [by_pk[pk] for pk in ids if pk in by_pk]
     stand = standings(in_order, now)
     days = full_days(now, days=DAYS_AT_LIMIT, share=1, customer_ids=ids) if ids else {}

@@ -115,6 +115,7 @@ class Spool:
     def _opened(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
         owner = os.getpid(), spool_folder()
+        # A fork inherits the path, but begins a file of its own.
         if self._path is not None and self._owner == owner:
             with suppress(FileNotFoundError):
                 return os.open(self._path, flags)
@@ -185,6 +186,7 @@ def set_aside_folder() -> Path:
 
 def spool_files() -> list[Path]:
     """The files that wait to be fed to the database, oldest first."""
+    # Names begin with the time at which the file was begun.
     return sorted(spool_folder().glob(f"*{ENDING}"))
 
 

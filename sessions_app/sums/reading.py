@@ -186,6 +186,7 @@ def callers_between(start: datetime, end: datetime, known: Kept, *, is_test: boo
     callers = callers_within(parts.counted, is_test=is_test)
     days, hours = _days(DaySums, parts.days_apart, is_test), _hours(parts.hours, is_test)
     for kept_sets in (_weeks(parts, is_test), days, hours):
+        # A busy week's set is large, so only some are in memory at a time.
         for packed in kept_sets.values_list("callers", flat=True).iterator(chunk_size=20):
             callers.update(unpack(packed))
     return len(callers)

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from sessions_app.livetok.payloads import Conversation, begin_document, end_document
 
+# As LiveTok's overview says ("Retry Logic"). How long it waits for an answer is known to nobody; ten seconds are usual.
 RETRIES = 3
 PATIENCE_SECONDS = 10
 LONGEST_DURATION_SECONDS = 7 * 24 * 60 * 60

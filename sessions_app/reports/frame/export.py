@@ -61,6 +61,7 @@ def _taken(buffer: io.StringIO) -> bytes:
 
 def _xlsx(columns: Sequence[str], rows: Iterable[Row]) -> Any:
     rows = iter(rows)
+    # Otherwise openpyxl keeps every cell as an object until the file is saved.
     workbook = Workbook(write_only=True)
     sheet = workbook.create_sheet()
     sheet.append([xlsx_cell(column) for column in columns])

@@ -36,6 +36,7 @@ def report(view: View) -> View:
         except TooManyDownloads:
             return say_too_many(request)
 
+    # Outermost: who has not signed in is asked to, before anything is said about permissions.
     return admin.site.admin_view(checked)
 
 

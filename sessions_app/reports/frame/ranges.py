@@ -60,6 +60,7 @@ class DayRange:
         if self.starts_at <= now < self.ends_before:
             today = local_day(now, self.zone)
             same_day = starts_at(first + (today - self.first_day), self.zone)
+            # The month before may be shorter than what has passed of this one.
             until = min(until, same_day + (now - starts_at(today, self.zone)))
         return Stretch(starts_at(first, self.zone), until)
 

@@ -153,6 +153,7 @@ def newest_first(sessions_of: Callable[[Stretch], SessionQuerySet], whole: Stret
                 continue
         yield from reversed(rows)
         end -= length
+        # Each part shall have some thousand sessions, whether it is night or noon.
         length = length * 2 if len(rows) < ROWS_AT_ONCE else max(length / 2, SHORTEST_STRETCH)
 
 
@@ -168,6 +169,7 @@ def _by_customer(sessions: SessionQuerySet, after: Cursor | None, at_most: int) 
     customers = Customer.objects.order_by(*BY_NAME)
     if after is not None:
         last = Customer.objects.filter(pk=after.first or 0).first()
+        # The customer is gone, merged into another, and nobody knows any more where it stood.
         if last is None:
             return
         yield from _by_start(sessions.filter(customer=last), after)[:at_most]

@@ -60,6 +60,7 @@ def silence_at(now: datetime) -> Silence:
     kept_from = max(first, now - timedelta(days=settings.EVENT_RETENTION_DAYS))
     counts = []
     for weeks in range(1, WEEKS_COMPARED + 1):
+        # Weeks back by the clock on the wall: across daylight saving it is the same hour of the day.
         starts = (hour - timedelta(weeks=weeks)).replace(tzinfo=zone)
         if starts >= kept_from:
             within = WebhookEvent.objects.filter(received_at__gte=starts, received_at__lt=starts + timedelta(hours=1))
