@@ -77,7 +77,7 @@ class GuardedAdmin(ModelAdmin):
             return False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        # An address may name the field and leave its value blank, which Django takes for the name of one.
+        # An address may say `_to_field=` without a value, which Django takes for a field's name.
         return super().get_object(request, object_id, from_field or None)
 
     def get_search_results(

@@ -19,7 +19,6 @@ POSTGRESQLS_LOCK = 0x46726F6E74646573
 @contextmanager
 def one_setup_at_a_time(say: Callable[[str], object]) -> Iterator[None]:
     """Wait until no other one runs; `say` is told where that takes a while. Whoever dies lets go of its locks."""
-    # Not inherited: what setup starts would hold its lock for as long as it runs.
     descriptor = os.open(private_folder(settings.DATA_DIR) / "setup-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _wait(lambda: _locked_file(descriptor), say)

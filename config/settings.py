@@ -103,7 +103,7 @@ INSTALLED_APPS = [
     "config",
 ]
 
-# LiveTok's requests turn off at machine_addresses: only what stands before it holds for them as well.
+# LiveTok's requests leave at machine_addresses: only what stands before it applies to them.
 MIDDLEWARE = [
     "config.headers.constant_headers",
     "config.middleware.trusted_proxies",

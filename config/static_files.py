@@ -14,7 +14,7 @@ def collect_static_files() -> bool:
     sources = _fingerprint()
     if stamp.exists() and stamp.read_text() == sources:
         return False
-    # Before, not after: a collecting that is cut short must be done again.
+    # Before collecting, so that one that is cut short is done again.
     stamp.unlink(missing_ok=True)
     call_command("collectstatic", interactive=False, verbosity=0)
     stamp.write_text(sources)

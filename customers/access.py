@@ -46,7 +46,7 @@ def find_customer(phone_key: str, external_id: str, *, lock: bool = False) -> Cu
     """
     customers = Customer.objects.select_related("tier")
     if lock:
-        # Itself alone: all customers of the tier, which comes along, would wait for each other.
+        # The customer's row alone: with the tier's, which they share, all its customers would wait for each other.
         customers = customers.select_for_update(of=("self",), no_key=True)
     if phone_key:
         return customers.filter(numbers__key=phone_key).first()

@@ -37,7 +37,7 @@ def parse_json(text: str) -> Any:
     return json.loads(text, parse_int=_whole_number, parse_constant=float)
 
 
-# Such a long one is refused anyway, and of more than 4,300 digits Python makes an error of its own.
+# Of so many digits it is refused anyway; of more than 4,300, `int` itself would raise.
 def _whole_number(digits: str) -> int | float:
     return int(digits) if len(digits) <= 2 * MOST_DIGITS else float("inf")
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 NOTHING = "–"
-# Records have no word of which save they are of: those of one person, reason and moment are taken for one.
+# Records do not say which save they belong to: those of one person, reason and moment are taken for one.
 ONE_SAVE = timedelta(seconds=2)
 _LEFT_OUT = frozenset({"id", "key", "created_at", "secret_sha256"})
 _BLANK_MEANS = {
@@ -160,7 +160,7 @@ def _entry(save: list[_Step], names: "_Names") -> Entry:
         rows[step.row] = _Step(step.model, first.before, step.after)
     changes = (_row_change(step, names) for step in rows.values())
     last = save[-1].after
-    # Keys are no users: of their changes the reason says whose they were.
+    # An API key is no user: the reason says whose change it was.
     who, reason = names.who(last), last.history_change_reason or ""
     why = reason if who else ""
     return Entry(last.history_date, who or reason or "Frontdesk", why, tuple(change for change in changes if change))

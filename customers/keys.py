@@ -104,7 +104,7 @@ def _prefix(secret: str) -> str | None:
 
 
 def _read(secret: str, digest: str) -> KeyHolder | None:
-    # Most of what strangers present is none by its shape, and costs no query.
+    # Most wrong secrets are seen to be none by their shape, without a query.
     prefix = _prefix(secret)
     if prefix is None:
         return None

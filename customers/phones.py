@@ -258,7 +258,7 @@ def _carries_country_code(digits: str, region: str, national: PhoneNumber) -> bo
     if number is None or not phonenumbers.is_valid_number(number):
         return False
     plan = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
-    # In North America both are 1, so that it tells nothing.
+    # In North America both are 1, so the prefix tells nothing.
     trunk = plan.national_prefix if plan and plan.national_prefix != str(plan.country_code) else None
     return bool(trunk and not digits.startswith(trunk)) or not phonenumbers.is_valid_number(national)
 

@@ -129,8 +129,7 @@ class CustomerResource(resources.ModelResource):
         return self.import_data_inner(
             dataset,
             dry_run=self.is_preview,
-            # Of the library's transactions none is wanted: a preview writes nothing, and `store` is within its
-            # caller's.
+            # No transaction of the library's: a preview writes nothing, and `store` runs within its caller's.
             raise_errors=False,
             using_transactions=False,
             collect_failed_rows=False,

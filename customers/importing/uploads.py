@@ -27,7 +27,7 @@ class KeptUpload(BaseStorage):
         return self._folder() / self.name
 
     def save(self, data: bytes) -> None:
-        # Nothing else looks into the folder: whoever comes next clears what others have left.
+        # Nothing else cleans the folder: each upload deletes what earlier ones left behind.
         for path in self._folder().iterdir():
             if time.time() - path.stat().st_mtime > KEPT_SECONDS:
                 path.unlink(missing_ok=True)

@@ -99,7 +99,7 @@ def while_patient(work: Callable[[bool], T]) -> T:
         except DATABASE_ERRORS as error:
             if not is_busy(error):
                 drop_connection()
-                # A connection that was made just now and failed as well is no dead one of the last outage.
+                # A fresh connection failed as well, so it is not just a dead one left from the last outage.
                 if attempts > 1:
                     raise
                 died = True

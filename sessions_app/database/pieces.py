@@ -29,7 +29,7 @@ def in_pieces(rows: Iterable[Row], write: Callable[[list[Row]], object], *, batc
         with bulk_transaction():
             write(piece)
         if len(piece) == batch:
-            # For those who wait for their turn; a last piece is followed by nothing.
+            # So that whoever waits gets a turn; after the last piece nothing follows.
             time.sleep(PAUSE_SECONDS)
 
 

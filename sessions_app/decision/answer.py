@@ -79,7 +79,7 @@ def own_context(facts: Facts, *, tier: str | None, name: str, status: str, reset
     if name:
         context["customer_name"] = name
     context["account_status"] = status
-    # Nothing is counted for a caller without number or id, so nothing can be said of what such a one has used.
+    # Nothing is counted for a caller without number or id, so there is nothing to tell.
     if facts.caller is not CallerKind.UNNAMED:
         context["call_minutes_used_today"] = math.ceil(facts.usage.call_seconds(Period.DAY) / 60)
         left = _least_left(facts, [Period.DAY])
@@ -101,7 +101,7 @@ def limits_left(decision: Decision, facts: Facts) -> dict[str, int]:
     """The same, but of call minutes what is left of day, week and month: at least 1 if admitted, 0 if not."""
     left = _least_left(facts, [Period.DAY, Period.WEEK, Period.MONTH])
     if left is not None:
-        # Whoever has some seconds left is let in, and they round down to 0: LiveTok would be told that nothing is left.
+        # Some seconds left let a session in, but round down to 0, which would tell LiveTok that nothing is left.
         left = max(1, left) if decision.allowed else 0
     return _without_unlimited(
         # LiveTok never reports messages, so what is left of them cannot be known.

@@ -73,7 +73,7 @@ def judge(
         status=_account_status(facts),
         resets_at=span_of(Period.DAY, event.at, access.zone).resets_at.astimezone(access.zone),
     )
-    # Later wins: what staff wrote of the customer stands over what they wrote of the tier, and both over ours.
+    # Later wins: what staff wrote of the customer, then of the tier, before what providers and Frontdesk itself say.
     context = {
         **own,
         **provided,

@@ -223,7 +223,7 @@ def _limit_holds(facts: Facts, limit: Limit) -> Check:
         return Check(reason, None, "no number or id: limits per caller do not apply", limit)
     if limit.metric is Metric.CALL_MINUTES and not facts.counts_toward_call_minutes:
         return Check(reason, None, "this channel does not count toward call minutes", limit)
-    # Whatever is left lets in, even less than the hold: nobody knows how long the session will take.
+    # Anything left lets the session in, even less than the hold: nobody knows how long it will take.
     used = facts.usage.used(limit)
     return Check(reason, used < limit.amount, "", limit, used)
 

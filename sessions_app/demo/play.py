@@ -94,7 +94,7 @@ class Player:
         progress(1.0, self.begins)
 
     def _at(self, moment: datetime, action: Callable[[datetime], object]) -> None:
-        # The number keeps those of one moment in order, and functions from being compared.
+        # The number keeps actions of one moment in order, and keeps heapq from comparing functions.
         heapq.heappush(self._due, (moment, next(self._order), action))
 
     def _plan(self) -> None:

@@ -159,7 +159,7 @@ def _read(
     is_begin = event == BEGIN
     fields = _Fields(document, "begin" if is_begin else "end")
     agent = _at(document, "agentId")
-    # Nobody outside LiveTok knows all its kinds, so below, one that names WhatsApp is taken for it.
+    # Nobody outside LiveTok knows all its kinds: below, any that names WhatsApp is taken for it.
     channel = fields.read("channel", _channel, "kind", "data.channel")
     common: dict[str, Any] = {
         "session_id": session_id,
@@ -167,7 +167,7 @@ def _read(
         "received_at": received_at,
         "body": body,
         "route": route,
-        # A plain false alone: the contract's envelope does not say it, and is live.
+        # Only a plain false: the contract's envelope has no such field, and is live traffic.
         "is_test": _at(document, "livemode") is False,
         "channel": channel,
         "agent": fields.read("agent", _identifier, "agentId"),

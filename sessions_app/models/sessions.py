@@ -226,7 +226,7 @@ class SupersededEnd(models.Model):
 
     session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="superseded_ends")
     received_at = models.DateTimeField()
-    # When the event came that showed which of two ends counts: this one, or a later one.
+    # When the event came that showed which of two ends counts: this one or a later one.
     recorded_at = models.DateTimeField()
     route = models.CharField(max_length=8, blank=True)
     stated_seconds = models.IntegerField(null=True)

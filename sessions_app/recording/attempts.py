@@ -67,7 +67,8 @@ def locked(session: Session) -> Session:
     """The session with its row, and before it its customer's row, locked. On SQLite the transaction has locked it."""
     if not connection.features.has_select_for_update:
         return session
-    # No key: what merely refers to the row (FOR KEY SHARE), such as another session of the customer, need not wait.
+    # Without the key: rows that merely refer to it (FOR KEY SHARE), such as another session of the customer, need not
+    # wait.
     if session.customer_id is not None:
         Customer.objects.select_for_update(no_key=True).filter(pk=session.customer_id).first()
     fresh = Session.objects.select_for_update(of=("self",), no_key=True).get(pk=session.pk)

@@ -72,7 +72,7 @@ def _take_end(session: Session, event: SessionEnd) -> None:
     if not session.has_end:
         set_end(session, event)
         return
-    # Which end counts may depend on all that each says, and that only its body has.
+    # Which end counts may depend on everything that each of them says, and only its body has all of that.
     current = _end_again(session.end_body, session.end_route, session.end_received_at)
     others = {row.pk: _end_again(row.body, row.route, row.received_at) for row in session.superseded_ends.all()}
     ends = [current, *others.values(), event]

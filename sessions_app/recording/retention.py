@@ -30,7 +30,7 @@ def delete_events_of_no_session(
 
     Whoever has a key can bring any number of them; others belong to sessions, which are kept anyway. Returns how many.
     """
-    # By id, not by time: the order in which they were stored needs no clock that is right.
+    # By id rather than time: the order of storing is right whatever the clock says.
     events = WebhookEvent.objects.filter(_of_no_session())
     newest_too_many = _newest_too_many(most_bytes, most, should_stop)
     if newest_too_many is None:

@@ -162,8 +162,8 @@ def judge_occupancy(session: Session) -> None:
         end_at=session.end_stated_at or session.end_received_at,
         end_stated=session.end_stated_at is not None,
         stated_seconds=session.stated_seconds,
-        # A denied session took place only if LiveTok states how long it took. Derived, each denial with an end would
-        # count.
+        # A denied session took place only if LiveTok states how long it took. If that were derived, every denied
+        # session with an end would count.
         may_derive=session.allowed is not False and not is_unreadable,
     )
     session.started_at, session.ended_at = taken.started_at, taken.ended_at

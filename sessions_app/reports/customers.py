@@ -266,7 +266,7 @@ def customer_lines(customers: Sequence[Customer], now: datetime) -> list[Custome
     ids = [customer.pk for customer in customers]
     ready = with_limits(Customer.objects.filter(pk__in=ids), now).prefetch_related("numbers")
     by_pk = {customer.pk: customer for customer in ready}
-    # One may be gone since, merged into another.
+    # One may be gone by now, merged into another.
     in_order = [by_pk[pk] for pk in ids if pk in by_pk]
     stand = standings(in_order, now)
     days = full_days(now, days=DAYS_AT_LIMIT, share=1, customer_ids=ids) if ids else {}

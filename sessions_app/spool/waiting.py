@@ -140,7 +140,7 @@ def _finished(path: Path, start: int) -> Iterator[Line]:
 
 def _begin_of(line: Line) -> tuple[tuple[Key, ...], WaitingBegin] | None:
     """The begin that a line holds, if it was decided, with the keys to find it by."""
-    # Neither ends nor fallbacks were decided: seen by their bytes, they need not be decoded.
+    # Ends and fallbacks were not decided; this tells without decoding their lines.
     if _DECIDED not in line.content:
         return None
     try:

@@ -16,7 +16,7 @@ def caller_number(customer_id: int | None, phone_key: str, external_id: str) -> 
     name = f"number {phone_key}" if phone_key else f"id {external_id}" if external_id else ""
     if not name:
         return None
-    # A bit less, so that eight signed bytes hold it; below zero, where no customer's id is.
+    # One bit less, so that it fits eight signed bytes; negative, as no customer's id is.
     return -1 - (int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) >> 1)
 
 

@@ -109,7 +109,7 @@ def _count_next() -> bool:
         _keep(counted)
         days = {hour.day for hour in hours} | ({local_day(mark.until, zone)} if mark.until else set())
         _sum_days(day for day in days if starts_at(day + ONE_DAY, zone) <= until)
-        # The first one's day will do: they are all of one.
+        # All of these hours are of one day.
         _write_mark(until=until, stale_peaks=_with(mark.stale_peaks, {hour.day for hour in hours[:1]}))
     return True
 

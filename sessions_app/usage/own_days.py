@@ -24,8 +24,8 @@ def count_on_own_days(sessions: SessionQuerySet, first: date, after: date) -> in
     """How many of the sessions start on the days [first, after) in their own time zones, in one statement."""
     start, end = (datetime.combine(day, time.min, tzinfo=UTC) for day in (first, after))
     near = sessions.filter(started_at__gte=start - FURTHEST_ZONE, started_at__lt=end + FURTHEST_ZONE)
-    # These days are over, or not, in every zone alike: together they are one row, and only the edges one for each
-    # start.
+    # Away from the edges a day is the same in every zone: NULL puts those sessions into one row a zone, and only
+    # sessions at the edges get one for each start.
     certain = When(started_at__gte=start + FURTHEST_ZONE, started_at__lt=end - FURTHEST_ZONE, then=None)
     edge = Case(certain, default=F("started_at"), output_field=DateTimeField())
     rows = near.order_by().values_list("time_zone", edge).annotate(Count("pk"))

@@ -43,7 +43,7 @@ class Command(BaseCommand):
         started = time.monotonic()
         lines = logging.getLogger("frontdesk.webhook")
         level = lines.level
-        # Every event would have its line, among which nobody finds the bar.
+        # Every event would log a line, and hide the bar.
         lines.setLevel(logging.WARNING)
         try:
             make_demo(plan, Bar(self.stderr))

@@ -283,7 +283,7 @@ class SessionFilters(RangeFilters):
         with one_snapshot():
             cells = cells_between(self.range.starts_at, self.range.ends_before, kept(), is_test=is_test)
         found = cells.of(lambda cell: all(has(cell) for has in known))
-        # It leaves a part of each cell, and that cells know beside the whole.
+        # `counted` leaves only the timed sessions of each cell, which the cells count as well.
         return found._replace(sessions=found.timed) if self.cleaned_data["counted"] else found
 
     def _of_days(
