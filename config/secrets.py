@@ -7,8 +7,10 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from automations.key_files import make_key_file
+
 SHORTEST_KEY = 50
-OWN_FILES = ("secret_key", "*.sqlite3*", "spool/**/*", "uploads/**/*")
+OWN_FILES = ("secret_key", "encryption_key", "*.sqlite3*", "spool/**/*", "uploads/**/*")
 FOR_OTHERS = 0o077
 
 
@@ -37,7 +39,7 @@ def made_secret_key(data_dir: Path) -> str:
     """The key in `data_dir/secret_key`, made on first use; several processes may ask at once."""
     path = private_folder(data_dir) / "secret_key"
     if not path.exists():
-        _make_key(path)
+        make_key_file(path, secrets.token_urlsafe(64))
     key = path.read_text(errors="replace").strip()
     if len(key) < SHORTEST_KEY:
         raise ImproperlyConfigured(
@@ -45,24 +47,3 @@ def made_secret_key(data_dir: Path) -> str:
             "everybody has to sign in again."
         )
     return key
-
-
-def _make_key(path: Path) -> None:
-    """On disk for good, file and name, before anybody uses it: a power cut must not leave an empty one."""
-    # Linked into place once it is whole: other processes look at the same time, and must not read half of it.
-    draft = path.with_name(f"secret_key.{os.getpid()}.{secrets.token_hex(4)}")
-    draft.touch(mode=0o600)
-    try:
-        with draft.open("w") as file:
-            file.write(secrets.token_urlsafe(64))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was first, whose key then stands
-            os.link(draft, path)
-    finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
