@@ -1,5 +1,7 @@
 """Frontdesk's settings. Everything that varies comes from the environment; `.env.example` lists it all."""
 
+import base64
+import binascii
 import warnings
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -12,6 +14,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from automations.outgoing.addresses import parse_allowed_hosts
 from config.secrets import made_secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -29,6 +32,29 @@ def _whole_number(name: str, default: int, least: int = 0, most: int = 10**9) ->
             f"{name} is {text[:50]!r}; give a whole number from {least} to {most}: {default}, say"
         )
     return int(text)
+
+
+def _yes_or_no(name: str, default: bool) -> bool:
+    text = env(name, default="").lower()
+    if text not in ("", "yes", "no", "true", "false", "1", "0"):
+        raise ImproperlyConfigured(f"{name} is {text[:50]!r}; give yes or no")
+    return text in ("yes", "true", "1") if text else default
+
+
+def _encryption_keys(name: str) -> list[str]:
+    """Fernet keys, newest first. They are secrets, so an error repeats none."""
+    keys = [text.strip() for text in env(name, default="").split(",") if text.strip()]
+    for place, key in enumerate(keys, 1):
+        try:
+            is_key = len(base64.b64decode(key, altchars=b"-_", validate=True)) == 32
+        except (binascii.Error, ValueError):
+            is_key = False
+        if not is_key:
+            raise ImproperlyConfigured(
+                f"{name}: number {place} of {len(keys)} is no key. Make one with: python3 -c 'import base64, os; "
+                "print(base64.urlsafe_b64encode(os.urandom(32)).decode())', and divide several by commas"
+            )
+    return keys
 
 
 def _address(name: str, read: Callable[..., dict[str, Any]], default: str, sample: str) -> dict[str, Any]:
@@ -276,6 +302,15 @@ if DECISION_FALLBACK not in ("allow", "deny", "retry"):
 EVENT_RETENTION_DAYS = _whole_number("EVENT_RETENTION_DAYS", 30, most=36_500)
 # Of the bodies of ignored and rejected requests together, in millions of bytes.
 EVENT_RETENTION_MB = _whole_number("EVENT_RETENTION_MB", 1000, most=10_000_000)
+
+# Encrypt the secrets of destinations and sources. Left out, one is made in the data folder when the first is stored.
+ENCRYPTION_KEYS = _encryption_keys("ENCRYPTION_KEYS")
+# What staff may have requests sent to although it is not on the public internet.
+try:
+    OUTGOING_ALLOWED_HOSTS = parse_allowed_hosts(env.list("OUTGOING_ALLOWED_HOSTS", default=[]))
+except ValueError as error:
+    raise ImproperlyConfigured(f"OUTGOING_ALLOWED_HOSTS: {error}; divide several by commas") from error
+OUTGOING_ALLOW_HTTP = _yes_or_no("OUTGOING_ALLOW_HTTP", default=False)
 
 # Used by first-run set-up only, while no staff account exists.
 ADMIN_USERNAME = env("ADMIN_USERNAME", default="admin")

@@ -70,6 +70,11 @@ SETTINGS = [
     ("PUBLIC_URL", "https://[nonsense"),
     ("SECRET_KEY", "a"),
     ("SECRET_KEY", "a" * 60),
+    ("ENCRYPTION_KEYS", "secret-user"),
+    ("ENCRYPTION_KEYS", "A" * 43 + "=,secret-user" + "A" * 30 + "="),
+    ("OUTGOING_ALLOWED_HOSTS", "https://crm.internal"),
+    ("OUTGOING_ALLOWED_HOSTS", "10.0.0.1/8"),
+    ("OUTGOING_ALLOW_HTTP", "perhaps"),
 ]
 
 
