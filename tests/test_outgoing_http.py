@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import logging
+import os
 import socket
 import threading
 import time
@@ -167,8 +168,7 @@ def test_whoever_answers_no_greeting_of_tls_is_cut_off_at_the_deadline():
 
 def test_cutting_off_leaves_no_thread_and_no_descriptor_behind():
     def descriptors():
-        with socket.socket() as probe:
-            return probe.fileno()
+        return len(os.listdir("/proc/self/fd"))
 
     with http_standin() as server:
         sent(server.url)
@@ -178,7 +178,7 @@ def test_cutting_off_leaves_no_thread_and_no_descriptor_behind():
         time.sleep(0.2)  # the stand-in's own threads and connections
 
         assert threading.active_count() <= threads
-        assert descriptors() <= before + 1
+        assert descriptors() <= before
 
 
 BROKEN = {
@@ -223,9 +223,8 @@ def test_who_answers_before_it_has_read_all_is_heard():
             connection.recv(10)
             connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
             connection.shutdown(socket.SHUT_WR)
-            while connection.recv(100_000):  # as good servers do: closing at once would take the answer back
-                pass
-            connection.close()
+            time.sleep(0.1)
+            connection.close()  # with most of the body unread, so that the sender's pipe breaks
 
         threading.Thread(target=answer, daemon=True).start()
         assert sent(f"http://127.0.0.1:{server.getsockname()[1]}", body=BLANK).status == 413

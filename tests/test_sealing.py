@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
+from automations.key_files import make_key_file
 from automations.sealing import (
     KEY_FILE,
     KeyMissingError,
@@ -85,6 +86,14 @@ def test_many_who_ask_at_once_get_one_key(folder):
     assert [path.name for path in folder.iterdir()] == [KEY_FILE]
 
 
+def test_a_key_that_another_process_made_meanwhile_stands(folder):
+    make_key_file(folder / KEY_FILE, "first")
+    make_key_file(folder / KEY_FILE, "second")
+
+    assert (folder / KEY_FILE).read_text() == "first"
+    assert [path.name for path in folder.iterdir()] == [KEY_FILE]
+
+
 def test_the_keys_file_is_on_disk_with_its_name_before_it_is_used(folder, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
@@ -123,6 +132,7 @@ def test_keys_of_the_environment_are_used_and_no_file_is_made(folder, settings):
     sealed = seal(TEXT, has_old_secrets=some)
 
     assert sealed.fingerprint == fingerprint_of(settings.ENCRYPTION_KEYS[0])
+    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS[:1]
     assert open_sealed(sealed) == TEXT
     assert not folder.exists()
 

@@ -24,8 +24,11 @@ NOT_PUBLIC = tuple(
         "172.16.0.0/12",
         "192.0.0.0/24",
         "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112: name servers of whoever is nearest, as 192.175.48.0/24
+        "192.52.193.0/24",  # AMT, relays of multicast
         "192.88.99.0/24",  # relays of 6to4
         "192.168.0.0/16",
+        "192.175.48.0/24",
         "198.18.0.0/15",  # measurements
         "198.51.100.0/24",
         "203.0.113.0/24",
@@ -34,6 +37,7 @@ NOT_PUBLIC = tuple(
         "2001::/23",  # protocols: Teredo, ORCHID and others
         "2001:db8::/32",  # documentation
         "2002::/16",  # 6to4
+        "2620:4f:8000::/48",  # AS112
         "3fff::/20",
     )
 )
