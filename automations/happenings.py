@@ -5,21 +5,20 @@ from typing import Any
 from automations.models import Occurrence, Rule, Trigger
 from sessions_app.recording.hooks import Happening, SessionHook
 
-_ENDING = {"end": Trigger.ENDED, "corrected": Trigger.END_CORRECTED}
+_ENDING = {"end": Trigger.ENDED.value, "corrected": Trigger.END_CORRECTED.value}
 
 
-def triggers_of(happening: Happening) -> tuple[str, str, str]:
+def triggers_of_kind(kind: str, is_allowed: bool, is_first_contact: bool) -> tuple[str, str, str]:
     """The triggers that an event may set off: three, some of them twice, so that one statement serves all events."""
-    if happening.kind != "begin":
-        ending = _ENDING[happening.kind].value
-        return ending, ending, Trigger.USAGE_REACHED.value
-    began = (Trigger.BEGAN_ALLOWED if happening.session.allowed else Trigger.BEGAN_DENIED).value
-    return began, Trigger.NEW_CALLER.value if happening.is_first_contact else began, Trigger.USAGE_REACHED.value
+    if kind != "begin":
+        return _ENDING[kind], _ENDING[kind], Trigger.USAGE_REACHED.value
+    began = (Trigger.BEGAN_ALLOWED if is_allowed else Trigger.BEGAN_DENIED).value
+    return began, Trigger.NEW_CALLER.value if is_first_contact else began, Trigger.USAGE_REACHED.value
 
 
 def _values(happening: Happening) -> dict[str, Any]:
     session = happening.session
-    first, second, third = triggers_of(happening)
+    first, second, third = triggers_of_kind(happening.kind, bool(session.allowed), happening.is_first_contact)
     return {
         "kind": happening.kind,
         "session_id": session.session_id,

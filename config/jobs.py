@@ -11,6 +11,12 @@ from django.conf import settings
 from django.db import Error, close_old_connections, connections
 from django.utils import timezone
 
+from automations.deliveries.retention import delete_old_deliveries
+from automations.deliveries.worker import Sender
+from automations.rules.digests import send_digests
+from automations.rules.judging import judge
+from automations.rules.missing_ends import tell_missing_ends
+from automations.rules.silence import look_for_silence
 from sessions_app.recording.clock import clock
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
@@ -48,30 +54,44 @@ def bound_events(should_stop: ShouldStop) -> None:
         )
 
 
-# What waits on disk is fed by a thread of its own, so that it never waits for another job.
+# What waits on disk is fed by a thread of its own, so that it never waits for another job; so is what follows sessions.
 FEEDING = [Job("feed spool", timedelta(seconds=1), feeder.feed)]
+FOLLOWING = [
+    Job("judge what happened", timedelta(seconds=0.5), judge.judge),
+    Job("tell missing ends", timedelta(minutes=1), tell_missing_ends),
+    Job("look for silence", timedelta(minutes=1), look_for_silence),
+    Job("send digests", timedelta(minutes=1), send_digests),
+]
 JOBS = [
     Job("prune events", timedelta(minutes=1), prune_events),
     Job("bound events", timedelta(minutes=10), bound_events),
     Job("prune past months' writes", timedelta(hours=1), delete_writes_nobody_billed),
     Job("keep sums", timedelta(minutes=1), keep_sums),
+    Job("prune deliveries", timedelta(hours=1), delete_old_deliveries),
 ]
 
 
 def run_worker(stop: threading.Event) -> None:
-    """Run all jobs until `stop` is set, or until one of the two threads ends by itself."""
-    feeding = threading.Thread(target=_run_until, args=(FEEDING, stop), name="feeding")
-    feeding.start()
+    """Run all jobs until `stop` is set, or until one of the threads ends by itself."""
+    beside = {
+        "feeding": lambda: run_jobs(FEEDING, stop),
+        "following": lambda: run_jobs(FOLLOWING, stop),
+        "sending": lambda: Sender().run(stop),
+    }
+    threads = [threading.Thread(target=_run_until, args=(run, stop), name=name) for name, run in beside.items()]
+    for thread in threads:
+        thread.start()
     try:
         run_jobs(JOBS, stop)
     finally:
         stop.set()
-        feeding.join()
+        for thread in threads:
+            thread.join()
 
 
-def _run_until(jobs: Sequence[Job], stop: threading.Event) -> None:
+def _run_until(run: Callable[[], object], stop: threading.Event) -> None:
     try:
-        run_jobs(jobs, stop)
+        run()
     finally:
         stop.set()
         connections.close_all()

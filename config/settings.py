@@ -303,6 +303,7 @@ EVENT_RETENTION_DAYS = _whole_number("EVENT_RETENTION_DAYS", 30, most=36_500)
 # Of the bodies of ignored and rejected requests together, in millions of bytes.
 EVENT_RETENTION_MB = _whole_number("EVENT_RETENTION_MB", 1000, most=10_000_000)
 
+DELIVERY_RETENTION_DAYS = _whole_number("DELIVERY_RETENTION_DAYS", 30, most=36_500)
 # Encrypt the secrets of destinations and sources. Left out, one is made in the data folder when the first is stored.
 ENCRYPTION_KEYS = _encryption_keys("ENCRYPTION_KEYS")
 # What staff may have requests sent to although it is not on the public internet.

@@ -41,7 +41,7 @@ LAYERS = [
 PACKAGES = ["customers", "sessions_app", "automations", "config"]
 # They import the standard library, phone numbers' library and each other.
 PURE = {
-    "automations.conditions",
+    "automations.rules.conditions",
     "customers.context",
     "customers.importing.delimited",
     "customers.importing.tables",
@@ -220,6 +220,7 @@ def test_hand_written_sql_stands_in_few_modules_and_begin_and_end_call_what_writ
     }
 
     assert sql == {
+        "automations.deliveries.copies",
         "config.one_setup",
         "customers.history",
         "sessions_app.recording.writing",

@@ -4,7 +4,7 @@ from datetime import datetime, time, timedelta
 
 import pytest
 
-from automations.conditions import Conditions, Subject, failed_condition
+from automations.rules.conditions import Conditions, Subject, failed_condition
 
 FRIDAY = datetime(2024, 3, 15, 10, 30)
 NOBODY = Subject(FRIDAY)

@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from config import jobs
-from config.jobs import FEEDING, JOBS, Job, prune_events, run_jobs, run_worker
+from config.jobs import FEEDING, FOLLOWING, JOBS, Job, prune_events, run_jobs, run_worker
 from sessions_app.database.pieces import BATCH
 from sessions_app.models import WebhookEvent
 from sessions_app.recording.retention import delete_events
@@ -48,7 +48,7 @@ def test_deleting_stops_when_asked_to():
 
 
 def test_jobs_are_done_in_their_time():
-    every = {job.name: job.every for job in FEEDING + JOBS}
+    every = {job.name: job.every for job in FEEDING + FOLLOWING + JOBS}
     minute, second = timedelta(minutes=1), timedelta(seconds=1)
     assert every == {
         "feed spool": second,
@@ -56,6 +56,11 @@ def test_jobs_are_done_in_their_time():
         "bound events": timedelta(minutes=10),
         "prune past months' writes": timedelta(hours=1),
         "keep sums": minute,
+        "judge what happened": timedelta(seconds=0.5),
+        "tell missing ends": minute,
+        "look for silence": minute,
+        "send digests": minute,
+        "prune deliveries": timedelta(hours=1),
     }
 
 

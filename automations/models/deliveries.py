@@ -14,7 +14,7 @@ from sessions_app.models import Session
 class Delivery(models.Model):
     """A message or request, filled in once. Every attempt sends the same bytes under the same key.
 
-    Headers keep the names of secrets, which are put in when it is sent.
+    Address and headers are the destination's, as they are when it is sent: no secret is kept here.
     """
 
     class State(models.TextChoices):
@@ -33,8 +33,8 @@ class Delivery(models.Model):
     is_test = models.BooleanField("sent as a test", default=False)
 
     method = models.CharField(max_length=6, blank=True)
-    url = models.TextField(blank=True)
-    headers = models.TextField(blank=True)
+    # Follows the destination's address.
+    path = models.TextField(blank=True)
     recipient = models.CharField(max_length=300, blank=True)
     subject = models.CharField(max_length=998, blank=True)
     body = models.BinaryField()
@@ -50,7 +50,7 @@ class Delivery(models.Model):
     finished_at = models.DateTimeField(null=True)
 
     kept_pointer = models.CharField(max_length=200, blank=True)
-    kept_link_text = models.CharField(max_length=500, blank=True)
+    kept_link_text = models.CharField(max_length=500, blank=True, help_text="Liquid, to be filled with the value.")
     kept_value = models.CharField(max_length=300, blank=True)
     kept_link = models.CharField(max_length=1000, blank=True)
 

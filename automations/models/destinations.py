@@ -18,7 +18,11 @@ class Destination(models.Model):
 
     name = models.CharField(max_length=120, unique=True)
     kind = models.CharField(max_length=12, choices=Kind)
-    address = models.CharField(max_length=2000, blank=True, help_text="Where requests go. Blank for e-mail.")
+    address = models.CharField(
+        max_length=2000,
+        blank=True,
+        help_text="Where requests go, such as https://hooks.slack.com/services/{{ secrets.path }}. Blank for e-mail.",
+    )
     headers = models.TextField(
         blank=True,
         help_text="For HTTP: a line each, such as Authorization: Bearer {{ secrets.token }}.",

@@ -92,12 +92,14 @@ class Action(models.Model):
         "to", max_length=300, blank=True, help_text="For e-mail: addresses divided by commas. For WhatsApp: a number."
     )
     subject = models.CharField(max_length=300, blank=True, help_text="For e-mail.")
-    text = models.TextField(blank=True, help_text="For e-mail and chat. For WhatsApp: a parameter on each line.")
+    text = models.TextField(blank=True, help_text="For e-mail. For WhatsApp: a parameter on each line.")
     method = models.CharField(max_length=6, choices=[(name, name) for name in ("POST", "PUT", "PATCH")], default="POST")
     path = models.CharField(
         max_length=500, blank=True, help_text="For HTTP: what follows the destination's address, if anything."
     )
-    body = models.TextField(blank=True, help_text="For HTTP: JSON. A text that is one name alone becomes its value.")
+    body = models.TextField(
+        blank=True, help_text="For HTTP and chat: JSON. A text that is one name alone becomes its value."
+    )
     template_name = models.CharField(max_length=120, blank=True, help_text="For WhatsApp: the template's name.")
     template_language = models.CharField(max_length=16, blank=True, default="en_US", help_text="For WhatsApp.")
     kept_pointer = models.CharField(
@@ -110,7 +112,7 @@ class Action(models.Model):
         "as a link",
         max_length=500,
         blank=True,
-        help_text="An address with {{ value }} in its place, such as https://you.zendesk.com/agent/tickets/{{ value }}",
+        help_text="Such as https://you.zendesk.com/agent/tickets/{{ kept.value }}",
     )
     not_later_than_minutes = models.PositiveIntegerField(
         "not later than (minutes)",

@@ -1,0 +1,125 @@
+"""A delivery is made: an action's texts are filled in once, and what cannot be filled is kept as failed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models.functions import Now
+
+from automations.models import Action, Attempt, Delivery, Destination, Firing
+from automations.texts.bodies import fill_json_body, fill_plain_body
+from automations.texts.escapes import Escape, as_it_is, escape_card, escape_slack
+from automations.texts.lines import fill_line
+from automations.texts.liquid import TextError
+from automations.texts.messages import WHATSAPP_PATH, whatsapp_body
+from automations.texts.names import data_of
+from automations.texts.paths import fill_path
+from customers.zones import company_zone
+from sessions_app.models import Session
+
+NOT_LATER_THAN_MINUTES = 60
+
+Kind = Destination.Kind
+ESCAPES: Mapping[str, Escape] = {Kind.SLACK: escape_slack, Kind.TEAMS: escape_card}
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What an action says with a session's values."""
+
+    body: bytes
+    method: str = ""
+    path: str = ""
+    recipient: str = ""
+    subject: str = ""
+
+
+def make_delivery(
+    action: Action,
+    values: Mapping[str, object],
+    *,
+    happened_at: datetime,
+    session: Session | None = None,
+    firing: Firing | None = None,
+    is_test: bool = False,
+) -> Delivery:
+    """Store what the action says, to be sent by a worker. `values` are by the names of `texts.names`."""
+    delivery = Delivery(
+        destination=action.destination,
+        action=action,
+        session=session,
+        firing=firing,
+        is_test=is_test,
+        not_after=_not_after(action, happened_at),
+        kept_pointer=action.kept_pointer,
+        kept_link_text=action.kept_link,
+    )
+    try:
+        filled = fill_action(action, values)
+    except TextError as error:
+        return _store_failed(delivery, str(error))
+    delivery.body, delivery.method, delivery.path = filled.body, filled.method, filled.path
+    delivery.recipient, delivery.subject = filled.recipient, filled.subject
+    return store(delivery)
+
+
+def fill_action(action: Action, values: Mapping[str, object]) -> Filled:
+    """Raises TextError, which says what of it cannot be filled."""
+    data = data_of(values, company_zone())
+    kind = action.destination.kind
+    if kind == Kind.EMAIL:
+        recipient, subject = fill_line(action.recipient, data), fill_line(action.subject, data)
+        if not recipient:
+            raise TextError(["To: nobody is left to write to."])
+        return Filled(fill_plain_body(action.text, data), recipient=recipient, subject=subject)
+    if kind == Kind.WHATSAPP:
+        parameters = [line for line in action.text.splitlines() if line.strip()]
+        body = whatsapp_body(action.recipient, action.template_name, action.template_language, parameters, data)
+        return Filled(body, method="POST", path=WHATSAPP_PATH)
+    body = fill_json_body(action.body, data, ESCAPES.get(kind, as_it_is))
+    return Filled(body, method=action.method, path=fill_path(action.path, data))
+
+
+def make_digest(destination: Destination, action: Action, lines: list[str], happened_at: datetime) -> Delivery:
+    """One message for many, of a rule that fired too often for people."""
+    text = "\n".join(lines)
+    delivery = Delivery(destination=destination, action=action, not_after=_not_after(action, happened_at))
+    if destination.kind == Kind.EMAIL:
+        delivery.recipient, delivery.subject, delivery.body = action.recipient, lines[0], text.encode()
+        if "{{" in action.recipient:  # each has another one: there is nobody to tell of all
+            return _store_failed(delivery, "A digest has no single recipient.")
+    else:
+        delivery.method, delivery.body = "POST", json.dumps(_chat_message(destination.kind, text)).encode()
+    return store(delivery)
+
+
+def _chat_message(kind: str, text: str) -> dict[str, object]:
+    if kind == Kind.SLACK:
+        return {"text": escape_slack(text)}
+    block = {"type": "TextBlock", "text": escape_card(text), "wrap": True}
+    card = {"type": "AdaptiveCard", "version": "1.4", "body": [block]}
+    content_type = "application/vnd.microsoft.card.adaptive"
+    return {"type": "message", "attachments": [{"contentType": content_type, "content": card}]}
+
+
+def store(delivery: Delivery) -> Delivery:
+    """Keep it to be sent now, by the database's clock."""
+    delivery.created_at = delivery.next_attempt_at = Now()
+    delivery.save(force_insert=True)
+    return delivery
+
+
+def _store_failed(delivery: Delivery, error: str) -> Delivery:
+    delivery.state, delivery.finished_at = Delivery.State.FAILED, Now()
+    delivery.body = b""
+    store(delivery)
+    Attempt.objects.create(delivery=delivery, started_at=Now(), seconds=0, error=error[:500])
+    return delivery
+
+
+def _not_after(action: Action, happened_at: datetime) -> datetime | None:
+    minutes = action.not_later_than_minutes
+    if minutes is None:
+        minutes = NOT_LATER_THAN_MINUTES if action.destination.is_for_people else None
+    return None if minutes is None else happened_at + timedelta(minutes=minutes)

@@ -1,0 +1,183 @@
+"""What became of an attempt: delivered, tried again later, failed, or unknown. And when a destination is paused."""
+
+import json
+import logging
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db.models import F
+
+from automations.deliveries.claiming import Claim, database_now
+from automations.facts import address_of_this
+from automations.models import Attempt, Delivery, Destination
+from automations.texts.liquid import TextError, fill
+from automations.texts.pointers import PointerError, value_at
+from sessions_app.database.pieces import bulk_transaction
+
+logger = logging.getLogger("frontdesk.automations")
+
+AGAIN_AFTER = [
+    timedelta(seconds=5),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=6),
+]
+SPREAD = 0.2
+LONGEST_WAIT = timedelta(days=1)
+TRIED_AGAIN = {408, 425, 429, *range(500, 600)}
+GONE = 410
+PAUSED_AFTER_FAILURES, PAUSED_AFTER = 20, timedelta(minutes=15)
+SHOWN_CHARACTERS = 4000
+MASK = "•••"
+
+State = Delivery.State
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What an attempt saw. `status` is None where no answer came; `may_have_arrived`: it went out all the same."""
+
+    seconds: float
+    status: int | None = None
+    error: str = ""
+    answer: bytes = b""
+    retry_after: str = ""
+    may_have_arrived: bool = False
+    secrets: Collection[str] = ()
+    # Nothing was tried: a secret's key is gone, say. The destination waits for a hand.
+    pauses_because: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300 and not self.error
+
+
+def record(claim: Claim, tried: Tried) -> bool:
+    """Store the attempt, and what follows. False, with nothing stored, where the lease is not ours any more."""
+    delivery = claim.delivery
+    with bulk_transaction():
+        now = database_now()
+        changes = _outcome(delivery, tried, now)
+        mine = Delivery.objects.filter(pk=delivery.pk, lease=claim.lease)
+        if not mine.update(lease=None, lease_until=None, **changes):
+            return False
+        Attempt.objects.create(
+            delivery=delivery,
+            started_at=now - timedelta(seconds=tried.seconds),
+            seconds=tried.seconds,
+            status=tried.status,
+            error=masked(tried.error, tried.secrets)[:500],
+            answer=masked(tried.answer.decode(errors="replace"), tried.secrets)[:SHOWN_CHARACTERS],
+        )
+        paused = _count(delivery.destination_id, tried, now)
+    if paused:
+        tell_owner(paused)
+    return True
+
+
+def _outcome(delivery: Delivery, tried: Tried, now: datetime) -> dict[str, object]:
+    """The delivery's fields that the attempt changes."""
+    if tried.is_good:
+        return {"state": State.DELIVERED, "finished_at": now} | _kept(delivery, tried.answer)
+    if tried.pauses_because:
+        return {"state": State.WAITING, "next_attempt_at": now, "attempts_made": F("attempts_made") - 1}
+    if delivery.destination.kind == Destination.Kind.WHATSAPP and tried.may_have_arrived:
+        return {"state": State.UNKNOWN, "finished_at": now}
+    may_try_again = tried.status is None or tried.status in TRIED_AGAIN
+    if not may_try_again or delivery.attempts_made > len(AGAIN_AFTER):
+        return {"state": State.FAILED, "finished_at": now}
+    wait = wait_before(delivery.attempts_made, tried.retry_after, now)
+    return {"state": State.WAITING, "next_attempt_at": now + wait}
+
+
+def wait_before(attempts_made: int, retry_after: str, now: datetime) -> timedelta:
+    """How long until the next attempt: what the receiver asks for, but a day at most, or what the table says ± 20 %."""
+    asked = _seconds_of(retry_after, now)
+    if asked is not None:
+        return min(max(asked, timedelta()), LONGEST_WAIT)
+    return AGAIN_AFTER[attempts_made - 1] * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
+
+
+def _seconds_of(retry_after: str, now: datetime) -> timedelta | None:
+    """RFC 9110, section 10.2.3: seconds, or a date."""
+    if retry_after.strip().isdecimal() and len(retry_after) < 10:
+        return timedelta(seconds=int(retry_after))
+    try:
+        return parsedate_to_datetime(retry_after) - now
+    except (TypeError, ValueError):
+        return None
+
+
+def _kept(delivery: Delivery, answer: bytes) -> dict[str, object]:
+    """The value that staff want to keep of the answer, where it has one."""
+    if not delivery.kept_pointer:
+        return {}
+    try:
+        value = value_at(json.loads(answer), delivery.kept_pointer)
+    except (PointerError, ValueError, RecursionError):
+        return {}
+    if value is None or isinstance(value, (dict, list)):
+        return {}
+    text = str(value)[:300]
+    try:
+        link = fill(delivery.kept_link_text, {"kept": {"value": text}}) if delivery.kept_link_text else ""
+    except TextError:
+        link = ""
+    return {"kept_value": text, "kept_link": link[:1000] if link.startswith(("https://", "http://")) else ""}
+
+
+def _count(pk: int, tried: Tried, now: datetime) -> Destination | None:
+    """Count failures in a row. Returns the destination where this one pauses it."""
+    if tried.is_good:
+        Destination.objects.filter(pk=pk, failures_in_row__gt=0).update(failures_in_row=0, failing_since=None)
+        return None
+    destination = Destination.objects.select_for_update(of=("self",)).get(pk=pk)
+    destination.failures_in_row += 1
+    destination.failing_since = destination.failing_since or now
+    because = tried.pauses_because or _why_pause(destination, tried, now)
+    is_new = bool(because) and destination.paused_at is None
+    if is_new:
+        destination.paused_at, destination.paused_because = now, because[:300]
+    destination.save(update_fields=["failures_in_row", "failing_since", "paused_at", "paused_because"])
+    return destination if is_new else None
+
+
+def _why_pause(destination: Destination, tried: Tried, now: datetime) -> str:
+    if tried.status == GONE:
+        return "It answered 410: it is gone for good."
+    assert destination.failing_since is not None
+    if destination.failures_in_row >= PAUSED_AFTER_FAILURES and now - destination.failing_since >= PAUSED_AFTER:
+        return f"{destination.failures_in_row} attempts in a row failed."
+    return ""
+
+
+def tell_owner(destination: Destination) -> None:
+    """A mail of its own, not a delivery: what sends those may be what fails. Best effort; the admin says it anyway."""
+    logger.warning("destination paused", extra={"destination": destination.name})
+    if not destination.owner_email:
+        return
+    page = address_of_this(f"/admin/automations/destination/{destination.pk}/change/")
+    text = (
+        f"{destination.paused_because}\n\nWhat is for “{destination.name}” waits, and nothing is lost. Mend it, "
+        f"then resume it:\n{page}\n"
+    )
+    try:
+        send_mail(
+            f"Frontdesk: “{destination.name}” is paused", text, settings.DEFAULT_FROM_EMAIL, [destination.owner_email]
+        )
+    except Exception:
+        logger.exception("the owner of a paused destination could not be told")
+
+
+def masked(text: str, secrets: Collection[str]) -> str:
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, MASK)
+    return text.replace("\x00", "")

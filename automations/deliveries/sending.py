@@ -1,0 +1,92 @@
+"""One attempt: a delivery goes out, by mail or by HTTP. While it waits for others it needs no database."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+
+from automations.deliveries.results import Tried
+from automations.models import Delivery, Destination
+from automations.outgoing.addresses import AddressError
+from automations.outgoing.headers import HeaderError
+from automations.outgoing.http import MaybeSentError, NotSentError, Request, send
+from automations.outgoing.signing import SigningError, final_headers
+from automations.sealing import Sealed, SealingError, open_sealed
+from automations.texts.destinations import fill_destination
+from automations.texts.liquid import TextError
+
+ANSWER_SECONDS = 10.0
+SIGNING, SIGNING_BEFORE = "signing", "signing-before"
+
+Kind = Destination.Kind
+
+
+def attempt(delivery: Delivery, sealed: Mapping[str, Sealed]) -> Tried:
+    """Send it once. `sealed` are the destination's secrets by name."""
+    started = time.monotonic()
+    try:
+        secrets = {name: open_sealed(secret) for name, secret in sealed.items()}
+    except SealingError as error:
+        return Tried(0.0, error=str(error), pauses_because=str(error))
+    if delivery.destination.kind == Kind.EMAIL:
+        return _mail(delivery, started)
+    try:
+        request = request_of(delivery, secrets)
+    except (TextError, SigningError, HeaderError, AddressError) as error:
+        return Tried(0.0, error=str(error), pauses_because=str(error), secrets=secrets.values())
+    return _request(request, secrets, started)
+
+
+def request_of(delivery: Delivery, secrets: Mapping[str, str]) -> Request:
+    """What goes out. What must hold for all attempts is set last, over staff's own headers."""
+    destination = delivery.destination
+    address, headers = fill_destination(destination.address, destination.headers, secrets)
+    body = bytes(delivery.body)
+    signing = [secrets[name] for name in (SIGNING, SIGNING_BEFORE) if name in secrets] if destination.is_signed else []
+    if destination.is_signed and not signing:
+        raise SigningError(f"Requests are to be signed: give the destination a secret named “{SIGNING}”.")
+    own = {"Content-Type": "application/json"} | headers
+    final = final_headers(own, key=str(delivery.key), body=body, secrets=signing, now=datetime.now(UTC))
+    return Request(delivery.method, address + delivery.path, final, body)
+
+
+def _request(request: Request, secrets: Mapping[str, str], started: float) -> Tried:
+    try:
+        answer = send(
+            request,
+            seconds=ANSWER_SECONDS,
+            allowed=settings.OUTGOING_ALLOWED_HOSTS,
+            allows_http=settings.OUTGOING_ALLOW_HTTP,
+        )
+    except NotSentError as error:
+        return Tried(time.monotonic() - started, error=str(error), secrets=secrets.values())
+    except MaybeSentError as error:
+        seconds = time.monotonic() - started
+        return Tried(seconds, error.status, str(error), may_have_arrived=True, secrets=secrets.values())
+    return Tried(
+        answer.seconds,
+        answer.status,
+        answer=answer.body,
+        retry_after=answer.headers.get("retry-after", ""),
+        may_have_arrived=answer.status >= 500,
+        secrets=secrets.values(),
+    )
+
+
+def _mail(delivery: Delivery, started: float) -> Tried:
+    recipients = [part.strip() for part in delivery.recipient.split(",") if part.strip()]
+    message = EmailMessage(
+        delivery.subject,
+        bytes(delivery.body).decode(),
+        to=recipients,
+        headers={"Message-ID": f"<{delivery.key}@frontdesk>", "Auto-Submitted": "auto-generated"},
+        connection=get_connection(timeout=ANSWER_SECONDS),
+    )
+    try:
+        message.send()
+    except (OSError, SMTPException, ValueError) as error:  # ValueError: an address that no mail can have
+        return Tried(time.monotonic() - started, error=f"{type(error).__name__}: {error}")
+    return Tried(time.monotonic() - started, 250)

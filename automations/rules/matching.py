@@ -1,0 +1,67 @@
+"""Whether a rule fires on a session, and if not, why."""
+
+from django.utils import timezone
+
+from automations.models import Rule, Trigger
+from automations.rules.conditions import Conditions, Subject, failed_condition
+from customers.zones import company_zone
+from sessions_app.models import Session
+
+
+def conditions_of(rule: Rule) -> Conditions:
+    """Of a rule read by `RuleQuerySet.active`, or one that is being edited."""
+    return Conditions(
+        covers_tests=rule.covers_tests,
+        tiers=[tier.pk for tier in rule.tiers.all()],
+        channels=[channel.pk for channel in rule.channels.all()],
+        agents=[agent.pk for agent in rule.agents.all()],
+        customers=[customer.pk for customer in rule.customers.all()],
+        reasons=rule.reasons,
+        least_duration_seconds=rule.least_duration_seconds,
+        weekdays=rule.weekdays,
+        from_time=rule.from_time,
+        until_time=rule.until_time,
+    )
+
+
+def subject_of(session: Session) -> Subject:
+    """Its begin says when it was, by LiveTok's clock."""
+    return Subject(
+        at=session.started_at.astimezone(company_zone()),
+        is_test=session.is_test,
+        tier=session.tier_id,
+        channel=session.channel_id,
+        agent=session.agent_id,
+        customer=session.customer_id,
+        reason=session.reason,
+        duration_seconds=session.duration_seconds,
+    )
+
+
+def set_off_by(rule: Rule, session: Session) -> bool:
+    """Whether the session, as it is now, has been what the rule's trigger waits for. Not for usage and silence."""
+    states = {
+        Trigger.BEGAN_ALLOWED: session.has_begin and bool(session.allowed),
+        Trigger.BEGAN_DENIED: session.has_begin and session.allowed is False,
+        Trigger.ENDED: session.has_end,
+        Trigger.END_CORRECTED: "ends_differ" in session.flag_list,
+        Trigger.MISSING_END: session.state_at(timezone.now()) == Session.State.MISSING_END,
+        Trigger.NEW_CALLER: is_first_contact(session),
+    }
+    return states[Trigger(rule.trigger)]
+
+
+def is_first_contact(session: Session) -> bool:
+    """Whether the session's begin made its customer: none is older than what made it."""
+    customer = session.customer
+    if customer is None or not session.has_begin or customer.source != customer.Source.FIRST_CONTACT:
+        return False
+    earlier = Session.objects.filter(customer=customer, begin_received_at__lt=session.begin_received_at)
+    return not earlier.exists()
+
+
+def why_not(rule: Rule, session: Session) -> str:
+    """Why the rule, as it is now, does not fire on the session, as it is now; empty where it does."""
+    if not set_off_by(rule, session):
+        return f"It waits for this: {rule.get_trigger_display()}."
+    return failed_condition(conditions_of(rule), subject_of(session))

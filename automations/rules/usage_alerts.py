@@ -1,0 +1,60 @@
+"""A customer's usage reached a part of a limit."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from automations.models import Firing, Rule
+from automations.rules.firing import Event
+from customers.models import Customer
+from sessions_app.models import Session
+from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
+from sessions_app.usage.used import FILLED_BY
+
+
+def usage_events(rule: Rule, session: Session, happened_at: datetime) -> Iterator[Event]:
+    """What to tell of the session's customer: of each limit the highest threshold that is reached, once in a period."""
+    if session.customer_id is None or session.is_test or not rule.thresholds:
+        return
+    now = session.ended_at or session.started_at
+    for customer in with_limits(Customer.objects.filter(pk=session.customer_id), now):
+        standing = standings([customer], now)[customer.pk]
+        for use in standing.uses:
+            threshold = _reached(rule, use)
+            subject = _subject(standing, use)
+            if threshold and not _is_told(rule, subject, threshold):
+                yield Event(subject, happened_at, session, threshold, _values(standing, use))
+
+
+def _reached(rule: Rule, use: LimitUse) -> int:
+    """The highest of the rule's thresholds; 0 for none."""
+    if use.share is None or use.limit.metric not in FILLED_BY or not use.limit.period:
+        return 0
+    # A share just below a whole percent, for what floats do to it, is that percent.
+    return max((threshold for threshold in rule.thresholds if use.share * 100 + 1e-9 >= threshold), default=0)
+
+
+def _subject(standing: Standing, use: LimitUse) -> str:
+    """The limit with its amount, and the period: another amount, or the next period, is told again."""
+    limit = use.limit
+    scope = f"{limit.channel or ''}/{limit.agent or ''}"[:150]
+    since = standing.spans[limit.period].first_day if limit.period else ""
+    return f"usage {standing.customer.pk} {limit.metric} {limit.period} {limit.amount} {since} {scope}"
+
+
+def _is_told(rule: Rule, subject: str, threshold: int) -> bool:
+    """Where a correction took usage back, what is lower than what was told is no news."""
+    return Firing.objects.filter(rule=rule, subject=subject, threshold__gte=threshold).exists()
+
+
+def _values(standing: Standing, use: LimitUse) -> dict[str, object]:
+    assert use.used is not None
+    assert use.share is not None
+    return {
+        "usage.metric": use.limit.metric.words,
+        "usage.period": str(use.limit.period),
+        "usage.used": round(use.used, 1),
+        "usage.amount": use.limit.amount,
+        "usage.left": None if use.left is None else round(use.left, 1),
+        "usage.percent": int(use.share * 100 + 1e-9),
+        "usage.resets_at": standing.spans[use.limit.period].resets_at if use.limit.period else None,
+    }
