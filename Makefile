@@ -81,9 +81,16 @@ bench-reports: everything
 bench-room: everything
 	$(PYTHON) -m benchmarks.room
 
-# Every kind of process twenty times on each database, then a minute without it: about half an hour.
+# Ten times the examples of `make test`, every kind of process killed twenty times on each database, then a minute
+# without it: about 40 minutes.
 torture: everything
-	$(PYTHON) -m benchmarks.torture; killed=$$?; $(PYTHON) -m benchmarks.outage && exit $$killed
+	failed=; \
+	for database in sqlite postgresql; do \
+	    $(PYTHON) -m pytest --database $$database -n auto -m property --hypothesis-profile torture || failed=yes; \
+	done; \
+	$(PYTHON) -m benchmarks.torture || failed=yes; \
+	$(PYTHON) -m benchmarks.outage || failed=yes; \
+	[ -z "$$failed" ]
 
 # Ten minutes on each database: `make soak SECONDS=60` is a short one.
 SECONDS := 600

@@ -57,9 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     django.setup()
     for plugin in ("tests.fixtures", "tests.live"):
         config.pluginmanager.import_plugin(plugin)
-    # Every run tries the same examples; `--hypothesis-profile explore` looks for new ones.
+    # Every run tries the same examples; `--hypothesis-profile explore` looks for new ones, and `torture` for many.
     hypothesis.settings.register_profile("frontdesk", deadline=None, derandomize=True, database=None)
     hypothesis.settings.register_profile("explore", deadline=None)
+    hypothesis.settings.register_profile("torture", deadline=None, print_blob=True, max_examples=1000)
     hypothesis.settings.load_profile("frontdesk")
 
 

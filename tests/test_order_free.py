@@ -25,6 +25,7 @@ from sessions_app.livetok.payloads import read_event
 from sessions_app.models import DailyUsage, Session
 from sessions_app.webhook.reception import receive
 from tests.builders import assert_usage_is_sound, make_channel, make_customer, make_tier, set_policy
+from tests.examples import examples
 
 NOW = datetime(2024, 4, 2, tzinfo=UTC)
 
@@ -304,8 +305,9 @@ def ends_first(events: Iterable[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (b"begin" in event.body, event.body))
 
 
+@pytest.mark.property
 def test_any_order_and_any_duplication_give_the_same_sessions_and_usage(customers):
-    @settings(max_examples=100)
+    @settings(max_examples=examples(0.4))
     @given(data=st.data(), unknown_callers=st.sampled_from(["serve", "deny"]))
     def check(data: st.DataObject, unknown_callers: str) -> None:
         set_policy(unknown_callers=unknown_callers)
@@ -316,8 +318,9 @@ def test_any_order_and_any_duplication_give_the_same_sessions_and_usage(customer
     check()
 
 
+@pytest.mark.property
 def test_every_order_of_one_sessions_events_gives_the_same(customers):
-    @settings(max_examples=50)
+    @settings(max_examples=examples(0.15))
     @given(session_plans("a") | session_plans("a", is_test=True))
     def check(events: list[Event]) -> None:
         expected = play(once(events))
@@ -404,5 +407,6 @@ class Traffic(RuleBasedStateMachine):
         assert_same(world, play(reversed(ends_first(self.delivered))))
 
 
+@pytest.mark.property
 def test_interleaved_sessions_of_several_callers_end_up_the_same(customers):
-    run_state_machine_as_test(Traffic, settings=settings(max_examples=40, stateful_step_count=30))
+    run_state_machine_as_test(Traffic, settings=settings(max_examples=examples(0.15), stateful_step_count=30))

@@ -32,6 +32,7 @@ from sessions_app.recording.retention import delete_writes_nobody_billed
 from sessions_app.spool.files import Spool, SpooledRequest
 from sessions_app.webhook.feeding import Feeder
 from tests.builders import end_body, limit, make_customer, make_livetok, make_override, make_tier, moment
+from tests.examples import examples
 from tests.staff import report_page, staff, text_of
 
 MARCH = Month(date(2024, 3, 1))
@@ -336,7 +337,8 @@ MARCHS_FIRST = (0, 0)
 @example(before=[("only_end", MARCHS_FIRST, 0, 61)], after=[("begin", 0, None, 0)])
 @example(before=[("only_end", MARCHS_FIRST, 0, 61)], after=[("begin", 0, 0, 900)])
 @example(before=[("only_end", MARCHS_FIRST, 0, 61), ("change_tier", "exact")], after=[("begin", 0, 0, 0)])
-@hypothesis.settings(max_examples=30, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@pytest.mark.property
+@hypothesis.settings(max_examples=examples(0.1), suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 def test_what_was_billed_stays_and_adds_up_to_a_recount_at_each_closing(livetok, closer, before, after):
     with transaction.atomic():
         customer_of(limit("call_minutes", 2, "month", hard=False))

@@ -24,6 +24,7 @@ from sessions_app.sums.keeping import keep_sums
 from sessions_app.sums.proving import sum_differences
 from sessions_app.sums.reading import callers_between, kept, parts_between, report_between, sums_between
 from tests.builders import make_channel, make_livetok, make_tier, moment
+from tests.examples import examples
 from tests.test_order_free import customers, deliveries, traffic  # noqa: F401 - a fixture among them
 from tests.test_reports import denied, make_session
 
@@ -89,8 +90,9 @@ def assert_pages_are_right(zone, first=FIRST, last=LAST):
             assert on_the_page(since, until, is_test) == plain(since, until, zone, is_test)
 
 
+@pytest.mark.property
 def test_pages_equal_a_recount_whatever_comes_and_whenever_the_worker_runs(customers, settings_of_zone):  # noqa: F811
-    @settings(max_examples=15)
+    @settings(max_examples=examples(0.06))
     @given(data=st.data())
     def check(data):
         zone = settings_of_zone(data.draw(st.sampled_from(["Europe/Madrid", "Asia/Kathmandu"])))
