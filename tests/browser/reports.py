@@ -79,9 +79,14 @@ def open_page(page: Page, server: LiveServer, path: str) -> None:
         page.wait_for_url("**/reports/**")
 
 
+def wait_for_colours(page: Page) -> None:
+    """The admin's links fade into theirs."""
+    page.evaluate("Promise.all(document.getAnimations().map(fading => fading.finished)).then(() => undefined)")
+
+
 def assert_accessible(page: Page) -> None:
     """axe-core finds nothing against WCAG 2.1, levels A and AA."""
-    page.wait_for_timeout(200)  # the admin's links fade into their colour
+    wait_for_colours(page)
     found = Axe().run(page, options={"runOnly": WCAG_2_1_AA, "resultTypes": ["violations"]}).response["violations"]
     assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found] == []
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.reports import wait_for_colours
 from tests.builders import begin_body, end_body
 from tests.live import LiveServer
 
@@ -205,6 +206,6 @@ selector => {
 
 def assert_contrast(page: Page, *selectors: str) -> None:
     """WCAG 2.1 AA for ordinary text."""
-    page.wait_for_timeout(200)  # the admin's links fade into their colour
+    wait_for_colours(page)
     for selector in selectors:
         assert page.evaluate(CONTRAST, selector) >= 4.5, selector
