@@ -72,7 +72,7 @@ def test_the_first_set_up_prints_what_to_paste_and_later_ones_no_secret(database
 
 
 def test_the_printed_addresses_follow_the_public_url(database_name):
-    with new_environment(database_name, PUBLIC_URL=f"https://{PUBLIC_HOST}") as env:
+    with new_environment(database_name, is_migrated=True, PUBLIC_URL=f"https://{PUBLIC_HOST}") as env:
         printed = manage(env, "setup")
     assert f"https://{PUBLIC_HOST}/admin/" in printed
     assert f"https://{PUBLIC_HOST}/webhooks/livetok/begin" in printed
@@ -93,7 +93,7 @@ def test_secrets_from_outside_are_used_and_not_printed(database_name):
 
 @pytest.mark.only("sqlite")
 def test_the_sqlite_file_is_copied_before_its_migrations(database_name):
-    with new_environment(database_name) as env:
+    with new_environment(database_name, is_migrated=True) as env:
         folder = Path(env["DATA_DIR"])
         assert "copied" not in manage(env, "setup")
         manage(env, "migrate", "sessions_app", "zero")
