@@ -1,9 +1,10 @@
 """The rules of changing a customer or tier that admin, import and API share. Each caller holds a transaction."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -22,7 +23,8 @@ from customers.validity import Validity
 
 # Rows of one list: a tier's limits and channels, a customer's numbers and overrides. More are a mistake or an attack.
 MOST_ROWS = 200
-_REASON_LENGTH = 100  # of simple-history's column
+REASON_LENGTH = 100  # of simple-history's column
+SINCE_EVER = datetime.min.replace(tzinfo=UTC)
 Values = TypeVar("Values", bound="LimitValues")
 
 
@@ -53,7 +55,7 @@ class OverrideValues(LimitValues):
 
 def change_reason(instance: models.Model, why: str) -> None:
     """What the history says of the instance's next save or delete."""
-    instance._change_reason = why[:_REASON_LENGTH] or None  # type: ignore[attr-defined]
+    instance._change_reason = why[:REASON_LENGTH] or None  # type: ignore[attr-defined]
 
 
 def check_period(metric: str, period: str) -> None:
@@ -198,6 +200,43 @@ def replace_numbers(customer: Customer, texts: Sequence[str], *, why: str = "") 
         number.delete()
 
 
+def number_keys(texts: Iterable[str]) -> list[str]:
+    """The key of each, in their order. Raises ValidationError with errors named `numbers[0]`, `numbers[1]` …"""
+    keys: list[str] = []
+    problems: dict[str, list[str]] = {}
+    for index, text in enumerate(texts):
+        try:
+            keys.append(number_key(text))
+        except ValidationError as error:
+            problems[f"numbers[{index}]"] = error.messages
+    if problems:
+        raise ValidationError(problems)
+    return keys
+
+
+@dataclass
+class NumberChanges:
+    """What makes a list somebody's numbers, where each of them is theirs or nobody's. Nothing of it is saved."""
+
+    removed: list[PhoneNumber]
+    rewritten: list[PhoneNumber]
+    added: list[PhoneNumber]
+
+
+def number_changes(customer: Customer, stored: Iterable[PhoneNumber], wanted: Mapping[str, str]) -> NumberChanges:
+    """From the customer's `stored` numbers to `wanted`, texts by key."""
+    by_key = {number.key: number for number in stored}
+    changes = NumberChanges([number for key, number in by_key.items() if key not in wanted], [], [])
+    for key, text in wanted.items():
+        number = by_key.get(key)
+        if number is None:
+            changes.added.append(PhoneNumber(customer=customer, number=text, key=key))
+        elif number.number != text:
+            number.number = text
+            changes.rewritten.append(number)
+    return changes
+
+
 # Limits and overrides
 
 
@@ -252,9 +291,20 @@ def check_overrides(customer: Customer) -> None:
 
     Only PostgreSQL could have a constraint for this, so the caller holds the customer's lock.
     """
-    latest: dict[tuple[str, str, str | None, str | None], LimitOverride] = {}
     stored = LimitOverride.objects.filter(customer=customer)
-    for override in stored.order_by(F("valid_from").asc(nulls_first=True), "pk"):
+    refuse_overlaps(stored.order_by(F("valid_from").asc(nulls_first=True), "pk"))
+
+
+def check_wanted_overrides(rows: Iterable[OverrideValues]) -> None:
+    """Raises ValidationError as `check_overrides` will once these are the customer's overrides. Asks no database."""
+    wanted = [LimitOverride(**{field.name: getattr(row, field.name) for field in fields(row)}) for row in rows]
+    refuse_overlaps(sorted(wanted, key=lambda row: (row.valid_from is not None, row.valid_from or SINCE_EVER)))
+
+
+def refuse_overlaps(overrides: Iterable[LimitOverride]) -> None:
+    """Raises ValidationError where two of one customer's overrides, earliest first, hold at the same time."""
+    latest: dict[tuple[str, str, str | None, str | None], LimitOverride] = {}
+    for override in overrides:
         key = _values(LimitValues, override).key
         before = latest.get(key)
         if before is not None and Validity.of(before).overlaps(Validity.of(override)):
@@ -273,6 +323,11 @@ def _with_validity(override: LimitOverride) -> str:
 
 def _values(kind: type[Values], row: TierLimit | LimitOverride) -> Values:
     return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})
+
+
+def are_overrides(stored: Iterable[LimitOverride], rows: Iterable[OverrideValues]) -> bool:
+    """Whether `replace_overrides` would find nothing to change."""
+    return Counter(_values(OverrideValues, override) for override in stored) == Counter(rows)
 
 
 def _is_same(override: LimitOverride, row: OverrideValues) -> bool:
@@ -299,13 +354,18 @@ def _bring(stored: TierLimit | LimitOverride, row: LimitValues, why: str) -> Non
 
 def bring_instance(instance: models.Model, values: dict[str, Any], why: str = "") -> bool:
     """Save a tier or customer with `values`, if that changes anything. Returns whether it did."""
-    if instance.pk is not None and all(_is_equal(getattr(instance, name), values[name]) for name in values):
+    if instance.pk is not None and not changed_fields(instance, values):
         return False
     for name, value in values.items():
         setattr(instance, name, value)
     change_reason(instance, why)
     instance.save()
     return True
+
+
+def changed_fields(instance: models.Model, values: dict[str, Any]) -> set[str]:
+    """The names of the fields that have another value so far."""
+    return {name for name, value in values.items() if not _is_equal(getattr(instance, name), value)}
 
 
 def _is_equal(stored: Any, wanted: Any) -> bool:

@@ -8,8 +8,8 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 
-from customers.importing import storing
 from customers.models import Customer, PhoneNumber
+from customers.turns import FIRST_ROWS
 from sessions_app.database.prepared import djangos_transaction
 from sessions_app.models import Session
 from tests.builders import make_customer, make_tier
@@ -73,7 +73,7 @@ def test_where_storing_breaks_off_the_page_says_what_is_stored_and_the_file_can_
     text = page_text(imported(ana, file_of()))
 
     stored = Customer.objects.count()
-    assert storing.FIRST_ROWS <= stored < 45
+    assert FIRST_ROWS <= stored < 45
     assert f"The import broke off: the rows before row {stored + 2} are stored" in text
     assert "The database did not take this row" in text
     assert "disk is full" not in text
@@ -98,9 +98,9 @@ def test_what_somebody_changes_meanwhile_breaks_it_off_with_words(ana, before_pi
 
     text = page_text(imported(ana, file_of()))
 
-    assert f"The import broke off: the rows before row {storing.FIRST_ROWS + 2} are stored" in text
+    assert f"The import broke off: the rows before row {FIRST_ROWS + 2} are stored" in text
     assert "22 numbers +15550000020 belongs to customer Quick (external id crm-x). Remove it there first." in text
-    assert Customer.objects.filter(external_id__startswith="crm-").count() == storing.FIRST_ROWS + 1
+    assert Customer.objects.filter(external_id__startswith="crm-").count() == FIRST_ROWS + 1
 
 
 @pytest.mark.only("postgresql")
@@ -123,8 +123,8 @@ def test_a_connection_that_is_cut_meanwhile_is_told_like_any_other_fault(transac
 
     text = page_text(imported(ana, file_of()))
 
-    assert f"The import broke off: the rows before row {storing.FIRST_ROWS + 2} are stored" in text
-    assert Customer.objects.count() == storing.FIRST_ROWS
+    assert f"The import broke off: the rows before row {FIRST_ROWS + 2} are stored" in text
+    assert Customer.objects.count() == FIRST_ROWS
 
 
 def test_what_the_file_does_not_say_stays_as_somebody_left_it_meanwhile(ana, before_pieces):

@@ -44,7 +44,7 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
         for name in settings.REFUSED_KEY_HOOKS:
             import_string(name)(context["request"].META.get("REMOTE_ADDR", ""))
     if isinstance(error, DjangoValidationError):
-        error = exceptions.ValidationError(_django_detail(error))
+        error = exceptions.ValidationError(django_detail(error))
     elif isinstance(error, ProtectedError | IntegrityError):
         logger.warning("API write refused by the database", extra={"error": str(error)})
         error = Conflict()
@@ -60,16 +60,17 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     return exception_handler(error, context)
 
 
-def _django_detail(error: DjangoValidationError) -> Any:
+def django_detail(error: DjangoValidationError) -> Any:
+    """The same as DRF would have it."""
     return error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
 
 
-def flat_errors(detail: Any) -> dict[str, list[str]]:
+def flat_errors(detail: Any, *, most: int = MOST_ERRORS) -> dict[str, list[str]]:
     """DRF's nested errors by the name of their place, such as `limits[1].period`; of many, the first."""
     flat: dict[str, list[str]] = {}
     for count, (place, message) in enumerate(_places(detail, "")):
-        if count == MOST_ERRORS:
-            flat.setdefault("body", []).append(f"There are more errors; these are the first {MOST_ERRORS}.")
+        if count == most:
+            flat.setdefault("body", []).append(f"There are more errors; these are the first {most}.")
             break
         flat.setdefault(place or "body", []).append(message)
     return flat

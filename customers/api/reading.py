@@ -17,10 +17,12 @@ LARGEST_BODY = 1024 * 1024
 class StrictJSONParser(JSONParser):
     """JSON in UTF-8 of a sensible size and depth."""
 
+    most_bytes = LARGEST_BODY
+
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = stream.read(LARGEST_BODY + 1)
-        if len(body) > LARGEST_BODY:
-            raise TooLarge(f"A body has at most {LARGEST_BODY} bytes.")
+        body = stream.read(self.most_bytes + 1)
+        if len(body) > self.most_bytes:
+            raise TooLarge(f"A body has at most {self.most_bytes} bytes.")
         try:
             return parse_json(body.decode("utf-8"))
         except RecursionError as error:

@@ -1,5 +1,6 @@
 """What a PUT or PATCH does to a tier or customer. The views hold the transaction."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -12,6 +13,7 @@ from customers.editing import (
     adoptable,
     bring_instance,
     change_reason,
+    check_wanted_overrides,
     described,
     replace_limits,
     replace_numbers,
@@ -34,6 +36,16 @@ CUSTOMER_FIELDS = (
     "notes",
     "time_zone",
 )
+
+
+class LookUp:
+    """What is stored under the names that values give."""
+
+    def tier(self, slug: str) -> Tier | None:
+        return Tier.objects.filter(slug=slug).first()
+
+    def customer(self, external_id: str) -> Customer | None:
+        return Customer.objects.filter(external_id=external_id).first()
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -63,8 +75,9 @@ def write_tier(tier: Tier | None, slug: str, values: Values, *, merge_context: b
     if "allowed_channels" in values:
         tier.allowed_channels.set([make_channel(slug) for slug in values["allowed_channels"]])
     if "limits" in values:
-        _make_scopes(values["limits"])
-        replace_limits(tier, [LimitValues(**row) for row in values["limits"]], why=why)
+        limits = [LimitValues(**row) for row in values["limits"]]
+        _make_scopes(limits)
+        replace_limits(tier, limits, why=why)
     return tier
 
 
@@ -74,27 +87,53 @@ def write_customer(customer: Customer | None, values: Values, *, merge_context: 
     A new customer takes over the record of a first-contact customer who has one of the numbers.
     """
     if customer is None:
-        if "tier" not in values:
-            raise ValidationError({"tier": ["Give a tier's slug: a new customer needs it."]})
-        customer = adoptable(values.get("numbers", [])) or Customer(source=Customer.Source.API)
-    fields = _own_fields(customer, values, CUSTOMER_FIELDS, merge_context)
-    if "tier" in values:
-        fields["tier_id"] = _offered_tier(values["tier"], customer).pk
-    if fields.get("external_id") is not None:
-        _check_external_id(customer, fields["external_id"])
-        if customer.source == Customer.Source.FIRST_CONTACT:
-            fields["source"] = Customer.Source.API.value
-    check_validity(fields.get("valid_from", customer.valid_from), fields.get("valid_until", customer.valid_until))
+        customer = new_customer(values, adoptable)
+    fields = customer_fields(customer, values, merge_context=merge_context)
     bring_instance(customer, fields, why)
     if "numbers" in values:
         replace_numbers(customer, values["numbers"], why=why)
     if "overrides" in values:
-        _make_scopes(values["overrides"])
-        try:
-            replace_overrides(customer, [OverrideValues(**row) for row in values["overrides"]], why=why)
-        except DjangoValidationError as error:
-            raise ValidationError({"overrides": error.messages}) from error
+        write_overrides(customer, wanted_overrides(values), why=why)
     return customer
+
+
+def new_customer(values: Values, adopt: Callable[[list[str]], Customer | None]) -> Customer:
+    """The customer whom a PUT makes, unsaved, or the one whom `adopt` finds by the numbers."""
+    if "tier" not in values:
+        raise ValidationError({"tier": ["Give a tier's slug: a new customer needs it."]})
+    return adopt(values.get("numbers", [])) or Customer(source=Customer.Source.API)
+
+
+def customer_fields(
+    customer: Customer, values: Values, *, merge_context: bool, look_up: LookUp | None = None
+) -> Values:
+    """What `values` make of the customer's own fields. Writes nothing. Raises ValidationError, named by the field."""
+    look_up = look_up or LookUp()
+    fields = _own_fields(customer, values, CUSTOMER_FIELDS, merge_context)
+    if "tier" in values:
+        fields["tier_id"] = _offered_tier(look_up.tier(values["tier"]), values["tier"], customer).pk
+    if fields.get("external_id") is not None:
+        _check_external_id(customer, look_up.customer(fields["external_id"]))
+        if customer.source == Customer.Source.FIRST_CONTACT:
+            fields["source"] = Customer.Source.API.value
+    check_validity(fields.get("valid_from", customer.valid_from), fields.get("valid_until", customer.valid_until))
+    return fields
+
+
+def wanted_overrides(values: Values) -> list[OverrideValues]:
+    """The overrides of `values`. Raises ValidationError where two of them would hold at the same time."""
+    rows = [OverrideValues(**row) for row in values["overrides"]]
+    try:
+        check_wanted_overrides(rows)
+    except DjangoValidationError as error:
+        raise ValidationError({"overrides": error.messages}) from error
+    return rows
+
+
+def write_overrides(customer: Customer, rows: list[OverrideValues], *, why: str) -> None:
+    """Make these the overrides of a stored, locked customer; `wanted_overrides` has found them good."""
+    _make_scopes(rows)
+    replace_overrides(customer, rows, why=why)
 
 
 def _own_fields(instance: Tier | Customer, values: Values, names: tuple[str, ...], merge_context: bool) -> Values:
@@ -114,8 +153,7 @@ def _check_tier_name(tier: Tier, name: str) -> None:
         raise ValidationError({"name": [f"Tier {other.slug} has this name; give another."]})
 
 
-def _offered_tier(slug: str, customer: Customer) -> Tier:
-    tier = Tier.objects.filter(slug=slug).first()
+def _offered_tier(tier: Tier | None, slug: str, customer: Customer) -> Tier:
     if tier is None:
         raise ValidationError({"tier": [f'There is no tier "{slug}". Make it first: PUT /api/v1/tiers/{slug}/']})
     if not tier.is_active and customer.tier_id != tier.pk:
@@ -125,15 +163,15 @@ def _offered_tier(slug: str, customer: Customer) -> Tier:
     return tier
 
 
-def _check_external_id(customer: Customer, external_id: str) -> None:
-    other = Customer.objects.filter(external_id=external_id).exclude(pk=customer.pk).first()
-    if other is not None:
+def _check_external_id(customer: Customer, other: Customer | None) -> None:
+    """`other` has the external id that this customer is to have."""
+    if other is not None and other.pk != customer.pk:
         raise ValidationError({"external_id": [f"It belongs to {described(other)} with id {other.pk}; give another."]})
 
 
-def _make_scopes(rows: list[Values]) -> None:
+def _make_scopes(rows: Sequence[LimitValues]) -> None:
     """Channels and agents that limits name exist from then on."""
-    for channel in {row["channel_id"] for row in rows} - {None}:
+    for channel in sorted({row.channel_id for row in rows if row.channel_id is not None}):
         make_channel(channel)
-    for agent in {row["agent_id"] for row in rows} - {None}:
+    for agent in sorted({row.agent_id for row in rows if row.agent_id is not None}):
         make_agent(agent)

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from import_export import resources
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
-from customers.editing import change_reason, described, number_key, replace_numbers
+from customers.editing import change_reason, described, number_changes, number_key, replace_numbers
 from customers.importing.cells import (
     COLUMNS,
     KEY_COLUMN,
@@ -332,17 +332,12 @@ class CustomerResource(resources.ModelResource):
             except ValidationError as error:
                 raise ValidationError({"numbers": error.messages}) from error
             return
-        stored = {number.key: number for number in customer.numbers.all()}
-        for key in stored.keys() - wanted.keys():
-            change_reason(stored[key], self._why)
-            stored[key].delete()
-        for key, text in wanted.items():
-            number = stored.get(key)
-            if number is None:
-                added.append(PhoneNumber(customer=customer, number=text, key=key))
-            elif number.number != text:
-                number.number = text
-                rewritten.append(number)
+        changes = number_changes(customer, customer.numbers.all(), wanted)
+        for number in changes.removed:
+            change_reason(number, self._why)
+            number.delete()
+        added += changes.added
+        rewritten += changes.rewritten
 
 
 def _problems(result: ImportResult, numbers: Sequence[int]) -> Iterator[Remark]:

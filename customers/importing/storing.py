@@ -9,13 +9,7 @@ from django.contrib.auth.models import User
 
 from customers.importing.formats import FileRows
 from customers.importing.resource import CustomerResource, ImportResult, Remark
-from customers.turns import PAUSE_SECONDS, short_transaction
-
-# As many rows at once as are written while nobody waits long.
-FEWEST_ROWS = 10
-FIRST_ROWS = 20
-MOST_ROWS_AT_ONCE = 500
-HOLD_SECONDS = 0.05
+from customers.turns import FIRST_ROWS, PAUSE_SECONDS, next_rows, short_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +46,7 @@ def import_rows(dataset: FileRows, file_name: str | None, user: User) -> ImportR
             result.break_off(piece.numbers[0], [Remark(piece.numbers[0], "", text)])
             break
         remaining = remaining[size:]
-        size = min(max(int(size * HOLD_SECONDS / seconds), FEWEST_ROWS), MOST_ROWS_AT_ONCE)
+        size = next_rows(size, seconds)
         if remaining:
             time.sleep(PAUSE_SECONDS)
     return result
@@ -70,5 +64,4 @@ def _store(piece: FileRows, file_name: str | None, user: User) -> float:
             if instances:
                 told = f"Imported from {file_name or 'a file'}."
                 LogEntry.objects.log_actions(user.pk, instances, flag, change_message=told)
-    # Never 0, by which the caller divides.
-    return max(time.perf_counter() - started, 0.001)
+    return time.perf_counter() - started
