@@ -47,6 +47,7 @@ def test_the_description_names_every_address_and_its_key():
 
     assert sorted(described["paths"]) == [
         "/api/v1/customers/",
+        "/api/v1/customers/bulk/",
         "/api/v1/customers/by-external-id/{external_id}/",
         "/api/v1/customers/by-phone/{number}/",
         "/api/v1/customers/{id}/",
@@ -137,7 +138,7 @@ def test_no_request_that_fits_the_description_is_a_server_error_or_answered_othe
     key = over_wsgi.secret
     schema = schemathesis.openapi.from_wsgi("/api/schema/?format=json", get_wsgi_application())
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) == 22
+    assert len(operations) == 23
 
     for operation in operations:
 

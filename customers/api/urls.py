@@ -4,6 +4,7 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from customers.api.base import NoSuchAddress
+from customers.api.bulk import BulkCustomers
 from customers.api.customers import CustomerByExternalId, CustomerById, CustomerByPhone, CustomerList
 from customers.api.description import Description
 from customers.api.tiers import TierDetail, TierList
@@ -12,6 +13,7 @@ urlpatterns = [
     path("v1/tiers/", TierList.as_view()),
     path("v1/tiers/<slug:slug>/", TierDetail.as_view()),
     path("v1/customers/", CustomerList.as_view()),
+    path("v1/customers/bulk/", BulkCustomers.as_view()),
     path("v1/customers/<int:pk>/", CustomerById.as_view()),
     # As paths, since ids of a CRM and SIP addresses may hold slashes.
     path("v1/customers/by-external-id/<path:external_id>/", CustomerByExternalId.as_view()),
