@@ -60,8 +60,8 @@ ROW_ANSWER = inline_serializer(
     "BulkCustomerAnswer",
     {
         "index": serializers.IntegerField(help_text="The row's place in the list; the first is 0."),
-        "status": serializers.ChoiceField(
-            choices=[200, 201, 400, 404, 409, 503], help_text="200: it was there, changed or not. 201: it is new."
+        "status": serializers.IntegerField(
+            help_text="200: it was there, changed or not. 201: it is new. Not stored: 400, 404, 409 or 503."
         ),
         "id": serializers.IntegerField(allow_null=True, help_text="The customer's; null where nothing was stored."),
         "errors": serializers.DictField(
