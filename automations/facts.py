@@ -1,5 +1,6 @@
 """What texts are told of a session, its customer, its decision and the rule: the values of `texts.names`."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.conf import settings
@@ -13,8 +14,18 @@ from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 
 
-def values_of(rule: Rule, session: Session | None, happened_at: datetime, *, key: str) -> dict[str, object]:
-    """By full name. `key` is the event's own, the same however often it is sent."""
+def values_of(
+    rule: Rule,
+    session: Session | None,
+    happened_at: datetime,
+    *,
+    key: str,
+    facts: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """By full name. `key` is the event's own, the same however often it is sent.
+
+    `facts` are the session's, where they are known already.
+    """
     link = page_of("reports:session", session.pk) if session else address_of_this(reverse("reports:webhook"))
     values: dict[str, object] = {
         "event.id": key,
@@ -25,8 +36,13 @@ def values_of(rule: Rule, session: Session | None, happened_at: datetime, *, key
         "rule.name": rule.name,
     }
     if session is not None:
-        values |= session_values(session) | customer_values(session.customer)
+        values |= session_facts(session) if facts is None else facts
     return values
+
+
+def session_facts(session: Session) -> dict[str, object]:
+    """What is the same for all rules."""
+    return session_values(session) | customer_values(session.customer)
 
 
 def session_values(session: Session) -> dict[str, object]:
@@ -60,7 +76,7 @@ def session_values(session: Session) -> dict[str, object]:
 def customer_values(customer: Customer | None) -> dict[str, object]:
     if customer is None:
         return {}
-    numbers = [number.number for number in customer.numbers.order_by("pk")]
+    numbers = [number.number for number in sorted(customer.numbers.all(), key=lambda number: number.pk)]
     return {
         "customer.name": customer.name,
         "customer.number": numbers[0] if numbers else None,

@@ -1,7 +1,7 @@
 """A delivery is made: an action's texts are filled in once, and what cannot be filled is kept as failed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -35,6 +35,14 @@ class Filled:
     subject: str = ""
 
 
+@dataclass(frozen=True)
+class Made:
+    """A delivery that is not stored yet. With an `error` it cannot be sent."""
+
+    delivery: Delivery
+    error: str = ""
+
+
 def make_delivery(
     action: Action,
     values: Mapping[str, object],
@@ -45,6 +53,21 @@ def make_delivery(
     is_test: bool = False,
 ) -> Delivery:
     """Store what the action says, to be sent by a worker. `values` are by the names of `texts.names`."""
+    made = make(action, values, happened_at=happened_at, session=session, firing=firing, is_test=is_test)
+    store_all([made])
+    return made.delivery
+
+
+def make(
+    action: Action,
+    values: Mapping[str, object],
+    *,
+    happened_at: datetime,
+    session: Session | None = None,
+    firing: Firing | None = None,
+    is_test: bool = False,
+) -> Made:
+    """What the action says; `firing` may be stored after it. Writes nothing."""
     delivery = Delivery(
         destination=action.destination,
         action=action,
@@ -58,10 +81,10 @@ def make_delivery(
     try:
         filled = fill_action(action, values)
     except TextError as error:
-        return _store_failed(delivery, str(error))
+        return Made(delivery, str(error))
     delivery.body, delivery.method, delivery.path = filled.body, filled.method, filled.path
     delivery.recipient, delivery.subject = filled.recipient, filled.subject
-    return store(delivery)
+    return Made(delivery)
 
 
 def fill_action(action: Action, values: Mapping[str, object]) -> Filled:
@@ -88,7 +111,8 @@ def make_digest(destination: Destination, action: Action, lines: list[str], happ
     if destination.kind == Kind.EMAIL:
         delivery.recipient, delivery.subject, delivery.body = action.recipient, lines[0], text.encode()
         if "{{" in action.recipient:  # each has another one: there is nobody to tell of all
-            return _store_failed(delivery, "A digest has no single recipient.")
+            store_all([Made(delivery, "A digest has no single recipient.")])
+            return delivery
     else:
         delivery.method, delivery.body = "POST", json.dumps(_chat_message(destination.kind, text)).encode()
     return store(delivery)
@@ -105,17 +129,24 @@ def _chat_message(kind: str, text: str) -> dict[str, object]:
 
 def store(delivery: Delivery) -> Delivery:
     """Keep it to be sent now, by the database's clock."""
-    delivery.created_at = delivery.next_attempt_at = Now()
-    delivery.save(force_insert=True)
+    store_all([Made(delivery)])
     return delivery
 
 
-def _store_failed(delivery: Delivery, error: str) -> Delivery:
-    delivery.state, delivery.finished_at = Delivery.State.FAILED, Now()
-    delivery.body = b""
-    store(delivery)
-    Attempt.objects.create(delivery=delivery, started_at=Now(), seconds=0, error=error[:500])
-    return delivery
+def store_all(made: Sequence[Made]) -> None:
+    """Keep them to be sent now, in their order. What cannot be sent is kept as failed, with the reason."""
+    for one in made:
+        delivery = one.delivery
+        delivery.created_at = delivery.next_attempt_at = Now()
+        if one.error:
+            delivery.state, delivery.finished_at, delivery.body = Delivery.State.FAILED, Now(), b""
+    if made:
+        Delivery.objects.bulk_create([one.delivery for one in made])
+    failed = [one for one in made if one.error]
+    if failed:
+        Attempt.objects.bulk_create(
+            Attempt(delivery=one.delivery, started_at=Now(), seconds=0, error=one.error[:500]) for one in failed
+        )
 
 
 def _not_after(action: Action, happened_at: datetime) -> datetime | None:

@@ -3,7 +3,7 @@
 import json
 import logging
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -61,25 +61,63 @@ class Tried:
 
 def record(claim: Claim, tried: Tried) -> bool:
     """Store the attempt, and what follows. False, with nothing stored, where the lease is not ours any more."""
-    delivery = claim.delivery
+    return not record_all([(claim, tried)])
+
+
+def record_all(
+    results: Sequence[tuple[Claim, Tried]], tell: Callable[[Destination], object] | None = None
+) -> list[Claim]:
+    """The same for some at once. Returns those whose lease is not ours any more.
+
+    `tell` is called for each destination that this pauses: it may take as long as a mail takes.
+    """
+    paused: list[Destination] = []
     with bulk_transaction():
         now = database_now()
-        changes = _outcome(delivery, tried, now)
-        mine = Delivery.objects.filter(pk=delivery.pk, lease=claim.lease)
-        if not mine.update(lease=None, lease_until=None, **changes):
-            return False
-        Attempt.objects.create(
-            delivery=delivery,
-            started_at=now - timedelta(seconds=tried.seconds),
-            seconds=tried.seconds,
-            status=tried.status,
-            error=masked(tried.error, tried.secrets)[:500],
-            answer=masked(tried.answer.decode(errors="replace"), tried.secrets)[:SHOWN_CHARACTERS],
-        )
-        paused = _count(delivery.destination_id, tried, now)
-    if paused:
-        tell_owner(paused)
-    return True
+        # Destinations first, as whoever claims does it: else each could wait for the other.
+        destinations = _locked({claim.delivery.destination_id for claim, _ in results})
+        leases = Delivery.objects.filter(pk__in=[claim.delivery.pk for claim, _ in results])
+        held = dict(leases.order_by("pk").select_for_update(of=("self",)).values_list("pk", "lease"))
+        counted = [(claim, tried) for claim, tried in results if held.get(claim.delivery.pk) == claim.lease]
+        _change(counted, now)
+        Attempt.objects.bulk_create(_attempt(claim, tried, now) for claim, tried in counted)
+        for claim, tried in counted:
+            destination = destinations[claim.delivery.destination_id]
+            if _count(destination, tried, now):
+                paused.append(destination)
+    for destination in paused:
+        (tell or tell_owner)(destination)
+    return [claim for claim, _ in results if held.get(claim.delivery.pk) != claim.lease]
+
+
+def _change(counted: Sequence[tuple[Claim, Tried]], now: datetime) -> None:
+    """Those that are simply delivered, which most are, in one statement."""
+    delivered = {"state": State.DELIVERED, "finished_at": now}
+    simply = []
+    for claim, tried in counted:
+        changes = _outcome(claim.delivery, tried, now)
+        if changes == delivered:
+            simply.append(claim.delivery.pk)
+        else:
+            Delivery.objects.filter(pk=claim.delivery.pk).update(lease=None, lease_until=None, **changes)
+    if simply:
+        Delivery.objects.filter(pk__in=simply).update(lease=None, lease_until=None, **delivered)
+
+
+def _locked(pks: Collection[int]) -> dict[int, Destination]:
+    locked = Destination.objects.filter(pk__in=pks).order_by("pk").select_for_update(of=("self",), no_key=True)
+    return {destination.pk: destination for destination in locked}
+
+
+def _attempt(claim: Claim, tried: Tried, now: datetime) -> Attempt:
+    return Attempt(
+        delivery=claim.delivery,
+        started_at=now - timedelta(seconds=tried.seconds),
+        seconds=tried.seconds,
+        status=tried.status,
+        error=masked(tried.error, tried.secrets)[:500],
+        answer=masked(tried.answer.decode(errors="replace"), tried.secrets)[:SHOWN_CHARACTERS],
+    )
 
 
 def _outcome(delivery: Delivery, tried: Tried, now: datetime) -> dict[str, object]:
@@ -133,12 +171,13 @@ def _kept(delivery: Delivery, answer: bytes) -> dict[str, object]:
     return {"kept_value": text, "kept_link": link[:1000] if link.startswith(("https://", "http://")) else ""}
 
 
-def _count(pk: int, tried: Tried, now: datetime) -> Destination | None:
-    """Count failures in a row. Returns the destination where this one pauses it."""
+def _count(destination: Destination, tried: Tried, now: datetime) -> bool:
+    """Count failures in a row. Whether this one pauses it."""
     if tried.is_good:
-        Destination.objects.filter(pk=pk, failures_in_row__gt=0).update(failures_in_row=0, failing_since=None)
-        return None
-    destination = Destination.objects.select_for_update(of=("self",)).get(pk=pk)
+        if destination.failures_in_row:
+            destination.failures_in_row, destination.failing_since = 0, None
+            destination.save(update_fields=["failures_in_row", "failing_since"])
+        return False
     destination.failures_in_row += 1
     destination.failing_since = destination.failing_since or now
     because = tried.pauses_because or _why_pause(destination, tried, now)
@@ -146,7 +185,7 @@ def _count(pk: int, tried: Tried, now: datetime) -> Destination | None:
     if is_new:
         destination.paused_at, destination.paused_because = now, because[:300]
     destination.save(update_fields=["failures_in_row", "failing_since", "paused_at", "paused_because"])
-    return destination if is_new else None
+    return is_new
 
 
 def _why_pause(destination: Destination, tried: Tried, now: datetime) -> str:

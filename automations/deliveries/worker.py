@@ -1,51 +1,95 @@
-"""The worker's part that sends: one thread claims, others send, and none of them waits for another destination's."""
+"""The worker's part that sends: one thread claims and records, others send, and no destination waits for another."""
 
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
 
-from django.db import Error, close_old_connections, connections
+from django.db import Error, close_old_connections
 
 from automations.deliveries.claiming import Claim, claim
 from automations.deliveries.copies import may_send
-from automations.deliveries.results import record
+from automations.deliveries.results import Tried, record, record_all, tell_owner
 from automations.deliveries.sending import attempt
 from automations.models import Secret
 from automations.sealing import Sealed
 
 logger = logging.getLogger("frontdesk.automations")
 
-THREADS = 16
+# They only wait for others, and hold no connection. Ten destinations that hang, two requests each, leave most of them.
+THREADS = 64
+# So many are never taken by destinations that failed last.
+KEPT_FREE = THREADS // 2
 LOOK_EVERY_SECONDS = 0.5
-# A destination's next one may go when one of its own is through; so we look sooner while any is under way.
-LOOK_SOON_SECONDS = 0.05
+# What a second's limit held back.
+LOOK_SOON_SECONDS = 0.1
+
+Secrets = dict[str, Sealed]
 
 
 class Sender:
-    """One for a process."""
+    """One for a process. Its own thread alone claims and records; what was sent waits for it in `_results`."""
 
     def __init__(self) -> None:
-        self._under_way: set[Future[None]] = set()
+        self._under_way = 0
+        self._results: SimpleQueue[tuple[Claim, Tried | None]] = SimpleQueue()
+        self._unrecorded: list[tuple[Claim, Tried]] = []
+        self._has_news = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Send what is due until `stop` is set; then what is under way is still finished."""
         with ThreadPoolExecutor(THREADS, thread_name_prefix="sending") as pool:
             while not stop.is_set():
+                self._has_news.clear()
+                self._record(pool)
                 sent = self._send_some(pool)
-                stop.wait(LOOK_SOON_SECONDS if sent or self._under_way else LOOK_EVERY_SECONDS)
+                self._has_news.wait(LOOK_SOON_SECONDS if sent or self._under_way else LOOK_EVERY_SECONDS)
+            pool.shutdown()
+            self._record(None)
 
     def _send_some(self, pool: ThreadPoolExecutor) -> int:
-        self._under_way = {one for one in self._under_way if not one.done()}
-        close_old_connections()
         try:
-            claims = claim(THREADS - len(self._under_way)) if may_send() else []
+            close_old_connections()
+            claims = claim(THREADS - self._under_way, kept_free=KEPT_FREE) if may_send() else []
+            secrets = _secrets_of(claims)
         except Error as error:
             logger.error("deliveries wait for the database", extra={"error": str(error).strip()})
             return 0
-        secrets = _secrets_of(claims)
-        self._under_way |= {pool.submit(_deliver, one, secrets.get(one.delivery.destination_id, {})) for one in claims}
+        for one in claims:
+            pool.submit(self._attempt, one, secrets.get(one.delivery.destination_id, {}))
+        self._under_way += len(claims)
         return len(claims)
+
+    def _attempt(self, one: Claim, secrets: Secrets) -> None:
+        """In a thread of the pool, without the database."""
+        tried = None
+        try:
+            tried = attempt(one.delivery, secrets)
+        except Exception:  # its lease ends by itself, and it is sent again
+            logger.exception("a delivery failed", extra={"delivery": str(one.delivery.key)})
+        finally:
+            self._results.put((one, tried))
+            self._has_news.set()
+
+    def _record(self, pool: ThreadPoolExecutor | None) -> None:
+        """What came back since. While the database is away it is kept, else it would be sent once more."""
+        while not self._results.empty():
+            one, tried = self._results.get()
+            self._under_way -= 1
+            if tried is not None:
+                self._unrecorded.append((one, tried))
+        if not self._unrecorded:
+            return
+        try:
+            late = record_all(self._unrecorded, partial(pool.submit, tell_owner) if pool else tell_owner)
+        except Error as error:
+            logger.error("results wait for the database", extra={"error": str(error).strip()})
+            return
+        self._unrecorded.clear()
+        for one in late:
+            logger.warning("a result came after its lease", extra={"delivery": str(one.delivery.key)})
 
 
 def send_due(should_stop: Callable[[], bool] = lambda: False) -> int:
@@ -59,22 +103,10 @@ def send_due(should_stop: Callable[[], bool] = lambda: False) -> int:
     return made
 
 
-def _deliver(one: Claim, secrets: dict[str, Sealed]) -> None:
-    try:
-        connections.close_all()  # none is held while others are waited for
-        tried = attempt(one.delivery, secrets)
-        if not record(one, tried):
-            logger.warning("a result came after its lease", extra={"delivery": str(one.delivery.key)})
-    except Error as error:  # its lease ends by itself, and it is sent again
-        logger.error("a result waits for the database", extra={"error": str(error).strip()})
-    except Exception:
-        logger.exception("a delivery failed", extra={"delivery": str(one.delivery.key)})
-    finally:
-        connections.close_all()
-
-
-def _secrets_of(claims: list[Claim]) -> dict[int, dict[str, Sealed]]:
-    found: dict[int, dict[str, Sealed]] = {}
+def _secrets_of(claims: list[Claim]) -> dict[int, Secrets]:
+    if not claims:
+        return {}
+    found: dict[int, Secrets] = {}
     for secret in Secret.objects.filter(destination__in={one.delivery.destination_id for one in claims}):
         found.setdefault(secret.destination_id, {})[secret.name] = Sealed(secret.fingerprint, secret.token)
     return found

@@ -745,6 +745,34 @@ class Migration(migrations.Migration):
             model_name="delivery",
             index=models.Index(fields=["destination", "-id"], name="delivery_by_destination"),
         ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("finished_at__isnull", True), ("session__isnull", False)),
+                fields=["session", "destination"],
+                name="delivery_unfinished_of_session",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "sending")),
+                fields=["destination", "lease_until"],
+                name="delivery_under_way",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("finished_at__isnull", True), ("not_after__isnull", False)),
+                fields=["not_after"],
+                name="delivery_that_may_be_late",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="attempt",
+            index=models.Index(fields=["started_at"], name="attempt_by_time"),
+        ),
         migrations.AddConstraint(
             model_name="delivery",
             constraint=models.CheckConstraint(

@@ -62,6 +62,20 @@ class Delivery(models.Model):
                 name="delivery_unfinished",
                 condition=Q(finished_at__isnull=True),
             ),
+            # Whose turn it is among a session's; what is under way; what may be too late.
+            models.Index(
+                fields=["session", "destination"],
+                name="delivery_unfinished_of_session",
+                condition=Q(finished_at__isnull=True, session__isnull=False),
+            ),
+            models.Index(
+                fields=["destination", "lease_until"], name="delivery_under_way", condition=Q(state="sending")
+            ),
+            models.Index(
+                fields=["not_after"],
+                name="delivery_that_may_be_late",
+                condition=Q(finished_at__isnull=True, not_after__isnull=False),
+            ),
             models.Index(fields=["finished_at"], name="delivery_finished", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["destination", "-id"], name="delivery_by_destination"),
         ]
@@ -95,6 +109,8 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["pk"]
+        # How many a destination had within the last second.
+        indexes = [models.Index(fields=["started_at"], name="attempt_by_time")]
 
     def __str__(self) -> str:
         return f"{self.delivery_id} at {self.started_at:%Y-%m-%d %H:%M:%S}"

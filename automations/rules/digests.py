@@ -22,7 +22,7 @@ def send_digests(should_stop: Callable[[], bool] = lambda: False) -> None:
         if should_stop():
             return
         with bulk_transaction():
-            Rule.objects.select_for_update(of=("self",)).get(pk=rule.pk)
+            Rule.objects.select_for_update(of=("self",), no_key=True).get(pk=rule.pk)
             waiting = Firing.objects.filter(rule=rule, awaits_digest=True).order_by("pk")
             first = waiting.first()
             if first is not None and first.fired_at <= now - IN_TIME:

@@ -1,14 +1,16 @@
-"""A rule fires: once for each subject, with a delivery for each of its actions."""
+"""Rules fire: each once for each subject, with a delivery for each of its actions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from django.utils import timezone
 
-from automations.deliveries.making import make_delivery
-from automations.facts import values_of
+from automations.deliveries.making import Made, make, store_all
+from automations.facts import session_facts, values_of
 from automations.models import Firing, Rule
+from automations.rules.once import insert_new
 from sessions_app.models import Session
 
 # Who reads messages is told of so many of one rule in that time; the rest comes as one message.
@@ -30,37 +32,92 @@ class Event:
     values: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A firing with all that follows from it, nothing of it stored yet."""
+
+    firing: Firing
+    made: Sequence[Made]
+
+
 def event_of(session: Session, happened_at: datetime) -> Event:
     return Event(f"session {session.pk}", happened_at, session)
 
 
 def fire(rule: Rule, event: Event) -> bool:
-    """Fire the rule, unless it did on this subject. To be called in a transaction. Returns whether it did.
+    """Fire the rule, unless it did on this subject. To be called in a transaction. Returns whether it did."""
+    return store_firings(Preparing().prepare([(rule, event)])) == 1
 
-    A rule sees only what happened since it was switched on.
+
+class Preparing:
+    """Fills in what follows from events. It only reads, so that whoever stores it writes for a moment alone.
+
+    One for some events at a time: it remembers what it read.
     """
-    if rule.active_since is None or event.happened_at < rule.active_since:
+
+    def __init__(self) -> None:
+        self._now = timezone.now()
+        self._thresholds: dict[tuple[int, str], int] = {}
+        self._lately: dict[int, int] = {}
+        self._facts: dict[int, dict[str, object]] = {}
+
+    def prepare(self, found: Iterable[tuple[Rule, Event]]) -> list[Prepared]:
+        """A rule sees only what happened since it was switched on. What repeats itself among the events is left out."""
+        return [self._prepared(rule, event) for rule, event in found if self._is_news(rule, event)]
+
+    def _is_news(self, rule: Rule, event: Event) -> bool:
+        if rule.active_since is None or event.happened_at < rule.active_since:
+            return False
+        subject = rule.pk, event.subject
+        if self._thresholds.get(subject, -1) >= event.threshold:
+            return False
+        self._thresholds[subject] = event.threshold
+        return True
+
+    def _prepared(self, rule: Rule, event: Event) -> Prepared:
+        firing = Firing(
+            rule=rule,
+            session=event.session,
+            subject=event.subject,
+            threshold=event.threshold,
+            fired_at=self._now,
+        )
+        actions = list(rule.actions.all())
+        if any(action.destination.is_for_people for action in actions) and self._are_too_many(rule):
+            firing.awaits_digest = True
+            actions = [action for action in actions if not action.destination.is_for_people]
+        session, happened_at = event.session, event.happened_at
+        values = values_of(rule, session, happened_at, key=_key(firing), facts=self._facts_of(session))
+        values |= event.values
+        made = [make(action, values, happened_at=happened_at, session=session, firing=firing) for action in actions]
+        return Prepared(firing, made)
+
+    def _are_too_many(self, rule: Rule) -> bool:
+        """Counts those of other workers only as far as they are stored: a few more are no harm."""
+        if rule.pk not in self._lately:
+            since = self._now - IN_TIME
+            told = Firing.objects.filter(rule=rule, fired_at__gt=since, awaits_digest=False)
+            self._lately[rule.pk] = told[:MOST_FOR_PEOPLE].count()
+        if self._lately[rule.pk] >= MOST_FOR_PEOPLE:
+            return True
+        self._lately[rule.pk] += 1
         return False
-    now = timezone.now()
-    firing, is_new = Firing.objects.get_or_create(
-        rule=rule,
-        subject=event.subject,
-        threshold=event.threshold,
-        defaults={"session": event.session, "fired_at": now},
-    )
-    if not is_new:
-        return False
-    actions = list(rule.actions.all())
-    for_people = [action for action in actions if action.destination.is_for_people]
-    if for_people and _are_too_many(firing, now):
-        Firing.objects.filter(pk=firing.pk).update(awaits_digest=True)
-        actions = [action for action in actions if action not in for_people]
-    values = values_of(rule, event.session, event.happened_at, key=f"{rule.pk}-{firing.pk}") | dict(event.values)
-    for action in actions:
-        make_delivery(action, values, happened_at=event.happened_at, session=event.session, firing=firing)
-    return True
+
+    def _facts_of(self, session: Session | None) -> Mapping[str, object]:
+        if session is None:
+            return {}
+        if session.pk not in self._facts:
+            self._facts[session.pk] = session_facts(session)
+        return self._facts[session.pk]
 
 
-def _are_too_many(firing: Firing, now: datetime) -> bool:
-    lately = Firing.objects.filter(rule=firing.rule, fired_at__gt=now - IN_TIME, awaits_digest=False)
-    return lately.exclude(pk=firing.pk).count() >= MOST_FOR_PEOPLE
+def store_firings(prepared: Sequence[Prepared]) -> int:
+    """Store those that are new, with their deliveries. To be called in a transaction. Returns how many were new."""
+    new = insert_new([one.firing for one in prepared])
+    store_all([made for one in prepared if one.firing.pk is not None for made in one.made])
+    return new
+
+
+def _key(firing: Firing) -> str:
+    """The event's own, known before anything is stored: the same however often it is prepared."""
+    return sha256(f"{firing.rule_id} {firing.threshold} {firing.subject}".encode()).hexdigest()[:32]

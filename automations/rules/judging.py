@@ -1,12 +1,12 @@
 """Events that rules wait for are judged: which rules fire on each."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from automations.happenings import triggers_of_kind
 from automations.models import Occurrence, Rule, Trigger
 from automations.rules.conditions import failed_condition
-from automations.rules.firing import event_of, fire
+from automations.rules.firing import Event, Prepared, Preparing, event_of, store_firings
 from automations.rules.matching import conditions_of, subject_of
 from automations.rules.usage_alerts import usage_events
 from sessions_app.database.pieces import bulk_transaction
@@ -14,7 +14,10 @@ from sessions_app.models import Session
 
 logger = logging.getLogger("frontdesk.automations")
 
-AT_ONCE = 50
+# Read at once, and stored at once: SQLite's turn is LiveTok's again after some milliseconds.
+AT_ONCE, FIRINGS_AT_ONCE = 50, 40
+
+Judged = tuple[Occurrence, Sequence[Prepared]]
 
 
 class Judge:
@@ -34,46 +37,75 @@ class Judge:
         return judged
 
     def _judge_some(self) -> int:
-        """Taken and deleted in one transaction with what follows: a worker that dies leaves them to another."""
-        if not Occurrence.objects.exclude(pk__in=self._failed).exists():
-            return 0
-        with bulk_transaction():
-            waiting = Occurrence.objects.exclude(pk__in=self._failed).order_by("pk")
-            some = list(waiting.select_for_update(skip_locked=True)[:AT_ONCE])
-            rules = list(Rule.objects.active(*(set(Trigger) - {Trigger.MISSING_END, Trigger.SILENT})))
-            done = [one.pk for one in some if self._judge_one(one, rules)]
-            Occurrence.objects.filter(pk__in=done).delete()
+        """Judged beforehand, with nothing locked; stored and deleted in one transaction."""
+        some = list(Occurrence.objects.exclude(pk__in=self._failed).order_by("pk")[:AT_ONCE])
+        if some:
+            for piece in _pieces(self._judged(some)):
+                _store(piece)
         return len(some)
 
-    def _judge_one(self, occurrence: Occurrence, rules: Sequence[Rule]) -> bool:
-        try:
-            judge_occurrence(occurrence, rules)
-        except ValueError:
-            logger.exception("an event cannot be judged", extra={"session": occurrence.session_id})
-            self._failed.add(occurrence.pk)
-            return False
-        return True
+    def _judged(self, some: Sequence[Occurrence]) -> Iterator[Judged]:
+        # Read after the events: an edit that an event saw is seen here.
+        rules = list(Rule.objects.active(*(set(Trigger) - {Trigger.MISSING_END, Trigger.SILENT})))
+        sessions, preparing = _sessions_of(some), Preparing()
+        for occurrence in some:
+            session = sessions.get(_named(occurrence))
+            try:
+                # Of a session that is gone, nothing follows.
+                prepared = preparing.prepare(set_off(occurrence, session, rules)) if session else []
+            except ValueError:
+                logger.exception("an event cannot be judged", extra={"session": occurrence.session_id})
+                self._failed.add(occurrence.pk)
+            else:
+                yield occurrence, prepared
 
 
-def judge_occurrence(occurrence: Occurrence, rules: Sequence[Rule]) -> None:
-    """Fire those of the rules that the event sets off. Of a session that is gone, nothing follows."""
-    session = (
-        Session.objects.filter(session_id=occurrence.session_id, is_test=occurrence.is_test, number=occurrence.number)
-        .select_related("customer", "tier", "channel", "agent")
-        .first()
-    )
-    if session is None:
-        return
-    set_off = triggers_of_kind(occurrence.kind, bool(session.allowed), occurrence.is_first_contact)
+def set_off(occurrence: Occurrence, session: Session, rules: Sequence[Rule]) -> Iterator[tuple[Rule, Event]]:
+    """Those of the rules that the event sets off, with what they fire on."""
+    triggers = triggers_of_kind(occurrence.kind, bool(session.allowed), occurrence.is_first_contact)
     subject = subject_of(session)
-    for rule in rules:
-        if rule.trigger not in set_off or failed_condition(conditions_of(rule), subject):
-            continue
-        if rule.trigger == Trigger.USAGE_REACHED:
-            for event in usage_events(rule, session, occurrence.received_at):
-                fire(rule, event)
-        else:
-            fire(rule, event_of(session, occurrence.received_at))
+    matching = [
+        rule for rule in rules if rule.trigger in triggers and not failed_condition(conditions_of(rule), subject)
+    ]
+    event = event_of(session, occurrence.received_at)
+    yield from ((rule, event) for rule in matching if rule.trigger != Trigger.USAGE_REACHED)
+    on_usage = [rule for rule in matching if rule.trigger == Trigger.USAGE_REACHED]
+    yield from usage_events(on_usage, session, occurrence.received_at)
+
+
+def _sessions_of(some: Sequence[Occurrence]) -> dict[tuple[str, bool, int], Session]:
+    named = Session.objects.filter(session_id__in={one.session_id for one in some})
+    found = named.select_related("customer", "tier", "channel", "agent").prefetch_related("customer__numbers")
+    return {_named(session): session for session in found}
+
+
+def _named(one: Occurrence | Session) -> tuple[str, bool, int]:
+    return one.session_id, one.is_test, one.number
+
+
+def _pieces(judged: Iterator[Judged]) -> Iterator[list[Judged]]:
+    """Some at a time, none with many more firings than are stored at once."""
+    piece: list[Judged] = []
+    for one in judged:
+        piece.append(one)
+        if sum(len(prepared) for _, prepared in piece) >= FIRINGS_AT_ONCE:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _store(piece: list[Judged]) -> None:
+    """All that follows, and the events are gone: a worker that dies before leaves them to another.
+
+    Of what another worker judges too, who is first stores it: the other finds it locked, or gone.
+    """
+    with bulk_transaction():
+        waiting = Occurrence.objects.filter(pk__in=[occurrence.pk for occurrence, _ in piece]).order_by("pk")
+        ours = set(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        if ours:
+            store_firings([one for occurrence, prepared in piece if occurrence.pk in ours for one in prepared])
+            Occurrence.objects.filter(pk__in=ours).delete()
 
 
 judge = Judge()

@@ -8,14 +8,14 @@ from django.utils import timezone
 
 from automations.models import Firing, Rule, Trigger
 from automations.rules.conditions import failed_condition
-from automations.rules.firing import event_of, fire
+from automations.rules.firing import Preparing, event_of, store_firings
 from automations.rules.matching import conditions_of, subject_of
 from sessions_app.database.pieces import in_pieces
 from sessions_app.models import Session
 
 # What went missing while no worker ran is told for that long afterwards.
 LOOK_BACK = timedelta(days=7)
-AT_ONCE = 500
+AT_ONCE, FIRINGS_AT_ONCE = 500, 40
 
 
 def tell_missing_ends(should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -30,7 +30,7 @@ def tell_missing_ends(should_stop: Callable[[], bool] = lambda: False) -> None:
             for session in _missing(rule, now)
             if not failed_condition(conditions, subject_of(session))
         ]
-        in_pieces(found, lambda some, rule=rule: [fire(rule, event) for event in some], batch=50)  # type: ignore[misc]
+        in_pieces(Preparing().prepare((rule, event) for event in found), store_firings, batch=FIRINGS_AT_ONCE)
 
 
 def _missing(rule: Rule, now: datetime) -> list[Session]:

@@ -1,6 +1,6 @@
 """A customer's usage reached a part of a limit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from automations.models import Firing, Rule
@@ -11,18 +11,20 @@ from sessions_app.usage.standing import LimitUse, Standing, standings, with_limi
 from sessions_app.usage.used import FILLED_BY
 
 
-def usage_events(rule: Rule, session: Session, happened_at: datetime) -> Iterator[Event]:
+def usage_events(rules: Sequence[Rule], session: Session, happened_at: datetime) -> Iterator[tuple[Rule, Event]]:
     """What to tell of the session's customer: of each limit the highest threshold that is reached, once in a period."""
-    if session.customer_id is None or session.is_test or not rule.thresholds:
+    rules = [rule for rule in rules if rule.thresholds]
+    if session.customer_id is None or session.is_test or not rules:
         return
     now = session.ended_at or session.started_at
     for customer in with_limits(Customer.objects.filter(pk=session.customer_id), now):
         standing = standings([customer], now)[customer.pk]
         for use in standing.uses:
-            threshold = _reached(rule, use)
-            subject = _subject(standing, use)
-            if threshold and not _is_told(rule, subject, threshold):
-                yield Event(subject, happened_at, session, threshold, _values(standing, use))
+            for rule in rules:
+                threshold = _reached(rule, use)
+                subject = _subject(standing, use)
+                if threshold and not _is_told(rule, subject, threshold):
+                    yield rule, Event(subject, happened_at, session, threshold, _values(standing, use))
 
 
 def _reached(rule: Rule, use: LimitUse) -> int:
