@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from statistics import quantiles
 
+from benchmarks.followed import OUTGOING
 from benchmarks.goals import goal_line
 from benchmarks.servers import DATABASES, add_customers, database_server, driven
 from benchmarks.sql import rows
@@ -24,7 +25,6 @@ CUSTOMERS = 200
 BEGINS_A_SECOND = 40
 PACED_SECONDS, PACED_A_SECOND = 15, 20
 LONGEST_SECONDS = 120
-OUTGOING = {"OUTGOING_ALLOWED_HOSTS": "127.0.0.0/8", "OUTGOING_ALLOW_HTTP": "yes"}
 
 Say = Callable[[str], None]
 

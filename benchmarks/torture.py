@@ -1,4 +1,4 @@
-"""`make torture`: whatever is killed under load, what was answered with 200 is there afterwards, once."""
+"""`make torture`: whatever is killed under load, what was answered with 200 is there afterwards, once, and followed."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from random import Random
 from urllib.request import urlopen
 
+from benchmarks.followed import OUTGOING, Followed, all_followed, make_rules
 from benchmarks.goals import goal_line
 from benchmarks.livetok import Event, LiveTok, Sender
 from benchmarks.old_events import add_old_events
@@ -21,6 +22,7 @@ from benchmarks.sql import rows
 from benchmarks.stored import Findings, findings
 from tests.databases import PostgresServer
 from tests.live import LiveServer, running_server, start_server
+from tests.standins import Received, http_standin
 
 KILLS = 20
 # `serve` starts the web server and the worker, the web server its processes.
@@ -45,13 +47,15 @@ class Outcome:
     acknowledged: int
     failed: int
     stored: Findings
+    followed: Followed
     answered_otherwise: int
     unexpected: list[str]
     complaint: str
 
     @property
     def goals(self) -> list[tuple[str, float]]:
-        stored = [(f"torture_{name}", float(value)) for name, value in asdict(self.stored).items()]
+        found = asdict(self.stored) | asdict(self.followed)
+        stored = [(f"torture_{name}", float(value)) for name, value in found.items()]
         return [
             ("torture_acknowledged", float(self.acknowledged)),
             *stored,
@@ -93,9 +97,10 @@ def torture(
     connections: int = CONNECTIONS,
     say: Say = lambda text: None,
 ) -> Outcome:
-    """Kill one after the other while LiveTok sends and the worker deletes, then look at what is left."""
-    with running_server(database) as server:
+    """Kill one after the other while LiveTok sends and the worker deletes and follows, then look at what is left."""
+    with http_standin() as receiver, running_server(database, **OUTGOING) as server:
         add_customers(server.env, CUSTOMERS)
+        make_rules(server.env, receiver.url)
         add_old_events(server.database_url, OLD_EVENTS)
         supervised = Supervised(server, postgres, chosen)
         livetok = LiveTok(int(server.env["PORT"]), server.webhook_key, CUSTOMERS, chosen.random())
@@ -106,22 +111,24 @@ def torture(
                 sent = livetok.ledger.acknowledged
                 say(f"{number:3} {victim}: whole after {seconds:.1f} s; {sent:,} events were acknowledged so far")
             time.sleep(LOADED_SECONDS[0])
-        outcome = judged(supervised, livetok)
+        outcome = judged(supervised, livetok, receiver.requests)
+    say(f"{len(receiver.requests):,} requests of rules arrived")
     say(f"{outcome.starts} starts by the supervisor; {outcome.failed:,} deliveries were not acknowledged")
     for line in [*outcome.unexpected[:5], outcome.complaint]:
         say(line)
     return outcome
 
 
-def judged(supervised: "Supervised", livetok: LiveTok) -> Outcome:
+def judged(supervised: "Supervised", livetok: LiveTok, requests: list[Received]) -> Outcome:
     ledger, server = livetok.ledger, supervised.server
     acknowledged, failed = ledger.acknowledged, ledger.failed
     stored = settled(ledger.events, server.database_url)
+    follows = all_followed(ledger.events, server.database_url, requests)
     complaint = unsound(server)
     begins = [event for event in ledger.events if event.name == "session_begin" and event.answers]
     again = supervised.chosen.sample(begins, min(DELIVERED_AGAIN, len(begins)))
     otherwise = answered_otherwise(livetok.sender(0), again)
-    return Outcome(supervised.starts, acknowledged, failed, stored, otherwise, ledger.unexpected, complaint)
+    return Outcome(supervised.starts, acknowledged, failed, stored, follows, otherwise, ledger.unexpected, complaint)
 
 
 class Supervised:

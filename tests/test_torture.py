@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from benchmarks.followed import Followed
 from benchmarks.load import Load, measure
 from benchmarks.old_events import add_old_events, old_events
 from benchmarks.sql import rows
@@ -46,10 +47,11 @@ def postgres(database_name, monkeypatch):
         server.stop()
 
 
-def test_what_was_answered_200_is_stored_once_whatever_was_killed(database_name, postgres):
+def test_what_was_answered_200_is_stored_once_and_what_follows_arrives_whatever_was_killed(database_name, postgres):
     outcome = torture(database_name, postgres, ORDERS[database_name], Random(7), connections=2)
 
     assert outcome.stored == Findings(lost=0, twice=0, answers_changed=0, not_logged=0, logged_too_often=0)
+    assert outcome.followed == Followed(not_arrived=0, of_nothing=0, of_other_keys=0, of_other_bytes=0)
     assert (outcome.unexpected, outcome.answered_otherwise, outcome.complaint) == ([], 0, "")
     assert outcome.acknowledged > 100
     assert outcome.failed > 0, "nothing was sent while a process was dead"

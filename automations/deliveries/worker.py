@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from queue import SimpleQueue
 
 from django.db import Error, close_old_connections
@@ -13,7 +12,7 @@ from automations.deliveries.claiming import Claim, claim
 from automations.deliveries.copies import may_send
 from automations.deliveries.results import Tried, record, record_all, tell_owner
 from automations.deliveries.sending import attempt
-from automations.models import Secret
+from automations.models import Destination, Secret
 from automations.sealing import Sealed
 
 logger = logging.getLogger("frontdesk.automations")
@@ -83,13 +82,20 @@ class Sender:
         if not self._unrecorded:
             return
         try:
-            late = record_all(self._unrecorded, partial(pool.submit, tell_owner) if pool else tell_owner)
+            late = record_all(self._unrecorded, lambda paused: _tell(paused, pool))
         except Error as error:
             logger.error("results wait for the database", extra={"error": str(error).strip()})
             return
         self._unrecorded.clear()
         for one in late:
             logger.warning("a result came after its lease", extra={"delivery": str(one.delivery.key)})
+
+
+def _tell(paused: Destination, pool: ThreadPoolExecutor | None) -> None:
+    if pool:  # mail may take its time
+        pool.submit(tell_owner, paused)
+    else:
+        tell_owner(paused)
 
 
 def send_due(should_stop: Callable[[], bool] = lambda: False) -> int:
