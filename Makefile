@@ -1,10 +1,10 @@
 # make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
 # make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-busy,
-#             bench-reports, bench-room)
+#             bench-reports, bench-room, bench-deliveries, bench-rules)
 # make torture  kill every process, and take the database away, under load: what was acknowledged is there
 # make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
-.PHONY: run test check demo lock bench bench-short bench-flat bench-busy bench-reports bench-room torture soak runtime everything
+.PHONY: run test check demo lock bench bench-short bench-flat bench-busy bench-reports bench-room bench-deliveries bench-rules torture soak runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -80,6 +80,15 @@ bench-reports: everything
 # Begins while others do what they can to slow them: about six minutes.
 bench-room: everything
 	$(PYTHON) -m benchmarks.room
+
+# A thousand deliveries, and destinations that hang beside others: about two minutes.
+bench-deliveries: everything
+	$(PYTHON) -m benchmarks.deliveries
+
+# `make bench-rules BEFORE=../before` compares with a checkout of another commit, too.
+BEFORE :=
+bench-rules: everything
+	$(PYTHON) -m benchmarks.rules $(if $(BEFORE),--before $(BEFORE))
 
 # Ten times the examples of `make test`, every kind of process killed twenty times on each database, then a minute
 # without it: about 40 minutes.

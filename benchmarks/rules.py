@@ -100,10 +100,8 @@ def _cost(name: str, server: Driven, seconds: float) -> float:
     measured = server.load(seconds, requests_per_second=EVENTS_A_SECOND)
     cost = (cpu_seconds(server.web_processes) - before) / (2 * measured.sessions) * 1e6
     used = (cpu_seconds(workers) - workers_before) / measured.seconds
-    _say(
-        f"{name:10} {cost:6,.0f} µs an event; begins: median {measured.median_ms:.2f} ms, p99 {measured.p99_ms:.1f} ms; "
-        f"its worker used {used:.0%} of a core"
-    )
+    begins = f"begins: median {measured.median_ms:.2f} ms, p99 {measured.p99_ms:.1f} ms"
+    _say(f"{name:10} {cost:6,.0f} µs an event; {begins}; its worker used {used:.0%} of a core")
     return cost
 
 
