@@ -72,6 +72,7 @@ def _served(server: socketserver.BaseServer) -> Iterator[None]:
 class _HttpServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # of five, many at once find the line full, and their connections break
     standin: HttpStandin
     tls: ssl.SSLContext | None
 
