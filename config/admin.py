@@ -87,8 +87,9 @@ class GuardedAdmin(ModelAdmin):
         return super().get_search_results(request, queryset, search_term)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """None from the address: nothing of ours links to a form that is filled in already."""
-        return {}
+        """None from the address as it stands; a class may make something of what it knows, such as a preset's name."""
+        made = getattr(self, "initial_data", None)
+        return made(request) if made else {}
 
 
 def _check_search(term: str) -> None:

@@ -18,9 +18,10 @@ from customers.keys import create_key
 from customers.models import ApiKey, DenialMessage
 from sessions_app.decision.rules import DENIAL_MESSAGES
 
-OWN_APPS = ("customers", "sessions_app")
-KEPT_FROM_VIEWERS = ("view_bodies", "view_apikey", "view_historicalapikey")
+OWN_APPS = ("customers", "sessions_app", "automations")
+KEPT_FROM_VIEWERS = ("view_bodies", "view_apikey", "view_historicalapikey", "view_secret", "view_historicalsecret")
 MANAGED_MODELS = ("customer", "phonenumber", "tier", "tierlimit", "limitoverride")
+MANAGED_AUTOMATIONS = ("destination", "secret", "rule", "action")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ def group_permissions() -> dict[str, QuerySet[Permission]]:
     )
     # Declares an end missing: a session's page has nothing else to change.
     manage |= Q(content_type__app_label="sessions_app", codename="change_session")
+    manage |= Q(content_type__app_label="automations") & (
+        # Sends again: nothing else of a delivery changes.
+        Q(content_type__model__in=MANAGED_AUTOMATIONS) | Q(codename="change_delivery")
+    )
     accounts = Q(content_type__app_label="auth", content_type__model__in=["user", "group"])
     return {
         "viewers": Permission.objects.filter(view),

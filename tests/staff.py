@@ -7,7 +7,7 @@ from typing import Any
 
 import time_machine
 from django.contrib.auth.models import Group, User
-from django.forms import BoundField, ModelMultipleChoiceField, MultiWidget
+from django.forms import BoundField, ModelMultipleChoiceField, MultipleChoiceField, MultiWidget
 from django.http import HttpResponse
 from django.test import Client
 
@@ -84,6 +84,8 @@ def _sent(field: BoundField) -> dict[str, Any]:
         return {name: "on"} if value else {}
     if isinstance(field.field, ModelMultipleChoiceField):
         return {name: [getattr(item, "pk", item) for item in value or []]}
+    if isinstance(field.field, MultipleChoiceField):
+        return {name: [str(item) for item in value or []]}
     return {name: "" if value is None else str(value)}
 
 

@@ -71,6 +71,9 @@ class Secret(models.Model):
     token = models.TextField()
     set_at = models.DateTimeField(auto_now=True)
 
+    # Who set which one, and when.
+    history = HistoricalRecords(excluded_fields=["token"])
+
     class Meta:
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["destination", "name"], name="secret_unique_in_destination")]

@@ -60,7 +60,7 @@ class Rule(models.Model):
         help_text="For usage alone: 80, 100 tells once at each. Of several reached at once, the highest.",
     )
 
-    history = HistoricalRecords()
+    history = HistoricalRecords(m2m_fields=[tiers, channels, agents, customers])
     objects = RuleQuerySet.as_manager()
 
     class Meta:
