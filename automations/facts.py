@@ -53,7 +53,7 @@ def session_values(session: Session) -> dict[str, object]:
     return {
         "session.id": session.session_id,
         "session.channel": session.channel_id,
-        "session.channel_label": channel.label if channel else None,
+        "session.channel_label": str(channel) if channel else None,
         "session.agent_id": session.agent_id,
         "session.agent_name": agent.name if agent else None,
         "session.number": session.number_received,

@@ -1,5 +1,7 @@
 """Whether a rule fires on a session, and if not, why."""
 
+from collections.abc import Callable
+
 from django.utils import timezone
 
 from automations.models import Rule, Trigger
@@ -40,15 +42,7 @@ def subject_of(session: Session) -> Subject:
 
 def set_off_by(rule: Rule, session: Session) -> bool:
     """Whether the session, as it is now, has been what the rule's trigger waits for. Not for usage and silence."""
-    states = {
-        Trigger.BEGAN_ALLOWED: session.has_begin and bool(session.allowed),
-        Trigger.BEGAN_DENIED: session.has_begin and session.allowed is False,
-        Trigger.ENDED: session.has_end,
-        Trigger.END_CORRECTED: "ends_differ" in session.flag_list,
-        Trigger.MISSING_END: session.state_at(timezone.now()) == Session.State.MISSING_END,
-        Trigger.NEW_CALLER: is_first_contact(session),
-    }
-    return states[Trigger(rule.trigger)]
+    return _SET_OFF[Trigger(rule.trigger)](session)
 
 
 def is_first_contact(session: Session) -> bool:
@@ -58,6 +52,16 @@ def is_first_contact(session: Session) -> bool:
         return False
     earlier = Session.objects.filter(customer=customer, begin_received_at__lt=session.begin_received_at)
     return not earlier.exists()
+
+
+_SET_OFF: dict[Trigger, Callable[[Session], bool]] = {
+    Trigger.BEGAN_ALLOWED: lambda session: session.has_begin and bool(session.allowed),
+    Trigger.BEGAN_DENIED: lambda session: session.has_begin and session.allowed is False,
+    Trigger.ENDED: lambda session: session.has_end,
+    Trigger.END_CORRECTED: lambda session: "ends_differ" in session.flag_list,
+    Trigger.MISSING_END: lambda session: session.state_at(timezone.now()) == Session.State.MISSING_END,
+    Trigger.NEW_CALLER: is_first_contact,
+}
 
 
 def why_not(rule: Rule, session: Session) -> str:
