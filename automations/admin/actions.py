@@ -1,0 +1,225 @@
+"""A rule's actions in its form: the fields that fit the destination's kind, and their texts checked on saving."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import models
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from automations.admin.offers import action_for
+from automations.models import Action, Destination
+from automations.texts.bodies import check_json_body
+from automations.texts.lines import check_address, check_line
+from automations.texts.liquid import check
+from automations.texts.messages import check_whatsapp
+from automations.texts.paths import check_path
+from automations.texts.pointers import check_pointer
+from customers.admin.rows import ShortFormSet, ShortInline
+
+Kind = Destination.Kind
+
+KEPT = ("kept_pointer", "kept_link")
+FIELDS_OF_KIND: dict[str, tuple[str, ...]] = {
+    Kind.EMAIL.value: ("recipient", "subject", "text"),
+    Kind.SLACK.value: ("body",),
+    Kind.TEAMS.value: ("body",),
+    Kind.HTTP.value: ("method", "path", "body", *KEPT),
+    Kind.WHATSAPP.value: ("recipient", "template_name", "template_language", "text", *KEPT),
+}
+OF_SOME_KIND = tuple(dict.fromkeys(name for names in FIELDS_OF_KIND.values() for name in names))
+DEFAULTS: dict[str, Any] = {name: getattr(Action(), name) for name in OF_SOME_KIND}
+# Digits of a key that the database can hold.
+LONGEST_KEY = 18
+# With these, a field's label need not say for which kind it is.
+HELP_OF_KIND: dict[tuple[str, str], str] = {
+    (Kind.EMAIL.value, "recipient"): "Addresses, divided by commas. Placeholders may stand for one.",
+    (Kind.EMAIL.value, "subject"): "On one line.",
+    (Kind.EMAIL.value, "text"): "Plain text.",
+    (Kind.HTTP.value, "path"): "What follows the destination's address, if anything.",
+    (Kind.HTTP.value, "body"): "JSON. A text that is one placeholder alone becomes its value.",
+    (Kind.SLACK.value, "body"): "JSON as Slack takes it. Callers' values cannot call anybody, or make links.",
+    (Kind.TEAMS.value, "body"): "JSON with an Adaptive Card. Callers' values cannot make links.",
+    (Kind.WHATSAPP.value, "recipient"): "A number such as {{ session.number }}.",
+    (Kind.WHATSAPP.value, "text"): "The template's parameters, one on each line.",
+    (Kind.WHATSAPP.value, "template_name"): "The template's name, as WhatsApp has it.",
+    (Kind.WHATSAPP.value, "template_language"): "Such as en_US.",
+}
+NAMES_LINK = ' <a href="#names-table">Names that texts may use</a>'
+WITH_NAMES = ("recipient", "subject", "text", "path", "body")
+
+
+class ActionForm(forms.ModelForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kind = self._kind()
+        for name in OF_SOME_KIND:
+            if name not in self.fields:
+                continue
+            if self.kind and name not in FIELDS_OF_KIND[self.kind]:
+                self.fields[name].widget = forms.HiddenInput()
+                continue
+            text = HELP_OF_KIND.get((self.kind, name), self.fields[name].help_text)
+            self.fields[name].help_text = SafeString(str(text) + (NAMES_LINK if name in WITH_NAMES else ""))
+
+    def _kind(self) -> str:
+        """Of the destination that was sent, or is stored, or is offered; blank while none is chosen."""
+        given = self.data.get(self.add_prefix("destination")) if self.is_bound else None
+        given = given or self.initial.get("destination")
+        key = str(given or "")
+        if not key.isdecimal() or len(key) > LONGEST_KEY:
+            return ""
+        return Destination.objects.filter(pk=int(key)).values_list("kind", flat=True).first() or ""
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        destination = data.get("destination")
+        if destination is None:
+            return data
+        for name in OF_SOME_KIND:
+            if name in data and name not in FIELDS_OF_KIND[destination.kind]:
+                data[name] = DEFAULTS[name]
+        for name, problem in problems_of(destination.kind, data):
+            if name not in self.errors:
+                self.add_error(name, problem)
+        return data
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """A hidden field shows no error, so it is told above."""
+        if field in self.fields and self.fields[field].widget.is_hidden and field not in ("id", "rule"):
+            field = None
+        super().add_error(field, error)
+
+
+def problems_of(kind: str, data: dict[str, Any]) -> Iterable[tuple[str, list[str]]]:
+    """By field, what keeps an action from being saved."""
+    data = {name: data.get(name) or "" for name in OF_SOME_KIND}
+    found = [(name, problems) for name, problems in CHECKS[kind](data) if problems]
+    if "kept_pointer" in FIELDS_OF_KIND[kind]:
+        found += [(name, problems) for name, problems in _kept_problems(data) if problems]
+    return found
+
+
+def _mail_problems(data: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    return [
+        ("recipient", _recipient_problems(data["recipient"])),
+        ("subject", check_line(data["subject"]) if data["subject"] else ["Give the mail a subject."]),
+        ("text", check(data["text"]) if data["text"].strip() else ["Give the mail a text."]),
+    ]
+
+
+def _recipient_problems(recipient: str) -> list[str]:
+    parts = [part.strip() for part in recipient.split(",") if part.strip()]
+    if not parts:
+        return ["Say to whom it goes."]
+    if "{" in recipient:  # a comma may stand within a placeholder
+        return check_line(recipient)
+    wrong = [part for part in parts if not _is_email(part)]
+    return [f"“{part[:100]}” is no e-mail address." for part in wrong[:3]]
+
+
+def _is_email(text: str) -> bool:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _request_problems(data: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    body = check_json_body(data["body"]) if data["body"].strip() else ["Give the JSON to send."]
+    return [("path", check_path(data["path"])), ("body", body)]
+
+
+def _whatsapp_problems(data: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    parameters = [line for line in data["text"].splitlines() if line.strip()]
+    to = data["recipient"]
+    found = check_whatsapp(to, data["template_name"], data["template_language"], parameters)
+    by_start = (("To:", "recipient"), ("Template:", "template_name"), ("Language:", "template_language"))
+    problems = [("recipient", [] if to.strip() else ["Give a number, such as {{ session.number }}."])]
+    for problem in found:
+        field = next((name for start, name in by_start if problem.startswith(start)), "text")
+        problems.append((field, [problem.partition(": ")[2].capitalize() if field != "text" else problem]))
+    return problems
+
+
+def _kept_problems(data: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    pointer, link = data["kept_pointer"], data["kept_link"]
+    if not link:
+        return [("kept_pointer", check_pointer(pointer))]
+    problems = check_address(link)
+    if not pointer:
+        problems = ["Say first what is kept of the answer."]
+    elif not problems and "kept.value" not in link:
+        problems = ["Name the value that was kept in it: {{ kept.value }}."]
+    elif "YOUR-" in link:
+        problems = ["Write your own account into the link, in the place of what starts with YOUR-."]
+    return [("kept_pointer", check_pointer(pointer)), ("kept_link", problems)]
+
+
+CHECKS: dict[str, Callable[[dict[str, Any]], list[tuple[str, list[str]]]]] = {
+    Kind.EMAIL.value: _mail_problems,
+    Kind.SLACK.value: _request_problems,
+    Kind.TEAMS.value: _request_problems,
+    Kind.HTTP.value: _request_problems,
+    Kind.WHATSAPP.value: _whatsapp_problems,
+}
+
+
+class ActionFormSet(ShortFormSet):
+    """A rule that is on does something."""
+
+    def clean(self) -> None:
+        super().clean()
+        rows = [getattr(form, "cleaned_data", {}) for form in self.forms]
+        is_idle = not any(row.get("destination") and not row.get("DELETE") for row in rows)
+        # Where an action has an error of its own, that is said already.
+        if self.instance.is_active and is_idle and not any(self.errors):
+            raise ValidationError("A rule that is on does something: give it an action, or leave it off.")
+
+
+class ActionInline(ShortInline, admin.StackedInline):
+    model = Action
+    form = ActionForm
+    formset = ActionFormSet
+    verbose_name_plural = "actions – what it does, all of them each time"
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    "destination",
+                    "recipient",
+                    "subject",
+                    ("template_name", "template_language"),
+                    "text",
+                    "method",
+                    "path",
+                    "body",
+                    ("kept_pointer", "kept_link"),
+                    "not_later_than_minutes",
+                ]
+            },
+        )
+    ]
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        return 0 if obj is not None and obj.actions.exists() else 1
+
+    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
+        rows = {"text": 10, "body": 16}.get(db_field.name)
+        if rows:
+            kwargs["widget"] = forms.Textarea(attrs={"rows": rows, "cols": 80, "class": "code", "spellcheck": "false"})
+        if db_field.name in ("recipient", "subject", "path", *KEPT):
+            kwargs["widget"] = forms.TextInput(attrs={"class": "vTextField"})
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+
+def initial_action(text: str) -> dict[str, Any]:
+    """Of an action for a destination, by what the page's address says of it; empty where it is none of ours."""
+    destination = Destination.objects.filter(pk=text).first() if text.isdecimal() and len(text) <= LONGEST_KEY else None
+    return {"destination": destination.pk, **action_for(destination)} if destination else {}

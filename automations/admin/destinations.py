@@ -1,0 +1,333 @@
+"""Destinations with their secrets: by a click, signed where that is wanted, and resumed by hand."""
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.db import models, transaction
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from automations.admin.offers import LIVETOK_ADDRESS, LIVETOK_HEADERS, OFFERS, Offer, known_host
+from automations.admin.secret_rows import SecretInline, keep_secret, missing_key, names_after, sealed_parts
+from automations.deliveries.sending import SIGNING, SIGNING_BEFORE
+from automations.models import Delivery, Destination, Secret
+from automations.outgoing.signing import made_signing_secret
+from automations.sealing import SealingError
+from automations.texts.destinations import check_destination
+from automations.texts.names import GROUPS
+from customers.admin.pages import KeptWhereUsedAdmin
+from customers.history import Part, moment_words
+
+Kind = Destination.Kind
+
+FIELDS_OF_KIND = {
+    Kind.EMAIL.value: [],
+    Kind.SLACK.value: ["address"],
+    Kind.TEAMS.value: ["address"],
+    Kind.HTTP.value: ["address", "headers", "is_signed"],
+    Kind.WHATSAPP.value: ["address", "headers"],
+}
+# What the presets write where only staff know better.
+LEFT_TO_FILL_IN = ("YOUR-", "…", "://example.com/")
+
+
+SIGNED_HELP = "By Standard Webhooks. A secret for it is made and shown once, unless one named “signing” is given below."
+# A name of something else than a secret within a placeholder.
+_CALLERS = re.compile(rf"\{{[{{%][^}}]*?\b({'|'.join(sorted(GROUPS))})\.")
+
+
+class DestinationForm(forms.ModelForm):
+    # Of a page whose kind is settled already, by what is stored or by a preset.
+    kind_known = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "is_signed" in self.fields:
+            self.fields["is_signed"].help_text = SIGNED_HELP
+        if self.kind_known:
+            self.instance.kind = self.kind_known
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        kind = self.kind_known or data.get("kind", "")
+        fitting = FIELDS_OF_KIND.get(kind, [])
+        for name in ("address", "headers", "is_signed"):
+            if name in data and name not in fitting:
+                data[name] = False if name == "is_signed" else ""
+        if kind == Kind.WHATSAPP and "address" in data:
+            data["address"] = data["address"] or LIVETOK_ADDRESS
+            data["headers"] = data.get("headers") or LIVETOK_HEADERS
+        if "address" in fitting and "address" in data:
+            self._check_address(kind, data)
+        self.signing = self._signing_secret(data) if data.get("is_signed") else ""
+        return data
+
+    def _names(self) -> set[str]:
+        stored = Secret.objects.filter(destination=self.instance.pk) if self.instance.pk else Secret.objects.none()
+        return names_after(self.data, stored)
+
+    def _check_address(self, kind: str, data: dict[str, Any]) -> None:
+        address, headers = data["address"], data.get("headers") or ""
+        if any(part in address for part in LEFT_TO_FILL_IN):
+            self.add_error("address", "Write your own address here instead of the example.")
+            return
+        if kind in (Kind.SLACK, Kind.TEAMS) and "{{" not in address:
+            self.add_error(
+                "address",
+                f"Whoever has this address can write there, so it is a secret. Write "
+                f"{OFFERS[kind].address} here, and paste the address as the secret below.",
+            )
+            return
+        for name in ("address", "headers"):
+            if name in self.fields and _CALLERS.search(data.get(name) or ""):
+                self.add_error(name, "Only secrets go in here. A caller's values go into a rule's path or body.")
+        problems = check_destination(address, headers, self._names(), allows_http=settings.OUTGOING_ALLOW_HTTP)
+        for name, sentences in problems.items():
+            for sentence in sentences:
+                self.add_error(name if name in self.fields else None, sentence)
+
+    def _signing_secret(self, data: dict[str, Any]) -> str:
+        """A new one, where requests are to be signed and there is none; sealed here, so that it fails in time."""
+        if SIGNING in self._names():
+            return ""
+        secret = made_signing_secret()
+        try:
+            self.signing_sealed = sealed_parts(secret)
+        except (SealingError, ImproperlyConfigured) as error:
+            self.add_error("is_signed", str(error))
+        return secret
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("paused", "paused"), ("failing", "failing"), ("working", "working")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Destination]) -> QuerySet[Destination]:
+        conditions = {
+            "paused": Q(paused_at__isnull=False),
+            "failing": Q(paused_at__isnull=True, failures_in_row__gt=0),
+            "working": Q(paused_at__isnull=True, failures_in_row=0),
+        }
+        return queryset.filter(conditions[self.value() or ""]) if self.value() in conditions else queryset
+
+
+@admin.register(Destination)
+class DestinationAdmin(KeptWhereUsedAdmin):
+    instead_of_deleting = "Take it out of the rules, or switch them off: then nothing goes there any more."
+    form = DestinationForm
+    change_form_template = "admin/automations/destination/change_form.html"
+    list_display = ["name", "kind", "host", "state", "waiting", "last_delivered"]
+    list_filter = ["kind", StateFilter]
+    show_facets = admin.ShowFacets.ALWAYS
+    search_fields = ["name"]
+    inlines = [SecretInline]
+    history_parts = [Part(Secret, "destination")]
+
+    # The form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        kind = _known_kind(request, obj)
+        fields = FIELDS_OF_KIND.get(kind, ["address", "headers", "is_signed"])
+        first = ["name", *([] if kind and obj is None else ["kind"]), *(["state"] if obj is not None else [])]
+        pace = ("at_once", "per_second")
+        return [
+            (None, {"fields": first}),
+            *([("Requests", {"fields": fields})] if fields else []),
+            ("How much and who is told", {"fields": [pace, "owner_email"]}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["kind", "state"] if obj is not None else []
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        kind = _known_kind(request, obj)
+        kwargs["form"] = type("DestinationForm", (DestinationForm,), {"kind_known": kind})
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "headers":
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 3, "cols": 60, "class": "code", "spellcheck": "false"})
+        if db_field.name == "address":
+            kwargs["widget"] = forms.TextInput(attrs={"class": "vTextField code", "spellcheck": "false"})
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        offer = _offer(request)
+        return offer.initial if offer else {}
+
+    def get_formset_kwargs(self, request: HttpRequest, obj: Any, inline: Any, prefix: str) -> dict[str, Any]:
+        kwargs = super().get_formset_kwargs(request, obj, inline, prefix)
+        offer = _offer(request)
+        if request.method == "GET" and obj.pk is None and offer:
+            kwargs["initial"] = [{"name": name} for name, _ in offer.secrets]
+        return kwargs
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        obj = kwargs.get("obj")
+        context |= {"offers": OFFERS.values(), "offer": _offer(request) if obj is None else None}
+        if obj is not None:
+            context["may_rotate"] = obj.is_signed and obj.secrets.filter(name=SIGNING).exists()
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    # Saving
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if form.signing:
+            keep_secret(form.instance, SIGNING, form.signing_sealed)
+            # Kept for the answer to this request alone: no message, cookie or session ever holds it.
+            request._made_secret = form.signing  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: Destination, post_url_continue: str | None = None) -> Any:
+        answer = super().response_add(request, obj, post_url_continue)
+        text = format_html('<a href="{}">Add a rule for it</a>: nothing goes there without one.', rule_for(obj))
+        self.message_user(request, text, messages.INFO)
+        return self._secret_page(request, obj) or answer
+
+    def response_change(self, request: HttpRequest, obj: Destination) -> Any:
+        answer = super().response_change(request, obj)
+        return self._secret_page(request, obj) or answer
+
+    def _secret_page(self, request: HttpRequest, destination: Destination) -> HttpResponse | None:
+        secret = getattr(request, "_made_secret", "")
+        if not secret:
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"The signing secret of “{destination.name}”",
+            "opts": self.opts,
+            "destination": destination,
+            "secret": secret,
+            "rule_for": rule_for(destination),
+            "has_before": destination.secrets.filter(name=SIGNING_BEFORE).exists(),
+        }
+        return TemplateResponse(request, "admin/automations/destination/made.html", context)
+
+    # What its buttons do
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"automations_destination_{name}")
+            for name, view in (("resume", self.resume), ("rotate", self.rotate))
+        ]
+        return [*own, *super().get_urls()]
+
+    def resume(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What waits goes out again; what made it fail is forgotten."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        with transaction.atomic():
+            destination = self._locked(request, pk)
+            destination.paused_at, destination.paused_because = None, ""
+            destination.failures_in_row, destination.failing_since = 0, None
+            destination.save()
+            self.log_change(request, destination, "Resumed.")
+        self.message_user(request, f"“{destination.name}” is resumed: what waited goes out now.", messages.SUCCESS)
+        return HttpResponseRedirect(_change_page(destination))
+
+    def rotate(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A new signing secret; until staff delete the old one, requests are signed with both."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        secret = made_signing_secret()
+        with transaction.atomic():
+            destination = self._locked(request, pk)
+            old = destination.secrets.filter(name=SIGNING).first()
+            try:
+                sealed = sealed_parts(secret)
+            except (SealingError, ImproperlyConfigured) as error:
+                self.message_user(request, f"Nothing was changed. {error}", messages.ERROR)
+                return HttpResponseRedirect(_change_page(destination))
+            if old is not None:
+                keep_secret(destination, SIGNING_BEFORE, (old.fingerprint, old.token))
+            keep_secret(destination, SIGNING, sealed)
+            self.log_change(request, destination, "Signing secret rotated.")
+        request._made_secret = secret  # type: ignore[attr-defined]
+        page = self._secret_page(request, destination)
+        assert page is not None
+        return page
+
+    def _locked(self, request: HttpRequest, pk: int) -> Destination:
+        destination = Destination.objects.select_for_update(of=("self",)).filter(pk=pk).first()
+        if destination is None:
+            raise Http404
+        if not self.has_change_permission(request, destination):
+            raise PermissionDenied
+        return destination
+
+    # Columns
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Destination]:
+        delivered = Delivery.objects.filter(destination=OuterRef("pk"), state=Delivery.State.DELIVERED).order_by("-pk")
+        waiting = Delivery.objects.filter(destination=OuterRef("pk"), finished_at__isnull=True).order_by()
+        return (
+            super()
+            .get_queryset(request)
+            .prefetch_related("secrets")
+            .annotate(
+                last_delivered_at=Subquery(delivered.values("finished_at")[:1]),
+                waiting_count=Subquery(waiting.values("destination").annotate(n=Count("pk")).values("n")),
+            )
+        )
+
+    @admin.display(description="host")
+    def host(self, destination: Destination) -> str:
+        if not destination.address:
+            return "–"
+        return known_host(destination.address) or "secret"
+
+    @admin.display(description="state")
+    def state(self, destination: Destination) -> SafeString:
+        if destination.paused_at:
+            since = moment_words(destination.paused_at)
+            because = destination.paused_because
+            return format_html('<span class="state denied">paused</span> since {}. {}', since, because)
+        missing = [problem for secret in destination.secrets.all() if (problem := missing_key(secret))]
+        if missing:
+            return format_html('<span class="state denied">key missing</span> {}', missing[0])
+        if destination.failures_in_row:
+            words = f"{destination.failures_in_row} in a row"
+            if destination.failing_since:
+                words += f", since {moment_words(destination.failing_since)}"
+            return format_html('<span class="state missing_end">failing</span> {}', words)
+        return format_html('<span class="state open">{}</span>', "working")
+
+    @admin.display(description="waiting", ordering="waiting_count")
+    def waiting(self, destination: Any) -> int:
+        return destination.waiting_count or 0
+
+    @admin.display(description="last delivered", ordering="last_delivered_at")
+    def last_delivered(self, destination: Any) -> str:
+        return moment_words(destination.last_delivered_at) if destination.last_delivered_at else "–"
+
+
+def _offer(request: HttpRequest) -> Offer | None:
+    """What the page's address names, of those that we know."""
+    return OFFERS.get(request.GET.get("preset", ""))
+
+
+def _known_kind(request: HttpRequest, destination: Destination | None) -> str:
+    """Blank where the form asks for it."""
+    offer = _offer(request)
+    return destination.kind if destination is not None else offer.kind if offer else ""
+
+
+def rule_for(destination: Destination) -> str:
+    """The page that adds a rule with an action for the destination."""
+    return f"{reverse('admin:automations_rule_add')}?{urlencode({'destination': destination.pk})}"
+
+
+def _change_page(destination: Destination) -> str:
+    return reverse("admin:automations_destination_change", args=[destination.pk])

@@ -1,0 +1,331 @@
+"""Destinations in the admin: by a click, with secrets that nobody reads again, signed, paused and resumed."""
+
+from unittest.mock import ANY
+
+import pytest
+from cryptography.fernet import Fernet
+from django.utils import timezone
+
+from automations.admin.offers import OFFERS
+from automations.deliveries.sending import request_of
+from automations.models import Delivery, Destination, Secret
+from automations.sealing import KEY_FILE, Sealed, fingerprint_of, open_sealed
+from tests.following import add_secret, make_destination, make_rule
+from tests.staff import errors_of, form_of, staff, text_of
+
+PATH = "/admin/automations/destination/"
+SLACK = "https://hooks.slack.com/services/T0/B0/xyz"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _own_key(settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    settings.ENCRYPTION_KEYS = []
+
+
+@pytest.fixture
+def ana():
+    return staff("managers")
+
+
+def add(client, preset="", **changes):
+    path = f"{PATH}add/" + (f"?preset={preset}" if preset else "")
+    return client.post(path, {**form_of(client, path), **changes})
+
+
+def change(client, destination, **changes):
+    path = f"{PATH}{destination.pk}/change/"
+    return client.post(path, {**form_of(client, path), **changes})
+
+
+def opened(destination):
+    """The secrets, by name, in the clear."""
+    return {one.name: open_sealed(Sealed(one.fingerprint, one.token)) for one in destination.secrets.all()}
+
+
+def test_slack_by_a_click_takes_the_whole_address_as_its_secret(ana):
+    page = ana.get(f"{PATH}add/?preset=slack")
+    assert "Make an incoming webhook for a channel in Slack" in text_of(page)
+    assert 'value="https://hooks.slack.com/services/{{ secrets.path }}"' in page.content.decode()
+
+    response = add(ana, "slack", **{"secrets-0-value": SLACK})
+
+    assert response.status_code == 302, errors_of(response)
+    destination = Destination.objects.get()
+    assert (destination.kind, destination.name) == ("slack", "Slack")
+    assert opened(destination) == {"path": "T0/B0/xyz"}
+    delivery = Delivery(destination=destination, method="POST", body=b"{}")
+    assert request_of(delivery, opened(destination)).url == SLACK
+
+
+OWN = {
+    "zendesk": {"address": "https://acme.zendesk.com/api/v2/tickets.json"},
+    "freshdesk": {"address": "https://acme.freshdesk.com/api/v2/tickets"},
+    "webhook": {"address": "https://hooks.acme.com/frontdesk"},
+}
+
+
+@pytest.mark.parametrize("slug", OFFERS)
+def test_every_preset_is_saved_with_its_secrets_and_what_is_its_own_and_leads_to_a_rule(ana, slug):
+    offer = OFFERS[slug]
+    values = {f"secrets-{index}-value": "https://example.com/x" for index in range(len(offer.secrets))}
+
+    response = add(ana, slug, **values, **OWN.get(slug, {}), owner_email="sales@acme.com")
+
+    assert response.status_code in (200, 302)
+    destination = Destination.objects.get()
+    assert destination.kind == offer.kind
+    rule_page = f"/admin/automations/rule/add/?destination={destination.pk}"
+    told = response.content.decode() if response.status_code == 200 else ana.get(PATH).content.decode()
+    assert rule_page in told
+    form = form_of(ana, rule_page)
+    assert form["actions-0-destination"] == str(destination.pk)
+    changes = {"name": "Tell them", "actions-0-template_name": "thanks" if slug == "whatsapp" else ""}
+    if slug == "hubspot-contact":
+        changes["actions-0-kept_link"] = form["actions-0-kept_link"].replace("YOUR-ACCOUNT", "4711")
+    saved = ana.post(rule_page, {**form, **changes})
+    assert saved.status_code == 302, errors_of(saved)
+
+
+def test_a_preset_of_a_ticket_system_keeps_the_link_with_the_companys_own_domain(ana):
+    add(ana, "zendesk", **{"secrets-0-value": "a@acme.com", "secrets-1-value": "k"}, **OWN["zendesk"])
+
+    form = form_of(ana, f"/admin/automations/rule/add/?destination={Destination.objects.get().pk}")
+
+    assert form["actions-0-kept_pointer"] == "/ticket/id"
+    assert form["actions-0-kept_link"] == "https://acme.zendesk.com/agent/tickets/{{ kept.value }}"
+
+
+def test_what_no_preset_is_called_fills_in_nothing(ana):
+    assert form_of(ana, f"{PATH}add/?preset=nosuch&name=x&kind=http")["name"] == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"kind": "http"}, "address", "Give the address that requests go to."),
+        ({"kind": "http", "address": "http://plain.example.com/"}, "address", "https"),
+        ({"kind": "http", "address": "https://a.acme.com/{{ session.id }}"}, "address", "Only secrets go in here."),
+        ({"kind": "http", "address": "https://a.acme.com/{{ secrets.token }}"}, "address", "secrets.token"),
+        ({"kind": "http", "address": "https://YOUR-DOMAIN.freshdesk.com/"}, "address", "Write your own address"),
+        ({"kind": "slack", "address": SLACK}, "address", "paste the address as the secret below"),
+        ({"kind": "http", "address": "https://a.acme.com/", "headers": "Host: b"}, "headers", "set by Frontdesk"),
+        ({"kind": "http", "address": "https://a.acme.com/", "headers": "X-Key"}, "headers", "a name, a colon"),
+        ({"kind": ""}, "kind", "required"),
+    ],
+)
+def test_what_cannot_be_sent_to_is_an_error_at_its_field(ana, changes, field, words):
+    response = add(ana, name="There", **changes)
+
+    assert words in errors_of(response)
+    assert field in response.context["adminform"].form.errors
+    assert not Destination.objects.exists()
+
+
+def test_plain_http_may_be_allowed_by_the_setting(ana, settings):
+    settings.OUTGOING_ALLOW_HTTP = True
+
+    assert add(ana, name="There", kind="http", address="http://plain.example.com/").status_code == 302
+
+
+def test_whatsapp_knows_livetoks_address_by_itself(ana):
+    row = {"secrets-0-name": "api_key", "secrets-0-value": "lt_1"}
+
+    assert add(ana, name="Messages", kind="whatsapp", **row).status_code == 302
+
+    destination = Destination.objects.get()
+    assert destination.address == "https://api.livetok.ai/v1"
+    assert destination.headers == "Authorization: Bearer {{ secrets.api_key }}"
+
+
+def test_a_secret_is_kept_replaced_deleted_and_never_shown(ana):
+    destination = make_destination("https://a.acme.com/{{ secrets.token }}")
+    add_secret(destination, "token", "first-secret")
+    path = f"{PATH}{destination.pk}/change/"
+
+    assert change(ana, destination, name="Renamed").status_code == 302
+    assert opened(destination) == {"token": "first-secret"}
+    assert change(ana, destination, **{"secrets-0-value": "second-secret"}).status_code == 302
+    assert opened(destination) == {"token": "second-secret"}
+    page = ana.get(path)
+    assert "Set on" in text_of(page)
+    assert destination.secrets.get().fingerprint in text_of(page)
+    for response in (page, ana.get(f"{PATH}{destination.pk}/history/"), ana.get(PATH)):
+        assert "-secret" not in response.content.decode()
+        assert destination.secrets.get().token not in response.content.decode()
+
+    refused = change(ana, destination, **{"secrets-0-DELETE": "on"})
+    assert "secrets.token" in errors_of(refused)  # the address needs it
+    assert change(ana, destination, address="https://a.acme.com/", **{"secrets-0-DELETE": "on"}).status_code == 302
+    assert not destination.secrets.exists()
+
+
+def test_what_was_given_for_a_secret_is_not_shown_again_with_an_error(ana):
+    response = add(ana, "slack", name="", **{"secrets-0-value": SLACK})
+
+    assert "required" in errors_of(response)
+    assert "T0/B0/xyz" not in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([("token", "")], "Give its value, or leave out the row."),
+        ([("2fa", "x")], "Start with a letter"),
+        ([("token", "x"), ("token", "y")], "There is another secret named token here."),
+        ([("signing", "x")], "A signing secret is whsec_"),
+    ],
+)
+def test_secrets_that_cannot_be_used_are_refused(ana, rows, words):
+    fields = {"secrets-TOTAL_FORMS": str(len(rows))}
+    for index, (name, value) in enumerate(rows):
+        fields |= {f"secrets-{index}-name": name, f"secrets-{index}-value": value}
+
+    assert words in errors_of(add(ana, name="There", kind="http", address="https://a.acme.com/", **fields))
+    assert not Secret.objects.exists()
+
+
+def test_without_its_key_pages_work_and_name_it_and_no_new_key_is_made(ana, tmp_path):
+    destination = make_destination()
+    fingerprint = add_secret(destination, "token", "s").fingerprint
+    (tmp_path / KEY_FILE).unlink()
+
+    for path in (PATH, f"{PATH}{destination.pk}/change/"):
+        assert f"Its encryption key {fingerprint} is missing" in text_of(ana.get(path))
+    assert change(ana, destination, name="Renamed").status_code == 302
+    row = {"secrets-0-value": "another"}
+    assert "encryption_key is missing" in errors_of(change(ana, destination, **row))
+    assert "encryption_key is missing" in errors_of(change(ana, destination, is_signed="on"))
+    assert not (tmp_path / KEY_FILE).exists()
+
+
+def test_a_damaged_key_file_is_told_and_not_a_crash(ana, tmp_path):
+    destination = make_destination()
+    add_secret(destination, "token", "s")
+    (tmp_path / KEY_FILE).write_text("cut short")
+
+    assert "Restore it from a backup" in text_of(ana.get(PATH))
+    assert "Restore it from a backup" in errors_of(change(ana, destination, **{"secrets-0-value": "another"}))
+
+
+def test_another_key_in_front_leaves_old_secrets_and_shows_which_key_each_has(ana, settings, tmp_path):
+    destination = make_destination()
+    add_secret(destination, "token", "s")
+    old = (tmp_path / KEY_FILE).read_text().strip()
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), old]
+
+    text = text_of(ana.get(f"{PATH}{destination.pk}/change/"))
+
+    assert f"with the key {fingerprint_of(old)}" in text
+    assert "missing" not in text
+
+
+def test_to_sign_requests_makes_a_secret_that_is_shown_once(ana):
+    response = add(ana, "webhook", **OWN["webhook"])
+
+    secret = opened(Destination.objects.get())["signing"]
+    assert secret.startswith("whsec_")
+    assert f'id="secret" tabindex="0">{secret}</code>' in response.content.decode().replace("&#x3D;", "=")
+    page = ana.get(f"{PATH}{Destination.objects.get().pk}/change/")
+    assert secret not in page.content.decode()
+    again = change(ana, Destination.objects.get(), name="Renamed")
+    assert again.status_code == 302
+    assert opened(Destination.objects.get()) == {"signing": secret}
+
+
+def test_a_rotated_signing_secret_keeps_the_one_before_until_it_is_deleted(ana):
+    add(ana, "webhook", **OWN["webhook"])
+    destination = Destination.objects.get()
+    first = opened(destination)["signing"]
+
+    assert ana.get(f"{PATH}{destination.pk}/rotate/").status_code == 405
+    response = ana.post(f"{PATH}{destination.pk}/rotate/")
+
+    second = opened(destination)["signing"]
+    assert second in response.content.decode()
+    assert first not in response.content.decode()
+    assert opened(destination) == {"signing": second, "signing-before": first}
+    ana.post(f"{PATH}{destination.pk}/rotate/")
+    assert opened(destination) == {"signing": ANY, "signing-before": second}
+    rows = form_of(ana, f"{PATH}{destination.pk}/change/")
+    row = next(name for name, value in rows.items() if value == "signing-before")
+    assert change(ana, destination, **{row.replace("-name", "-DELETE"): "on"}).status_code == 302
+    assert set(opened(destination)) == {"signing"}
+
+
+def test_a_paused_destination_says_why_and_one_click_resumes_it(ana):
+    destination = make_destination(
+        paused_at=timezone.now(), paused_because="It answered 410.", failures_in_row=20, failing_since=timezone.now()
+    )
+    path = f"{PATH}{destination.pk}/change/"
+    assert "Paused. It answered 410. What is for it waits, and nothing is lost." in text_of(ana.get(path))
+    assert "It answered 410." in text_of(ana.get(PATH))
+    assert ana.get(f"{PATH}{destination.pk}/resume/").status_code == 405
+
+    response = ana.post(f"{PATH}{destination.pk}/resume/", follow=True)
+
+    assert "is resumed: what waited goes out now" in text_of(response)
+    destination.refresh_from_db()
+    state = (destination.paused_at, destination.paused_because, destination.failures_in_row, destination.failing_since)
+    assert state == (None, "", 0, None)
+    assert "Paused at" in text_of(ana.get(f"{PATH}{destination.pk}/history/"))
+
+
+def test_the_list_shows_the_host_alone_and_what_waits(ana, django_assert_max_num_queries):
+    destination = make_destination("https://hooks.acme.com/t0psecret/in?key=k1", failures_in_row=3)
+    make_destination("{{ secrets.address }}", kind="teams")
+    now = timezone.now()
+    for _ in range(2):
+        Delivery.objects.create(destination=destination, body=b"", created_at=now, next_attempt_at=now)
+    Delivery.objects.create(
+        destination=destination, body=b"", created_at=now, next_attempt_at=now, state="delivered", finished_at=now
+    )
+    with django_assert_max_num_queries(20):
+        page = ana.get(PATH)
+
+    assert "hooks.acme.com" in text_of(page)
+    assert "t0psecret" not in page.content.decode()
+    assert 'class="field-waiting">2<' in page.content.decode()
+    assert "failing 3 in a row" in text_of(page)
+    assert [row.pk for row in ana.get(f"{PATH}?state=failing").context["cl"].result_list] == [destination.pk]
+
+
+def test_a_destination_in_use_stays(ana):
+    destination = make_destination()
+    make_rule("ended", destination)
+
+    assert "is used by actions, so it cannot be deleted" in text_of(ana.get(f"{PATH}{destination.pk}/delete/"))
+
+
+def test_a_viewer_sees_a_destination_without_its_secrets_and_changes_nothing(ana):
+    destination = make_destination(is_signed=True, paused_at=timezone.now(), paused_because="It failed.")
+    token = add_secret(destination, "signing", "s").token
+    viewer = staff("viewers", "vic")
+
+    page = viewer.get(f"{PATH}{destination.pk}/change/")
+
+    assert "It failed." in text_of(page)
+    assert "Resume" not in text_of(page)
+    assert "signing secret" not in text_of(page)
+    assert token not in page.content.decode()
+    assert "secrets-0-name" not in page.content.decode()
+    for name in ("resume", "rotate"):
+        assert viewer.post(f"{PATH}{destination.pk}/{name}/").status_code == 403
+    assert Destination.objects.get().paused_at is not None
+
+
+def test_a_stale_form_does_not_undo_what_somebody_else_set(ana):
+    destination = make_destination()
+    add_secret(destination, "token", "s")
+    path = f"{PATH}{destination.pk}/change/"
+    form = form_of(ana, path)
+    change(ana, destination, address="https://other.acme.com/")
+
+    response = ana.post(path, {**form, "name": "Mine", "secrets-0-value": "typed"})
+
+    assert "somebody else saved this" in text_of(response)
+    assert "typed" not in response.content.decode()
+    destination.refresh_from_db()
+    assert (destination.address, opened(destination)) == ("https://other.acme.com/", {"token": "s"})
