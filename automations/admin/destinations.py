@@ -40,6 +40,12 @@ FIELDS_OF_KIND = {
 LEFT_TO_FILL_IN = ("YOUR-", "…", "://example.com/")
 
 
+ADDRESS_HELP: dict[str, str] = {
+    Kind.SLACK: "Leave it: the part that is a secret is given below.",
+    Kind.TEAMS: "Leave it: all of it is a secret, and given below.",
+    Kind.HTTP: "Where requests go. A part that is a secret stands as {{ secrets.name }}; a rule may add a path.",
+    Kind.WHATSAPP: "LiveTok's own, unless you were given another.",
+}
 SIGNED_HELP = "By Standard Webhooks. A secret for it is made and shown once, unless one named “signing” is given below."
 # A name of something else than a secret within a placeholder.
 _CALLERS = re.compile(rf"\{{[{{%][^}}]*?\b({'|'.join(sorted(GROUPS))})\.")
@@ -51,6 +57,9 @@ class DestinationForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        kind = self.kind_known or self.instance.kind
+        if kind in ADDRESS_HELP and "address" in self.fields:
+            self.fields["address"].help_text = ADDRESS_HELP[kind]
         if "is_signed" in self.fields:
             self.fields["is_signed"].help_text = SIGNED_HELP
         if self.kind_known:
@@ -147,6 +156,9 @@ class DestinationAdmin(KeptWhereUsedAdmin):
             *([("Requests", {"fields": fields})] if fields else []),
             ("How much and who is told", {"fields": [pace, "owner_email"]}),
         ]
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
+        return [] if _known_kind(request, obj) == Kind.EMAIL else list(self.inlines)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["kind", "state"] if obj is not None else []

@@ -126,13 +126,17 @@ class SecretInline(ShortInline, admin.StackedInline):
     model = Secret
     form = SecretForm
     formset = SecretFormSet
-    fields = [("name", "value"), "state"]
     readonly_fields = ["state"]
     verbose_name_plural = "secrets – stored encrypted, and shown nowhere again"
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         offer = OFFERS.get(request.GET.get("preset", ""))
-        return len(offer.secrets) if obj is None and offer else 1
+        if obj is not None:
+            return 0 if obj.secrets.exists() else 1
+        return len(offer.secrets) if offer else 1
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return [("name", "value"), *(["state"] if obj is not None else [])]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Secret]:
         return super().get_queryset(request).order_by("pk")
@@ -140,7 +144,7 @@ class SecretInline(ShortInline, admin.StackedInline):
     @admin.display(description="state")
     def state(self, secret: Secret) -> SafeString | str:
         if not secret.pk:
-            return "–"
+            return "not set yet"
         problem = missing_key(secret)
         if problem:
             return format_html('<span class="state denied">key missing</span> {}', problem)
