@@ -149,6 +149,9 @@ def test_a_secret_is_kept_replaced_deleted_and_never_shown(ana):
     assert opened(destination) == {"token": "first-secret"}
     assert change(ana, destination, **{"secrets-0-value": "second-secret"}).status_code == 302
     assert opened(destination) == {"token": "second-secret"}
+    renamed = {"address": "https://a.acme.com/{{ secrets.key }}", "secrets-0-name": "key"}
+    assert change(ana, destination, **renamed).status_code == 302
+    assert opened(destination) == {"key": "second-secret"}
     page = ana.get(path)
     assert "Set on" in text_of(page)
     assert destination.secrets.get().fingerprint in text_of(page)
@@ -157,7 +160,7 @@ def test_a_secret_is_kept_replaced_deleted_and_never_shown(ana):
         assert destination.secrets.get().token not in response.content.decode()
 
     refused = change(ana, destination, **{"secrets-0-DELETE": "on"})
-    assert "secrets.token" in errors_of(refused)  # the address needs it
+    assert "secrets.key" in errors_of(refused)  # the address needs it
     assert change(ana, destination, address="https://a.acme.com/", **{"secrets-0-DELETE": "on"}).status_code == 302
     assert not destination.secrets.exists()
 

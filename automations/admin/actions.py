@@ -200,7 +200,7 @@ class ActionInline(ShortInline, admin.StackedInline):
                     "method",
                     "path",
                     "body",
-                    ("kept_pointer", "kept_link"),
+                    *KEPT,
                     "not_later_than_minutes",
                 ]
             },

@@ -136,7 +136,7 @@ class SecretInline(ShortInline, admin.StackedInline):
         return len(offer.secrets) if offer else 1
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        return [("name", "value"), *(["state"] if obj is not None else [])]
+        return ["name", "value", *(["state"] if obj is not None else [])]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Secret]:
         return super().get_queryset(request).order_by("pk")
