@@ -93,12 +93,24 @@ def test_viewers_see_everything_but_bodies_keys_and_accounts():
     assert {"view_customer", "view_session", "view_policy", "view_historicaltier", "view_webhookevent"} <= viewers
     assert all(name.startswith("view_") for name in viewers)
     assert not {"view_bodies", "view_apikey", "view_historicalapikey", "view_user"} & viewers
+    assert {"view_rule", "view_destination", "view_delivery"} <= viewers
+    assert not {"view_secret", "view_historicalsecret"} & viewers
 
 
 def test_managers_change_customers_and_tiers_but_no_keys_policy_or_accounts():
     managers = codenames("managers")
     assert codenames("viewers") < managers
-    for model in ("customer", "phonenumber", "tier", "tierlimit", "limitoverride"):
+    for model in (
+        "customer",
+        "phonenumber",
+        "tier",
+        "tierlimit",
+        "limitoverride",
+        "rule",
+        "action",
+        "destination",
+        "secret",
+    ):
         assert {f"add_{model}", f"change_{model}", f"delete_{model}"} <= managers
     assert {"change_channel", "change_session"} <= managers
     assert not {"change_policy", "add_apikey", "change_user", "view_bodies", "change_denialmessage"} & managers
