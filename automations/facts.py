@@ -96,3 +96,15 @@ def page_of(name: str, pk: int) -> str:
 def address_of_this(path: str) -> str:
     """Frontdesk's own page as people reach it from outside."""
     return f"{settings.PUBLIC_URL or f'http://127.0.0.1:{settings.PORT}'}{path}"
+
+
+def destination_page(pk: int) -> str:
+    return f"/admin/automations/destination/{pk}/change/"
+
+
+def rule_page(pk: int) -> str:
+    return f"/admin/automations/rule/{pk}/change/"
+
+
+def deliveries_of_rule(pk: int) -> str:
+    return f"/admin/automations/delivery/?rule={pk}"

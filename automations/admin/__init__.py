@@ -1,5 +1,5 @@
 """The admin's pages of what follows a session, one module per subject."""
 
-from automations.admin import destinations, rules
+from automations.admin import deliveries, destinations, rules
 
-__all__ = ["destinations", "rules"]
+__all__ = ["deliveries", "destinations", "rules"]

@@ -13,7 +13,7 @@ from django.core.mail import send_mail
 from django.db.models import F
 
 from automations.deliveries.claiming import Claim, database_now
-from automations.facts import address_of_this
+from automations.facts import address_of_this, destination_page
 from automations.models import Attempt, Delivery, Destination
 from automations.texts.liquid import TextError, fill
 from automations.texts.pointers import PointerError, value_at
@@ -202,7 +202,7 @@ def tell_owner(destination: Destination) -> None:
     logger.warning("destination paused", extra={"destination": destination.name})
     if not destination.owner_email:
         return
-    page = address_of_this(f"/admin/automations/destination/{destination.pk}/change/")
+    page = address_of_this(destination_page(destination.pk))
     text = (
         f"{destination.paused_because}\n\nWhat is for “{destination.name}” waits, and nothing is lost. Mend it, "
         f"then resume it:\n{page}\n"

@@ -266,6 +266,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "deliveries",
+                "permissions": [("view_bodies", "Can see what deliveries say")],
             },
         ),
         migrations.CreateModel(
@@ -546,6 +547,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
                 ("identity", models.CharField(max_length=200)),
+                ("worker_seen_at", models.DateTimeField(null=True)),
             ],
             options={
                 "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="installation_is_one_row")],

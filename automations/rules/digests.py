@@ -6,7 +6,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from automations.deliveries.making import make_digest
-from automations.facts import address_of_this, page_of
+from automations.facts import address_of_this, deliveries_of_rule, page_of
 from automations.models import Destination, Firing, Rule
 from automations.rules.firing import IN_TIME
 from customers.zones import company_zone
@@ -33,7 +33,7 @@ def _send(rule: Rule, firings: list[Firing], since: datetime) -> None:
     lines = [f"“{rule.name}” fired {len(firings)} times more since {_clock(since)}:"]
     lines += [_line(firing) for firing in firings[:MOST_LINES]]
     if len(firings) > MOST_LINES:
-        lines.append(f"and {len(firings) - MOST_LINES} more: {address_of_this('/admin/automations/firing/')}")
+        lines.append(f"and {len(firings) - MOST_LINES} more: {address_of_this(deliveries_of_rule(rule.pk))}")
     told: set[int] = set()
     for action in rule.actions.select_related("destination"):
         destination = action.destination

@@ -16,18 +16,32 @@ def usage_events(rules: Sequence[Rule], session: Session, happened_at: datetime)
     rules = [rule for rule in rules if rule.thresholds]
     if session.customer_id is None or session.is_test or not rules:
         return
+    for subject, standing, use in uses_of(session):
+        for rule in rules:
+            threshold = reached(rule, use)
+            if threshold and not _is_told(rule, subject, threshold):
+                yield rule, Event(subject, happened_at, session, threshold, _values(standing, use))
+
+
+def uses_of(session: Session) -> Iterator[tuple[str, Standing, LimitUse]]:
+    """The limits of the session's customer in the periods of its end, each with its subject, as they are counted now.
+
+    At most five queries.
+    """
     now = session.ended_at or session.started_at
-    for customer in with_limits(Customer.objects.filter(pk=session.customer_id), now):
+    of_session = Customer.objects.filter(pk__in=[session.customer_id])
+    for customer in with_limits(of_session, now):
         standing = standings([customer], now)[customer.pk]
         for use in standing.uses:
-            for rule in rules:
-                threshold = _reached(rule, use)
-                subject = _subject(standing, use)
-                if threshold and not _is_told(rule, subject, threshold):
-                    yield rule, Event(subject, happened_at, session, threshold, _values(standing, use))
+            yield _subject(standing, use), standing, use
 
 
-def _reached(rule: Rule, use: LimitUse) -> int:
+def values_again(session: Session, subject: str) -> dict[str, object]:
+    """What is said of a limit that was told of, as it is counted now; nothing where the limit is another one now."""
+    return next((_values(standing, use) for found, standing, use in uses_of(session) if found == subject), {})
+
+
+def reached(rule: Rule, use: LimitUse) -> int:
     """The highest of the rule's thresholds; 0 for none."""
     if use.share is None or use.limit.metric not in FILLED_BY or not use.limit.period:
         return 0

@@ -17,10 +17,11 @@ class BodiesAdmin(LongListAdmin):
     """Its fields leave bodies out; `with_bodies` names those that stand in for them where bodies may be seen."""
 
     with_bodies: dict[str, str] = {}
+    see_bodies = SEE_BODIES
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets: Any = super().get_fieldsets(request, obj)
-        if not request.user.has_perm(SEE_BODIES):
+        if not request.user.has_perm(self.see_bodies):
             return fieldsets
         return [
             (title, {**options, "fields": [self.with_bodies.get(name, name) for name in options["fields"]]})

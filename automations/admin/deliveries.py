@@ -1,0 +1,227 @@
+"""Deliveries as staff see them: what was sent, what was answered, and sending it again."""
+
+import uuid
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from automations.admin.again import SendAgainMixin
+from automations.facts import destination_page, rule_page
+from automations.models import Action, Attempt, Delivery, Destination, Firing, Rule
+from automations.wording import STATE_KINDS, STATE_SENTENCES, STATES, kept_link, without_secrets
+from customers.history import moment_words
+from sessions_app.admin.bodies import BodiesAdmin, body_or_none
+
+MOST_ATTEMPTS = 100
+NO_BODIES = "You may not see what deliveries say. The permission is “Can see what deliveries say”."
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(STATES.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(state=self.value()) if self.value() in STATES else queryset
+
+
+class RuleFilter(admin.SimpleListFilter):
+    """Digests have an action and no firing; what a rule did by an action that is gone has a firing alone."""
+
+    title = "rule"
+    parameter_name = "rule"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(pk), name) for pk, name in Rule.objects.values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None or value not in {choice for choice, _ in self.lookup_choices}:
+            return queryset
+        of_rule = {"rule": int(value)}
+        return queryset.filter(
+            Q(action__in=Action.objects.filter(**of_rule)) | Q(firing__in=Firing.objects.filter(**of_rule))
+        )
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
+    list_display = [
+        "made",
+        "destination_name",
+        "rule_name",
+        "session_link",
+        "state_shown",
+        "attempts_made",
+        "next_attempt",
+        "kept",
+    ]
+    list_display_links = ["made"]
+    list_filter = [StateFilter, ("destination", admin.RelatedFieldListFilter), RuleFilter, "is_test"]
+    list_select_related = ["destination", "firing__rule", "action__rule", "session"]
+    ordering = ["-pk"]
+    sortable_by = ()
+    search_fields = ["key"]
+    search_help_text = "A whole session id, or a delivery's whole key."
+    heavy_fields = ["body"]
+    see_bodies = "automations.view_bodies"
+    change_form_template = "admin/automations/delivery/change_form.html"
+    fieldsets = [
+        (None, {"fields": ["state_in_words", "made", "rule_link", "session_link", "kept", "traffic"]}),
+        (
+            "What is sent",
+            {
+                "fields": [
+                    "destination_link",
+                    "request_line",
+                    "headers",
+                    "recipient_shown",
+                    "subject_shown",
+                    "key",
+                    "body_hidden",
+                ],
+                "description": "Address and headers are the destination's, as they are now. Secrets are shown nowhere.",
+            },
+        ),
+        ("Attempts", {"fields": ["attempts_table"]}),
+    ]
+    with_bodies = {"body_hidden": "body_shown"}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        return super().get_queryset(request).select_related(*self.list_select_related)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without what its kind of destination does not have."""
+        if obj is None:
+            return super().get_fieldsets(request, obj)
+        is_mail = obj.destination.kind == Destination.Kind.EMAIL
+        absent = {"request_line", "headers"} if is_mail else {"recipient_shown", "subject_shown"}
+        return [
+            (title, {**options, "fields": [name for name in options["fields"] if name not in absent]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def found_by(self, term: str) -> Q:
+        try:
+            return Q(key=uuid.UUID(term)) | Q(session__session_id=term)
+        except ValueError:
+            return Q(session__session_id=term)
+
+    # What columns and fields show
+
+    @admin.display(description="made")
+    def made(self, delivery: Delivery) -> str:
+        return moment_words(delivery.created_at)
+
+    @admin.display(description="destination")
+    def destination_name(self, delivery: Delivery) -> SafeString | str:
+        name = delivery.destination.name
+        if delivery.destination.paused_at and delivery.finished_at is None:
+            return format_html('{} <span class="state missing_end">paused</span>', name)
+        return name
+
+    @admin.display(description="rule")
+    def rule_name(self, delivery: Delivery) -> str:
+        rule = _rule_of(delivery)
+        return rule.name if rule else "–"
+
+    @admin.display(description="session")
+    def session_link(self, delivery: Delivery) -> SafeString | str:
+        if delivery.session is None:
+            return "–"
+        return format_html(
+            '<a href="{}">{}</a>', reverse("reports:session", args=[delivery.session_id]), delivery.session
+        )
+
+    @admin.display(description="state")
+    def state_shown(self, delivery: Delivery) -> SafeString:
+        kind = STATE_KINDS.get(delivery.state, "")
+        return format_html('<span class="state {}">{}</span>', kind, STATES[delivery.state])
+
+    @admin.display(description="next attempt")
+    def next_attempt(self, delivery: Delivery) -> str:
+        if delivery.finished_at is not None:
+            return "–"
+        if delivery.destination.paused_at is not None:
+            return "when the destination is resumed"
+        return moment_words(delivery.next_attempt_at)
+
+    @admin.display(description="kept from the answer")
+    def kept(self, delivery: Delivery) -> SafeString | str:
+        return kept_link(delivery.kept_value, delivery.kept_link)
+
+    @admin.display(description="state")
+    def state_in_words(self, delivery: Delivery) -> SafeString:
+        context = {
+            "delivery": delivery,
+            "words": STATES[delivery.state],
+            "kind": STATE_KINDS.get(delivery.state, ""),
+            "sentence": STATE_SENTENCES[delivery.state],
+            "destination": delivery.destination,
+            "destination_page": destination_page(delivery.destination_id),
+        }
+        return SafeString(render_to_string("admin/automations/delivery/state.html", context))
+
+    @admin.display(description="rule")
+    def rule_link(self, delivery: Delivery) -> SafeString | str:
+        rule = _rule_of(delivery)
+        return format_html('<a href="{}">{}</a>', rule_page(rule.pk), rule.name) if rule else "–"
+
+    @admin.display(description="destination")
+    def destination_link(self, delivery: Delivery) -> SafeString:
+        to = delivery.destination
+        return format_html('<a href="{}">{}</a> ({})', destination_page(to.pk), to.name, to.get_kind_display())
+
+    @admin.display(description="traffic")
+    def traffic(self, delivery: Delivery) -> str:
+        return "sent as a test" if delivery.is_test else "the real thing"
+
+    @admin.display(description="request")
+    def request_line(self, delivery: Delivery) -> SafeString:
+        address = without_secrets(delivery.destination.address) + delivery.path
+        return format_html("<code>{} {}</code>", delivery.method or "–", address)
+
+    @admin.display(description="headers")
+    def headers(self, delivery: Delivery) -> SafeString:
+        own = without_secrets(delivery.destination.headers).strip()
+        names = "Idempotency-Key and webhook-id: the key below"
+        signed = ", webhook-timestamp and webhook-signature" if delivery.destination.is_signed else ""
+        shown = format_html('<pre class="body" tabindex="0">{}</pre>', own) if own else SafeString("")
+        return format_html('{}<span class="quiet">{}{}. Frontdesk sets them itself.</span>', shown, names, signed)
+
+    @admin.display(description="to")
+    def recipient_shown(self, delivery: Delivery) -> str:
+        return delivery.recipient or "–"
+
+    @admin.display(description="subject")
+    def subject_shown(self, delivery: Delivery) -> str:
+        return delivery.subject or "–"
+
+    @admin.display(description="body")
+    def body_hidden(self, delivery: Delivery) -> str:
+        return NO_BODIES
+
+    @admin.display(description="body")
+    def body_shown(self, delivery: Delivery) -> SafeString | str:
+        return body_or_none(bytes(delivery.body))
+
+    @admin.display(description="attempts")
+    def attempts_table(self, delivery: Delivery) -> SafeString:
+        attempts = Attempt.objects.filter(delivery=delivery).order_by(F("pk").desc())
+        return SafeString(
+            render_to_string("admin/automations/delivery/attempts.html", {"attempts": attempts[:MOST_ATTEMPTS]})
+        )
+
+
+def _rule_of(delivery: Delivery) -> Rule | None:
+    if delivery.firing is not None:
+        return delivery.firing.rule
+    return delivery.action.rule if delivery.action is not None else None

@@ -1,0 +1,40 @@
+"""Plain words for what deliveries keep as codes, and what of an address or a header may be shown.."""
+
+import re
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+MASK = "•••"
+_PLACEHOLDER = re.compile(r"\{\{[^{}]*\bsecrets\b[^{}]*\}\}")
+
+STATES = {
+    "waiting": "Waiting",
+    "sending": "Being sent",
+    "delivered": "Delivered",
+    "failed": "Failed",
+    "unknown": "May have been sent",
+    "skipped": "Skipped: too late",
+}
+
+STATE_SENTENCES = {
+    "waiting": "It is sent when its time comes, by itself.",
+    "sending": "A worker is at it. If that one dies, another takes it up within a minute.",
+    "delivered": "The other side took it.",
+    "failed": "It was given up: the other side refused it, or did not take it however often it was tried.",
+    "unknown": "No answer came, but it may have arrived. It is not repeated by itself: send it again, or leave it.",
+    "skipped": "It was not sent: when its turn came, it was older than its rule allows.",
+}
+
+# A class of the style sheets, by state.
+STATE_KINDS = {"delivered": "open", "failed": "denied", "unknown": "missing_end", "skipped": "missing_end"}
+
+
+def without_secrets(text: str) -> str:
+    """An address or headers as staff wrote them, with a mask for each secret."""
+    return _PLACEHOLDER.sub(MASK, text)
+
+
+def kept_link(value: str, link: str) -> SafeString | str:
+    """What was kept of an answer, such as a ticket's number; a link where its rule makes one of it."""
+    return format_html('<a href="{}">{}</a>', link, value) if link else value or "–"
