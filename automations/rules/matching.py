@@ -45,6 +45,11 @@ def set_off_by(rule: Rule, session: Session) -> bool:
     return _SET_OFF[Trigger(rule.trigger)](session)
 
 
+def triggers_of(session: Session) -> frozenset[Trigger]:
+    """What the session, as it is now, has been that rules wait for; usage and silence aside. One query at most."""
+    return frozenset(trigger for trigger, has_been in _SET_OFF.items() if has_been(session))
+
+
 def is_first_contact(session: Session) -> bool:
     """Whether the session's begin made its customer: none is older than what made it."""
     customer = session.customer

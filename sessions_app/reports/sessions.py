@@ -26,6 +26,7 @@ from sessions_app.reports.list.lines import (
 from sessions_app.reports.list.queries import PAGE_SIZE, page_of
 from sessions_app.reports.list.rows import columns, rows_of
 from sessions_app.reports.list.totals import total_of
+from sessions_app.reports.parts import page_parts
 from sessions_app.wording import STATE_SENTENCES, reason_sentence, reason_words, trace_words
 
 MOST_REQUESTS = 100
@@ -100,6 +101,7 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
         "end_body": body_text(found.end_body),
         "others": list(_others_of_the_same_id(found)),
         "list_address": request.GET.urlencode(),
+        "parts": page_parts(found, request.user),
     }
     return render_page(request, "reports/session.html", context)
 
