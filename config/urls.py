@@ -14,6 +14,7 @@ urlpatterns = [
     re_path(r"^readyz/?$", readyz),
     path("", include("sessions_app.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/automations/", include("automations.urls")),
     path("admin/", admin.site.urls),
     path("reports/", include("sessions_app.reports.urls")),
     path("api/v1/", include("sessions_app.api.urls")),

@@ -16,6 +16,12 @@ def may_send() -> bool:
     return known == identity()
 
 
+def is_copy() -> bool:
+    """Whether it looks like a copy of another one, or one that was restored. Writes nothing."""
+    known = Installation.objects.filter(pk=1).values_list("identity", flat=True).first()
+    return known is not None and known != identity()
+
+
 def confirm_this_one() -> None:
     """Staff say so: this database sends from now on."""
     Installation.objects.update_or_create(pk=1, defaults={"identity": identity()})

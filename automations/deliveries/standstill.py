@@ -1,0 +1,66 @@
+"""Why deliveries do not go out: paused destinations, a copied database, no worker, keys that are missing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models.functions import Now
+
+from automations.deliveries.copies import is_copy
+from automations.facts import destination_page
+from automations.models import Delivery, Destination, Installation, Rule, Secret
+from automations.sealing import fingerprint_of, known_keys
+
+UNSEEN = timedelta(minutes=1)
+MOST_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Paused:
+    name: str
+    page: str
+    because: str
+
+
+@dataclass(frozen=True)
+class MissingKey:
+    """`fingerprint` names the key; the destinations have secrets that only it opens."""
+
+    fingerprint: str
+    destinations: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Standstill:
+    paused: Sequence[Paused]
+    is_copy: bool
+    has_no_worker: bool
+    missing_keys: Sequence[MissingKey]
+
+
+def standstill() -> Standstill:
+    """Everything that is in the way now. Writes nothing; six queries at most, however much waits."""
+    found = Destination.objects.filter(paused_at__isnull=False).values_list("pk", "name", "paused_because")
+    paused = [Paused(name, destination_page(pk), because) for pk, name, because in found[:MOST_NAMED]]
+    return Standstill(paused, is_copy(), _has_no_worker(), _missing_keys())
+
+
+def _has_no_worker() -> bool:
+    """Whether no worker was there for a minute, while there is something for one to do."""
+    if Installation.objects.filter(worker_seen_at__gt=Now() - UNSEEN).exists():
+        return False
+    has_rules = Rule.objects.filter(is_active=True).exists()
+    return has_rules or Delivery.objects.filter(finished_at__isnull=True).exists()
+
+
+def _missing_keys() -> list[MissingKey]:
+    try:
+        known = set(map(fingerprint_of, known_keys()))
+    except ImproperlyConfigured:  # the file is cut short: what it held opens nothing
+        known = set()
+    unknown = Secret.objects.exclude(fingerprint__in=known).order_by("fingerprint", "destination__name")
+    names: dict[str, dict[str, None]] = {}
+    for fingerprint, name in unknown.values_list("fingerprint", "destination__name"):
+        names.setdefault(fingerprint, {})[name] = None
+    return [MissingKey(fingerprint, list(of_key)[:MOST_NAMED]) for fingerprint, of_key in names.items()]
