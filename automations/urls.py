@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from automations.admin import copies
+from automations.admin import copies, exchange
 
 app_name = "automations"
 
 urlpatterns = [
     path("confirm-database/", copies.confirm, name="confirm-database"),
+    path("export/", exchange.export_rules, name="export"),
+    path("import/", exchange.import_rules, name="import"),
 ]

@@ -1,0 +1,254 @@
+"""Rules and destinations as one JSON file, from one installation to another."""
+
+import json
+from datetime import time
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from automations.exchange.entries import CannotExportError, exported
+from automations.exchange.planning import plan_of
+from automations.exchange.storing import import_file
+from automations.models import Action, Destination, Rule, Secret
+from automations.texts.checks import check_action, check_conditions
+from customers.models import Agent
+from tests.builders import make_channel, make_customer, make_tier
+from tests.following import add_secret, make_destination, make_rule
+from tests.staff import staff, text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGE = "/admin/automations/import/"
+
+
+def a_file(**changes):
+    rule = {
+        "name": "Tell sales",
+        "trigger": "began_allowed",
+        "actions": [{"destination": "CRM", "body": '{"id": "{{ session.id }}"}'}],
+    }
+    destination = {
+        "name": "CRM",
+        "kind": "http",
+        "address": "https://crm.example.com/{{ secrets.path }}",
+        "secrets": ["path"],
+    }
+    document = {"format": "frontdesk-rules", "version": 1, "destinations": [destination], "rules": [rule]}
+    for name, change in changes.items():
+        (rule if name in ("rule",) else destination if name == "destination" else document).update(change)
+    return document
+
+
+def as_text(document):
+    return json.dumps(document)
+
+
+def problems_of(**changes):
+    return plan_of(as_text(a_file(**changes))).problems
+
+
+@pytest.fixture
+def world(livetok):
+    """A rule with every condition, and a destination with a secret."""
+    customer = make_customer(make_tier("gold"), external_id="crm-1")
+    destination = make_destination("https://crm.example.com/{{ secrets.path }}", name="CRM", owner_email="o@b.example")
+    add_secret(destination, "path", "s3cr3t")
+    return make_rule(
+        "ended",
+        destination,
+        name="Tell sales",
+        tiers=[customer.tier],
+        customers=[customer],
+        channels=[make_channel("telephony")],
+        agents=[Agent.objects.create(pk="agent-7", name="Reception")],
+        weekdays=[0, 4],
+        reasons=["allowed"],
+        from_time=time(9),
+        until_time=time(17, 30),
+        least_duration_seconds=60,
+        action={"path": "/x", "kept_pointer": "/id", "not_later_than_minutes": 5},
+    )
+
+
+def test_what_is_exported_is_for_people_has_no_secret_and_imports_as_it_was(world):
+    text = exported()
+    assert "s3cr3t" not in text
+    [rule] = json.loads(text)["rules"]
+    assert rule["tiers"] == ["gold"]
+    assert rule["customers"] == ["crm-1"]
+    assert rule["channels"] == ["telephony"]
+    assert rule["agents"] == ["agent-7"]
+    assert (rule["from_time"], rule["until_time"]) == ("09:00", "17:30")
+
+    plan = plan_of(text)
+    assert plan.problems == []
+    assert {one.verb for one in [*plan.destinations, *plan.rules]} == {"unchanged"}
+    import_file(text)
+    assert Rule.objects.get().is_active  # it is as it was, so it stays on
+
+    Rule.objects.all().delete()
+    Secret.objects.all().delete()
+    Destination.objects.all().delete()
+    plan = import_file(text)
+    assert plan.destinations[0].missing_secrets == ["path"]
+    rule = Rule.objects.get()
+    assert not rule.is_active
+    assert json.loads(exported())["rules"] == json.loads(text)["rules"]
+
+
+def test_what_is_changed_is_changed_in_place_and_off(world):
+    document = json.loads(exported())
+    document["rules"][0] |= {"trigger": "began_denied", "tiers": [], "actions": document["rules"][0]["actions"] * 2}
+    action = Action.objects.get()
+    plan = import_file(as_text(document))
+
+    rule = Rule.objects.get()
+    assert plan.rules[0].verb == "changed"
+    assert set(plan.rules[0].changes) == {"trigger", "tiers", "actions"}
+    assert (rule.pk, rule.trigger, rule.is_active, rule.tiers.count()) == (world.pk, "began_denied", False, 0)
+    assert rule.actions.order_by("pk")[0].pk == action.pk
+    assert rule.actions.count() == 2
+    document["rules"][0]["actions"] = []
+    import_file(as_text(document))
+    assert rule.actions.count() == 0
+    assert Secret.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"rule": {"tiers": ["platinum"]}}, "Rule “Tell sales”, tiers: There is none here called “platinum”."),
+        ({"rule": {"agents": ["x"]}}, "Rule “Tell sales”, agents: There is none here called “x”."),
+        ({"rule": {"customers": [7]}}, "Rule “Tell sales”, customers: It is a list of texts."),
+        ({"rule": {"trigger": "never"}}, "Rule “Tell sales”, trigger: "),
+        ({"rule": {"weekdays": [7]}}, "Rule “Tell sales”, weekdays: “7” is no day"),
+        ({"rule": {"weekdays": "monday"}}, "Rule “Tell sales”, weekdays: It is a value of another kind."),
+        ({"rule": {"reasons": ["because"]}}, "Rule “Tell sales”, reasons: “because” is no reason."),
+        ({"rule": {"trigger": "usage_reached"}}, "Rule “Tell sales”, thresholds: Give at least one"),
+        ({"rule": {"from_time": "25:00"}}, "Rule “Tell sales”, from_time: "),
+        ({"rule": {"from_time": "09:00", "until_time": "09:00"}}, "Give two times that differ"),
+        ({"rule": {"covers_tests": "yes"}}, "Rule “Tell sales”, covers_tests: "),
+        ({"rule": {"is_active": True}}, "Rule “Tell sales”, is_active: There is no such field."),
+        ({"rule": {"name": "x" * 121}}, "name: "),
+        ({"rule": {"name": "a\x00"}}, "rules, number 1: it is an object with a name."),
+        ({"rule": {"actions": [{"destination": "Nowhere"}]}}, "action 1: there is no destination “Nowhere”"),
+        ({"rule": {"actions": [{"destination": "CRM", "body": "{"}]}}, "Rule “Tell sales”, action 1, body: "),
+        ({"rule": {"actions": [{"destination": "CRM", "body": '{"a": "{{ sesion.id }}"}'}]}}, "action 1, body: "),
+        ({"rule": {"actions": [{"destination": "CRM", "body": "{}", "path": "x"}]}}, "action 1, path: "),
+        ({"rule": {"actions": [{"destination": "CRM", "body": 5.5}]}}, "action 1, body: It is a value of another"),
+        ({"rule": {"actions": "all"}}, "actions: it is a list"),
+        ({"destination": {"address": "http://crm.example.com"}}, "Destination “CRM”, address: "),
+        ({"destination": {"secrets": []}}, "Destination “CRM”, address: "),
+        ({"destination": {"secrets": "path"}}, "Destination “CRM”, secrets: It is a list of names."),
+        ({"destination": {"headers": "Host: x"}}, "Destination “CRM”, headers: "),
+        ({"destination": {"at_once": -1}}, "Destination “CRM”, at_once: "),
+        ({"destination": {"kind": "fax"}}, "Destination “CRM”, kind: "),
+        ({"document": {"version": 2}}, "The file is of version 2; this Frontdesk reads version 1."),
+        ({"document": {"format": "other"}}, "This is no file of rules"),
+        ({"document": {"rules": 5}}, "“rules” is a list of 500 at most."),
+        ({"document": {"rules": [5]}}, "rules, number 1: it is an object with a name."),
+        ({"document": {"rulez": []}}, "There is nothing called “rulez”"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_stored(livetok, changes, expected):
+    plan = import_file(as_text(a_file(**changes)))
+
+    assert any(expected in problem for problem in plan.problems), plan.problems
+    assert not Rule.objects.exists()
+    assert not Destination.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format": 5}', "[" * 100_000])
+def test_what_is_no_such_file_is_refused(db, text):
+    assert "This is no file of rules" in plan_of(text).problems[0]
+
+
+def test_one_name_twice_and_another_kind_of_destination_are_refused(livetok):
+    document = a_file()
+    document["rules"] *= 2
+    assert plan_of(as_text(document)).problems == ["rules: “Tell sales” is there twice."]
+
+    make_destination("", name="CRM", kind="email")
+    assert "Destination “CRM”, kind: Here it is “email”" in " ".join(problems_of())
+
+
+def test_a_customer_without_an_external_id_is_no_name_elsewhere(livetok):
+    make_rule("ended", name="Tell sales", customers=[make_customer(make_tier("gold"), name="Ada")])
+
+    with pytest.raises(CannotExportError, match=r"Tell sales.*Ada.*external id"):
+        exported()
+    assert plan_of(as_text(a_file())).rules[0].verb == "changed"
+
+
+class TestChecks:
+    MAIL = {"recipient": "a@example.com, {{ customer.email }}", "subject": "x", "text": "y"}
+
+    @pytest.mark.parametrize(
+        ("kind", "values", "fields"),
+        [
+            ("email", MAIL, set()),
+            ("email", {}, {"recipient", "subject", "text"}),
+            ("email", {**MAIL, "recipient": "nobody"}, {"recipient"}),
+            ("email", {**MAIL, "subject": "{{ nonsense }}"}, {"subject"}),
+            ("slack", {"body": '{"text": "{{ rule.name }}"}'}, set()),
+            ("http", {"body": "{}", "kept_pointer": "id"}, {"kept_pointer"}),
+            ("http", {"body": "{}", "kept_link": "https://a.example/{{ kept.value }}"}, {"kept_pointer"}),
+            ("http", {"body": "{}", "kept_pointer": "/id", "kept_link": "javascript:1"}, {"kept_link"}),
+            ("whatsapp", {"recipient": "+1", "template_name": "hello", "template_language": "en"}, set()),
+            ("whatsapp", {}, {"recipient", "template_name", "template_language"}),
+            (
+                "whatsapp",
+                {"recipient": "+1", "template_name": "a", "template_language": "en", "text": "{{ x }}"},
+                {"text"},
+            ),
+        ],
+    )
+    def test_of_an_action(self, kind, values, fields):
+        assert set(check_action(kind, values)) == fields
+
+    def test_of_conditions(self):
+        sound = {"reasons": [], "weekdays": [0, 6], "thresholds": [80]}
+        assert check_conditions("usage_reached", sound) == {}
+        assert set(check_conditions("ended", {"reasons": None, "weekdays": [True], "thresholds": [0]})) == {
+            "reasons",
+            "weekdays",
+            "thresholds",
+        }
+
+
+class TestPages:
+    def upload(self, client, document, follow=True):
+        file = SimpleUploadedFile("rules.json", document if isinstance(document, bytes) else as_text(document).encode())
+        return client.post(PAGE, {"file": file}, follow=follow)
+
+    def test_a_manager_exports_previews_and_imports(self, livetok):
+        manager = staff("managers")
+        page = self.upload(manager, a_file())
+        text = text_of(page)
+        assert "This is what would change" in text
+        assert "Tell sales new, off" in text
+        assert "“CRM” still needs its secrets entered: path." in text
+        assert not Rule.objects.exists()
+
+        page = manager.post(PAGE, {"text": page.context["text"]}, follow=True)
+        assert "Imported: 2 new, 0 changed." in text_of(page)
+        assert "still needs its secrets entered: path" in text_of(page)
+        assert LogEntry.objects.count() == 2
+        response = manager.get("/admin/automations/export/")
+        assert "attachment" in response["Content-Disposition"]
+        assert response.json()["rules"][0]["name"] == "Tell sales"
+
+    def test_problems_are_shown(self, livetok):
+        manager = staff("managers")
+        assert "called “platinum”" in text_of(self.upload(manager, a_file(rule={"tiers": ["platinum"]})))
+        assert "not in UTF-8" in text_of(self.upload(manager, b"\xff\xfe"))
+        assert "larger than 1 MB" in text_of(self.upload(manager, b" " * 1024 * 1024 + b"{}"))
+        assert "This is no file" in text_of(manager.post(PAGE, {"text": "{"}))
+
+    def test_viewers_export_and_do_not_import_and_others_do_neither(self, viewer, world):
+        assert viewer.get("/admin/automations/export/").status_code == 200
+        assert "Import" not in text_of(viewer.get(PAGE)).split("Download the file")[1]
+        assert self.upload(viewer, a_file()).status_code == 403
+        nobody = staff(None, "nobody")
+        assert nobody.get(PAGE).status_code == nobody.get("/admin/automations/export/").status_code == 403
