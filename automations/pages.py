@@ -140,7 +140,8 @@ def _limits(session: Session) -> list[_LimitNow]:
         limit = use.limit
         if use.share is not None and limit.period:
             scope = "".join(f", {part}" for part in (limit.channel, limit.agent) if part)
-            words = f"{use.used:g} of {limit.amount} {limit.metric.words} a {limit.period}{scope} ({use.share:.0%})"
+            used = f"{round(use.used or 0, 1):g} of {limit.amount}"
+            words = f"{used} {limit.metric.words} a {limit.period}{scope} ({use.share:.0%})"
             found.append(_LimitNow(subject, words, use))
     return found
 

@@ -60,9 +60,9 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
         "rule_name",
         "session_link",
         "state_shown",
-        "attempts_made",
-        "next_attempt",
         "kept",
+        "attempts",
+        "next_attempt",
     ]
     list_display_links = ["made"]
     list_filter = [StateFilter, ("destination", admin.RelatedFieldListFilter), RuleFilter, "is_test"]
@@ -146,6 +146,10 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
         kind = STATE_KINDS.get(delivery.state, "")
         return format_html('<span class="state {}">{}</span>', kind, STATES[delivery.state])
 
+    @admin.display(description="attempts")
+    def attempts(self, delivery: Delivery) -> int:
+        return delivery.attempts_made
+
     @admin.display(description="next attempt")
     def next_attempt(self, delivery: Delivery) -> str:
         if delivery.finished_at is not None:
@@ -154,7 +158,7 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
             return "when the destination is resumed"
         return moment_words(delivery.next_attempt_at)
 
-    @admin.display(description="kept from the answer")
+    @admin.display(description="kept")
     def kept(self, delivery: Delivery) -> SafeString | str:
         return kept_link(delivery.kept_value, delivery.kept_link)
 

@@ -4,7 +4,8 @@ No secrets are in it, only their names. What has its usual value is left out, so
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import time
 from typing import Any
 
@@ -49,6 +50,7 @@ NAMED: Mapping[str, tuple[type[models.Model], str]] = {
 }
 
 Entry = dict[str, Any]
+_SECRET = re.compile(r"\bsecrets\.([A-Za-z0-9_-]+)")
 
 
 class CannotExportError(Exception):
@@ -56,21 +58,29 @@ class CannotExportError(Exception):
 
 
 def exported() -> str:
-    """All destinations and rules as JSON. Raises CannotExportError."""
+    """All destinations and rules as JSON. Raises CannotExportError.
+
+    A destination names the secrets that its texts ask for, too: they may not have been entered here.
+    """
     destinations = Destination.objects.prefetch_related("secrets")
     rules = Rule.objects.prefetch_related(*NAMED, "actions__destination")
     document = {
         "format": FORMAT,
         "version": VERSION,
-        "destinations": [destination_entry(one, [secret.name for secret in one.secrets.all()]) for one in destinations],
+        "destinations": [destination_entry(one, _secrets_of(one)) for one in destinations],
         "rules": [rule_entry(rule, names_of(rule), rule.actions.all()) for rule in rules],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def destination_entry(destination: Destination, secrets: Iterable[str]) -> Entry:
+def destination_entry(destination: Destination, secrets: Collection[str]) -> Entry:
     entry = _entry(destination, DESTINATION_FIELDS)
     return entry | ({"secrets": sorted(secrets)} if secrets else {})
+
+
+def _secrets_of(destination: Destination) -> set[str]:
+    stored = {secret.name for secret in destination.secrets.all()}
+    return stored.union(_SECRET.findall(destination.address), _SECRET.findall(destination.headers))
 
 
 def rule_entry(rule: Rule, names: Mapping[str, Sequence[str]], actions: Iterable[Action]) -> Entry:
