@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from customers.first_sight import MOST_AGENTS, MOST_CHANNELS, OTHER
 from customers.models import Agent, Channel
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.payloads import read_event
 from sessions_app.models import Session
 from sessions_app.recording.by_reading import decide_by_reading
@@ -105,7 +106,7 @@ def test_call_minutes_and_longest_session_are_those_of_other_however_it_is_decid
     channels = Channel.objects.count()
 
     assert preview(json.dumps(body).encode(), now).answer["allowed"] is True
-    given = decide_by_reading(event)
+    given = decide_by_reading(event, Delivery())
     assert given.reason.admits
     assert given.decision.counts_toward_call_minutes is False
     assert given.decision.longest_session_seconds == 7 * 60
@@ -123,7 +124,7 @@ def test_looking_ahead_makes_no_other(full: LiveTok):
 
     assert preview(body, timezone.now()).answer["allowed"] is False  # as `other` will count, and `chat` would not
     event = read_event(body, route="", received_at=timezone.now(), phone_region="")
-    assert decide_by_reading(event).decision.counts_toward_call_minutes is True
+    assert decide_by_reading(event, Delivery()).decision.counts_toward_call_minutes is True
     assert not Channel.objects.filter(slug=OTHER).exists()
     assert full.begin(kind="chat")["allowed"] is False
 

@@ -1,16 +1,24 @@
 """The decision's corners: emergency switch, customers' status and validity, channels, context and messages."""
 
+import json
 import logging
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
+from customers.access import Access
 from customers.models import Customer, DenialMessage, Policy
+from sessions_app.decision.answer import AnswerGiven, Missing, Provided
 from sessions_app.decision.rules import DENIAL_MESSAGES, Reason
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
+from sessions_app.models import CustomerTurn
+from sessions_app.webhook.reception import receive
 from tests.builders import (
     LiveTok,
+    begin_body,
     limit,
     make_channel,
     make_customer,
@@ -258,15 +266,20 @@ def test_a_soft_limit_that_would_have_denied_is_stored(livetok: LiveTok):
 # Hooks
 
 
-def bring_context(event: SessionBegin) -> dict:
-    return {"order": "first", "number": event.caller.phone_key, "customer_tier": "provided"}
+asked: list[str] = []
 
 
-def bring_more(event: SessionBegin) -> dict:
-    return {"order": "second", "a": "provided"}
+def bring_context(event: SessionBegin, access: Access) -> Provided:
+    asked.append(event.session_id)
+    name = access.customer.name if access.customer else None
+    return Provided({"order": "first", "number": event.caller.phone_key, "customer_tier": "provided", "who": name})
 
 
-def fail(event: SessionBegin) -> dict:
+def bring_more(event: SessionBegin, access: Access) -> Provided:
+    return Provided({"order": "second", "a": "provided"}, (Missing("Shop", "no answer within 300 ms"),))
+
+
+def fail(event: SessionBegin, access: Access) -> Provided:
     raise RuntimeError("the CRM is away")
 
 
@@ -281,4 +294,49 @@ def test_context_providers_bring_context_below_the_tiers_and_a_failing_one_keeps
 
     assert (context["order"], context["number"], context["a"]) == ("second", "+1234567890", "tier")
     assert context["customer_tier"] == "provided"
+    assert context["who"] == "Ada"
     assert "context provider failed" in caplog.text
+
+
+def test_what_providers_did_not_bring_stands_on_the_session_and_its_page(livetok: LiveTok, viewer, settings):
+    settings.CONTEXT_PROVIDERS = [f"{__name__}.bring_more", f"{__name__}.fail"]
+    make_customer()
+    livetok.begin()
+    page = viewer.get(reverse("reports:session", args=[the_session().pk])).content.decode()
+
+    assert the_session().facts["context_missing"][0] == {"source": "Shop", "why": "no answer within 300 ms"}
+    assert "Shop: no answer within 300 ms" in page
+    assert f"{__name__}.fail: it failed" in page
+
+
+def test_providers_are_asked_once_and_not_for_redelivered_denied_or_spooled_begins(livetok: LiveTok, settings):
+    settings.CONTEXT_PROVIDERS = [f"{__name__}.bring_context"]
+    asked.clear()
+    make_customer(make_tier("premium", limit("sessions", 1)))
+    livetok.begin()
+    livetok.begin()  # again
+    livetok.begin(sessionId="one too many")
+    livetok.begin(sessionId="first contact", phoneNumber="+4915112345678")
+    given = AnswerGiven(Reason.FALLBACK_ALLOW, b'{"allowed":true}')
+    body = json.dumps(begin_body(sessionId="spooled", phoneNumber="+4915112345679")).encode()
+    receive(body, route="", received_at=timezone.now(), delivery=Delivery(), given=given)
+
+    assert asked == ["123", "first contact"]
+    assert json.loads(the_session("first contact").answer)["context"]["order"] == "first"
+
+
+def test_a_begin_that_is_decided_again_has_asked_already(livetok: LiveTok, settings):
+    """The provider makes another begin of the customer at the moment that counts, each time it is asked."""
+    settings.CONTEXT_PROVIDERS = [f"{__name__}.begin_meanwhile"]
+    asked.clear()
+    make_customer()
+    livetok.begin()
+
+    assert asked == ["123"]
+    assert json.loads(the_session().answer)["context"]["order"] == "asked"
+
+
+def begin_meanwhile(event: SessionBegin, access: Access) -> Provided:
+    asked.append(event.session_id)
+    CustomerTurn.objects.update_or_create(customer=access.customer, defaults={"begins": 100 + len(asked)})
+    return Provided({"order": "asked"})

@@ -187,7 +187,24 @@ class AnswerSerializer(serializers.Serializer[dict[str, Any]]):
     limits = serializers.DictField(child=serializers.IntegerField())
 
 
+class ContextKeySerializer(serializers.Serializer[Any]):
+    """Where a key of the agent's context is from."""
+
+    key = serializers.CharField()
+    source = serializers.CharField(  # type: ignore[assignment]
+        help_text="`Frontdesk`, `tier`, `customer`, or the name of another system."
+    )
+    age_seconds = serializers.FloatField(allow_null=True, help_text="How long ago it was asked for; null: just now.")
+
+
+class MissingContextSerializer(serializers.Serializer[Any]):
+    source = serializers.CharField()  # type: ignore[assignment]
+    why = serializers.CharField(help_text="In words.")
+
+
 class PreviewSerializer(serializers.Serializer[Any]):
     answer = AnswerSerializer()
     reason = serializers.ChoiceField(choices=[reason.value for reason in Reason])
     trace = Trace()
+    context_sources = ContextKeySerializer(many=True)
+    context_missing = MissingContextSerializer(many=True, help_text="What other systems did not bring.")

@@ -31,6 +31,9 @@ DOUBT_SECONDS = 0.4
 # what decides a begin.
 WAIT_SECONDS = 0.6
 READ_SECONDS = 0.4
+# Other systems are asked for context until then, from the request's start; storing still gets a moment afterwards.
+OTHERS_SECONDS = 0.65
+AFTERWARDS_SECONDS = 0.15
 
 
 class Patience:
@@ -53,6 +56,17 @@ class Patience:
     def leave_out(self, seconds: float) -> None:
         """Time that just passed while nobody waited for the database."""
         self.started += seconds
+
+    @property
+    def seconds_for_others(self) -> float:
+        """How long others may still be asked for context, so that the answer comes within a second."""
+        return self.started + OTHERS_SECONDS - time.monotonic()
+
+    def spend_on_others(self, seconds: float) -> None:
+        """Time that just passed in asking others. The database was not waited for, but the answer still is due."""
+        end = max(self.started + self.seconds, time.monotonic() + AFTERWARDS_SECONDS)
+        self.started += seconds
+        self.seconds = end - self.started
 
 
 _local = threading.local()

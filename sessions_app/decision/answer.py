@@ -3,12 +3,40 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from customers.limits import Limit, Metric, Period, smallest_amount
 from sessions_app.decision.rules import CallerKind, Decision, Facts, Reason
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a source did not bring for the agent, and why: in words for staff, without secrets."""
+
+    source: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a key of the context is from. `age_seconds` is None where it was asked for just now."""
+
+    source: str
+    age_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Provided:
+    """What other systems bring for the agent. `origins` are by key."""
+
+    context: Mapping[str, Any] = field(default_factory=dict)
+    missing: tuple[Missing, ...] = ()
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+
+NOTHING_PROVIDED = Provided()
 
 
 @dataclass(frozen=True)

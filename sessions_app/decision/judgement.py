@@ -1,6 +1,7 @@
 """From an event and what staff have set to a decision and its answer. Reads only."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from customers.access import Access
 from customers.first_sight import first_contact
 from customers.limits import Period
 from customers.models import Channel, Customer, DenialMessage, Policy, Tier
-from sessions_app.decision.answer import answer_of, own_context
+from sessions_app.decision.answer import NOTHING_PROVIDED, Provided, answer_of, own_context
 from sessions_app.decision.rules import DENIAL_MESSAGES, CallerKind, Decision, Facts, Reason, Usage, decide
 from sessions_app.livetok.events import SessionBegin, SessionEvent
 from sessions_app.periods import span_of
@@ -21,6 +22,7 @@ class Judgement:
     decision: Decision
     answer: dict[str, Any]
     facts: dict[str, Any]
+    provided: Provided = NOTHING_PROVIDED
 
     @property
     def trace(self) -> list[dict[str, Any]]:
@@ -59,12 +61,16 @@ def judge(
     usage: Usage,
     channel: Channel | None,
     *,
-    provided: dict[str, Any],
+    provide: Callable[[Access], Provided],
     our_now: datetime,
 ) -> Judgement:
-    """Decide a begin with what staff have set, what the customer has used and, by our clock, when."""
+    """Decide a begin with what staff have set, what the customer has used and, by our clock, when.
+
+    Only one that is let in has other systems asked for its context, by `provide`: no decision depends on it.
+    """
     facts = _facts(event, access, usage, channel, our_now)
     decision = decide(facts)
+    provided = provide(access) if decision.allowed else NOTHING_PROVIDED
     tier, customer = access.tier, access.customer
     own = own_context(
         facts,
@@ -76,7 +82,7 @@ def judge(
     # Later wins: what staff wrote of the customer, then of the tier, before what providers and Frontdesk itself say.
     context = {
         **own,
-        **provided,
+        **provided.context,
         **(tier.context if tier else {}),
         **(customer.context if customer else {}),
     }
@@ -87,7 +93,10 @@ def judge(
         limits_are_what_is_left=access.policy.limits_in_answer == Policy.Answer.WHAT_IS_LEFT,
         message="" if decision.allowed else denial_message(decision.reason),
     )
-    return Judgement(decision, answer, _facts_to_keep(event, facts, access))
+    kept = _facts_to_keep(event, facts, access)
+    if provided.missing:
+        kept["context_missing"] = [asdict(missing) for missing in provided.missing]
+    return Judgement(decision, answer, kept, provided)
 
 
 def _facts(event: SessionBegin, access: Access, usage: Usage, channel: Channel | None, our_now: datetime) -> Facts:

@@ -1,20 +1,22 @@
 """A session begins: its begin is decided, and stored with its answer."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from functools import partial
 
-from customers.access import find_customer
+from customers.access import Access, find_customer
 from customers.defaults import make_defaults
-from sessions_app.decision.answer import AnswerGiven
-from sessions_app.decision.judgement import Judgement, becomes_customer, judge
+from customers.models.channels import new_channel
+from sessions_app.decision.answer import AnswerGiven, Provided
+from sessions_app.decision.judgement import Judgement, as_at_first_contact, becomes_customer, judge
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.recording.attempts import ChangedMeanwhile, NotOrdinary, in_transaction, locked, ordinarily
 from sessions_app.recording.counted import count_change
 from sessions_app.recording.first_sight import first_contact_of, with_first_sights
-from sessions_app.recording.hooks import Happening, provided_context
+from sessions_app.recording.hooks import Brought, Happening, brought_for
 from sessions_app.recording.log import Outcome, log_of
 from sessions_app.recording.matching import decided_for, is_redelivered, sessions_of, waiting_for
 from sessions_app.recording.reading import Reading, read_begin
@@ -35,7 +37,7 @@ def begin_session(event: SessionBegin, delivery: Delivery) -> Outcome:
 
     A begin that comes again gets the stored answer and changes nothing.
     """
-    return _begin_session(event, delivery, provided_context(event))
+    return _begin_session(event, delivery, brought_for(delivery))
 
 
 def begin_session_as_answered(event: SessionBegin, delivery: Delivery, given: AnswerGiven) -> Outcome:
@@ -44,36 +46,45 @@ def begin_session_as_answered(event: SessionBegin, delivery: Delivery, given: An
     Idempotent. It also stands where the session was decided after it was given, or shortly before: LiveTok had it
     first, or alone.
     """
-    return _begin_session(event, delivery, {}, given)
+    return _begin_session(event, delivery, Brought(), given)
 
 
 def _begin_session(
-    event: SessionBegin, delivery: Delivery, provided: dict[str, Any], given: AnswerGiven | None = None
+    event: SessionBegin, delivery: Delivery, brought: Brought, given: AnswerGiven | None = None
 ) -> Outcome:
-    outcome = ordinarily(lambda: _begin_ordinarily(event, delivery, provided, given), attempts=ORDINARY_ATTEMPTS)
-    return outcome or in_transaction(event, lambda: _begin(event, delivery, provided, given))
+    outcome = ordinarily(lambda: _begin_ordinarily(event, delivery, brought, given), attempts=ORDINARY_ATTEMPTS)
+    return outcome or in_transaction(event, lambda: _begin(event, delivery, brought, given))
 
 
 def _begin_ordinarily(
-    event: SessionBegin, delivery: Delivery, provided: dict[str, Any], given: AnswerGiven | None
+    event: SessionBegin, delivery: Delivery, brought: Brought, given: AnswerGiven | None
 ) -> Outcome | None:
     """A begin of a new id by a caller whose record is settled. None where that was no longer so when it was stored."""
     read = read_begin(event)
-    if read is None or read.is_known or becomes_customer(event, read.access):
+    if read is None or read.is_known:
+        raise NotOrdinary
+    ask = partial(brought.ask, event)
+    if becomes_customer(event, read.access):
+        if given is None:  # ask for context now, since locks are held while the customer is made
+            _judge(event, _at_first_contact(event, read), ask)
         raise NotOrdinary
     reading = with_first_sights(read, event)
-    judged = given or _judge(event, reading, provided)
+    judged = given or _judge(event, reading, ask)
     return write_begin(rows_of_begin(event, delivery, reading, judged))
 
 
-def _judge(event: SessionBegin, reading: Reading, provided: dict[str, Any]) -> Judgement:
-    return judge(event, reading.access, reading.usage, reading.channel, provided=provided, our_now=event.received_at)
+def _at_first_contact(event: SessionBegin, read: Reading) -> Reading:
+    """Much as it will be read once the caller is a customer: to know whether to ask. Neither reads nor writes."""
+    channel = read.channel or (new_channel(event.channel) if event.channel else None)
+    return replace(read, access=as_at_first_contact(event, read.access), channel=channel)
 
 
-def _begin(
-    event: SessionBegin, delivery: Delivery, provided: dict[str, Any], given: AnswerGiven | None = None
-) -> Outcome:
-    """Any begin, step by step, with the customer locked."""
+def _judge(event: SessionBegin, reading: Reading, provide: Callable[[Access], Provided]) -> Judgement:
+    return judge(event, reading.access, reading.usage, reading.channel, provide=provide, our_now=event.received_at)
+
+
+def _begin(event: SessionBegin, delivery: Delivery, brought: Brought, given: AnswerGiven | None = None) -> Outcome:
+    """Any begin, step by step, with the customer locked: no other system is asked any more."""
     stored = sessions_of(event)
     decided = decided_for(stored, event)
     if decided is not None:
@@ -102,7 +113,7 @@ def _begin(
         raise ChangedMeanwhile
 
     reading = with_first_sights(reading, event)
-    fill_begin(session, event, reading, given or _judge(event, reading, provided))
+    fill_begin(session, event, reading, given or _judge(event, reading, brought.so_far))
     session.save()
     count_change(session, before, started_before)
     write_hooked(Happening("begin", session, event.received_at, is_first_contact))

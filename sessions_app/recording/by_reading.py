@@ -4,18 +4,20 @@ from customers.first_sight import expected_channel
 from sessions_app.decision.answer import AnswerGiven, DecisionGiven, as_bytes
 from sessions_app.decision.judgement import as_at_first_contact, judge
 from sessions_app.decision.rules import Reason
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.models import Session
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
-from sessions_app.recording.hooks import provided_context
+from sessions_app.recording.hooks import brought_for
 from sessions_app.recording.matching import decided_for, waiting_for
 from sessions_app.recording.reading import read_begin
 
 
-def decide_by_reading(event: SessionBegin) -> AnswerGiven | None:
+def decide_by_reading(event: SessionBegin, delivery: Delivery) -> AnswerGiven | None:
     """The answer, with the decision unless it is stored already. None before first-run set-up.
 
-    Raises what the database raises. Limits hold where no other begin of this machine is decided so meanwhile.
+    No provider of context is asked, since others wait for us. Raises what the database raises. Limits hold where no
+    other begin of this machine is decided so meanwhile.
     """
     stored = list(Session.objects.filter(session_id=event.session_id, is_test=event.is_test).order_by("number"))
     decided = decided_for(stored, event)
@@ -26,9 +28,8 @@ def decide_by_reading(event: SessionBegin) -> AnswerGiven | None:
         return None
     access = as_at_first_contact(event, reading.access)
     channel = reading.channel or expected_channel(event.channel)
-    judgement = judge(
-        event, access, reading.usage, channel, provided=provided_context(event), our_now=event.received_at
-    )
+    brought = brought_for(delivery).so_far
+    judgement = judge(event, access, reading.usage, channel, provide=brought, our_now=event.received_at)
     longest = channel.longest_session if channel else LONGEST_WITHOUT_CHANNEL
     decision = DecisionGiven(
         would_deny=[reason.value for reason in judgement.decision.would_deny],

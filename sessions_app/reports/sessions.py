@@ -87,6 +87,7 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
         "clocks": clocks_of(found),
         "trace": trace_words(found.trace, found.reason),
         "answer": pretty_json(found.answer),
+        "context_missing": found.facts.get("context_missing", []),
         "corrections": [
             {"end": end, "body": body_text(end.body) if may_see_bodies else ""} for end in found.superseded_ends.all()
         ],

@@ -16,6 +16,7 @@ from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.livetok.payloads import Refused
 from sessions_app.recording.by_reading import decide_by_reading
+from sessions_app.recording.hooks import brought_for
 from sessions_app.recording.reading import read_begin
 from sessions_app.spool.files import NotAlone, SpooledRequest, deciding_alone, spool
 from sessions_app.spool.waiting import begins_that_wait
@@ -58,7 +59,7 @@ def take_without_storing(
         )
 
     try:
-        given, sync = _answered(begin, kept) if begin else (None, kept(None))
+        given, sync = _answered(begin, delivery, kept) if begin else (None, kept(None))
         sync()
     except OSError as error:
         logger.exception("a request could not be kept on disk, so LiveTok has to send it again")
@@ -82,15 +83,17 @@ def _read(
 
 
 def _answered(
-    event: SessionBegin, kept: Callable[[AnswerGiven | None], Callable[[], None]]
+    event: SessionBegin, delivery: Delivery, kept: Callable[[AnswerGiven | None], Callable[[], None]]
 ) -> tuple[AnswerGiven, Callable[[], None]]:
     """A begin's answer, written, and what brings it to the disk for good."""
     if pulse.can_be_read:
         try:
-            with limited(Patience(READ_SECONDS, only_reads=True)) as patience:
+            # What was spent on asking others for context, the answer must not come later for.
+            seconds = READ_SECONDS - min(READ_SECONDS / 2, brought_for(delivery).seconds)
+            with limited(Patience(seconds, only_reads=True)) as patience:
                 read_begin(event)  # a connection, and a statement that it has to prepare: nobody else waits for that
                 with deciding_alone(lambda: not patience.is_over):
-                    decided = begins_that_wait().answer_to(event) or decide_by_reading(event)
+                    decided = begins_that_wait().answer_to(event) or decide_by_reading(event, delivery)
                     if decided is not None:
                         return decided, kept(decided)
         except NotAlone:

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 
 from customers.access import Access, access_of, find_customer
 from customers.first_sight import expected_channel
-from sessions_app.decision.judgement import as_at_first_contact, judge
+from sessions_app.decision.answer import Missing, Origin
+from sessions_app.decision.judgement import Judgement, as_at_first_contact, judge
 from sessions_app.decision.rules import Reason, Usage
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.livetok.payloads import BEGIN, Refused, read_event
@@ -19,10 +21,21 @@ from sessions_app.usage.used import usage_at
 
 
 @dataclass(frozen=True)
+class ContextKey:
+    """`age_seconds`: how long ago its source was asked; None for Frontdesk's own, and for what was asked just now."""
+
+    key: str
+    source: str
+    age_seconds: float | None
+
+
+@dataclass(frozen=True)
 class Preview:
     answer: dict[str, Any]
     reason: Reason
     trace: list[dict[str, Any]]
+    context_sources: list[ContextKey]
+    context_missing: tuple[Missing, ...]
 
 
 def preview(body: bytes, received_at: datetime) -> Preview:
@@ -38,10 +51,30 @@ def preview(body: bytes, received_at: datetime) -> Preview:
     if access.customer is not None and access.customer.pk is not None:  # one that a begin would make has no row yet
         hold_minutes = access.customer.tier.call_hold_minutes
         usage = usage_at(access.customer.pk, event.at, access.zone, hold_minutes, without=_stored(event))
-    judgement = judge(
-        event, access, usage, expected_channel(event.channel), provided=provided_context(event), our_now=received_at
+    provide = partial(provided_context, event)
+    judgement = judge(event, access, usage, expected_channel(event.channel), provide=provide, our_now=received_at)
+    return Preview(
+        judgement.answer,
+        judgement.decision.reason,
+        judgement.trace,
+        _context_sources(judgement, access),
+        judgement.provided.missing,
     )
-    return Preview(judgement.answer, judgement.decision.reason, judgement.trace)
+
+
+def _context_sources(judgement: Judgement, access: Access) -> list[ContextKey]:
+    """Where each key of the answer's context is from, in its order."""
+    own = {"tier": access.tier.context if access.tier else {}}
+    own["customer"] = access.customer.context if access.customer else {}
+    provided = judgement.provided
+    found = {key: Origin("Frontdesk") for key in judgement.answer["context"]}
+    found |= {key: provided.origins.get(key, Origin("another system")) for key in provided.context}
+    for source, context in own.items():
+        found |= {key: Origin(source) for key in context}
+    # Why a session is denied stands there whatever a context says.
+    denied = {"denied_reason", "denied_message"} if not judgement.decision.allowed else set()
+    found |= {key: Origin("Frontdesk") for key in denied}
+    return [ContextKey(key, found[key].source, found[key].age_seconds) for key in judgement.answer["context"]]
 
 
 def _access(event: SessionBegin) -> Access:
