@@ -11,6 +11,8 @@ from django.conf import settings
 from django.db import Error, close_old_connections, connections
 from django.utils import timezone
 
+from automations.context.cache import delete_old_contexts
+from automations.context.refreshing import refresh_contexts
 from automations.deliveries.retention import delete_old_deliveries
 from automations.deliveries.worker import Sender
 from automations.rules.digests import send_digests
@@ -54,7 +56,8 @@ def bound_events(should_stop: ShouldStop) -> None:
         )
 
 
-# What waits on disk is fed by a thread of its own, so that it never waits for another job; so is what follows sessions.
+# What waits on disk is fed by a thread of its own, so that it never waits for another job; so is what follows sessions,
+# and asking sources again, each of which may take seconds.
 FEEDING = [Job("feed spool", timedelta(seconds=1), feeder.feed)]
 FOLLOWING = [
     Job("judge what happened", timedelta(seconds=0.5), judge.judge),
@@ -62,12 +65,14 @@ FOLLOWING = [
     Job("look for silence", timedelta(minutes=1), look_for_silence),
     Job("send digests", timedelta(minutes=1), send_digests),
 ]
+REFRESHING = [Job("refresh contexts", timedelta(seconds=1), refresh_contexts)]
 JOBS = [
     Job("prune events", timedelta(minutes=1), prune_events),
     Job("bound events", timedelta(minutes=10), bound_events),
     Job("prune past months' writes", timedelta(hours=1), delete_writes_nobody_billed),
     Job("keep sums", timedelta(minutes=1), keep_sums),
     Job("prune deliveries", timedelta(hours=1), delete_old_deliveries),
+    Job("prune contexts", timedelta(hours=1), delete_old_contexts),
 ]
 
 
@@ -76,6 +81,7 @@ def run_worker(stop: threading.Event) -> None:
     beside = {
         "feeding": lambda: run_jobs(FEEDING, stop),
         "following": lambda: run_jobs(FOLLOWING, stop),
+        "refreshing": lambda: run_jobs(REFRESHING, stop),
         "sending": lambda: Sender().run(stop),
     }
     threads = [threading.Thread(target=_run_until, args=(run, stop), name=name) for name, run in beside.items()]

@@ -318,7 +318,7 @@ ADMIN_USERNAME = env("ADMIN_USERNAME", default="admin")
 ADMIN_PASSWORD = env("ADMIN_PASSWORD", default="")
 
 # By dotted name: functions that bring context for the agent, and a row more with each event (a SessionHook).
-CONTEXT_PROVIDERS: list[str] = []
+CONTEXT_PROVIDERS: list[str] = ["automations.context.provider.provide"]
 SESSION_EVENT_HOOKS: list[str] = ["automations.happenings.occurrence_hook"]
 # Called with the address of a request to the API that came without a valid key.
 REFUSED_KEY_HOOKS: list[str] = ["sessions_app.webhook.refused.count_refused"]

@@ -3,6 +3,7 @@
 import pytest
 from django.test import Client
 
+from automations.context.provider import active_recipes, forget_recipes
 from customers.defaults import make_defaults
 from customers.keys import forget_keys
 from tests.builders import LiveTok, make_livetok
@@ -22,9 +23,13 @@ def database_name(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture
-def livetok(db: None) -> LiveTok:
+def livetok(db: None, monkeypatch: pytest.MonkeyPatch) -> LiveTok:
     """LiveTok with a webhook key, before a Frontdesk as its first run leaves it: everybody is served on `standard`."""
     make_defaults()
+    forget_recipes()
+    # As a process knows them that has answered a begin lately, however long the test takes: statements are counted.
+    monkeypatch.setattr("automations.context.provider.REMEMBERED_SECONDS", 3600)
+    active_recipes()
     return make_livetok()
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from django.db.models import F
 from django.utils import timezone
 
+from automations.context.provider import forget_recipes
 from automations.deliveries.worker import send_due
-from automations.models import Action, Delivery, Destination, Rule, Secret
+from automations.models import Action, Delivery, Destination, Rule, Secret, Source
 from automations.rules.judging import judge
 from automations.sealing import seal
 
@@ -17,9 +18,11 @@ def make_destination(address: str = "https://hooks.example.com/in", **fields: An
     return Destination.objects.create(address=address, **fields)
 
 
-def add_secret(destination: Destination, name: str, text: str) -> Secret:
+def add_secret(owner: Destination | Source, name: str, text: str) -> Secret:
     sealed = seal(text, has_old_secrets=lambda: False)
-    return Secret.objects.create(destination=destination, name=name, fingerprint=sealed.fingerprint, token=sealed.token)
+    forget_recipes()
+    whose = {"source" if isinstance(owner, Source) else "destination": owner}
+    return Secret.objects.create(**whose, name=name, fingerprint=sealed.fingerprint, token=sealed.token)
 
 
 def make_rule(trigger: str, destination: Destination | None = None, **fields: Any) -> Rule:
@@ -48,3 +51,14 @@ def later(**time: float) -> None:
         next_attempt_at=F("next_attempt_at") - shift, lease_until=F("lease_until") - shift
     )
     Destination.objects.filter(failing_since__isnull=False).update(failing_since=F("failing_since") - shift)
+
+
+def make_source(address: str, pointers: str = "last_order = /orders/0", **fields: Any) -> Source:
+    """A source that is on, and that this process knows of from its next begin."""
+    many = {name: fields.pop(name) for name in ("tiers", "agents") if name in fields}
+    fields = {"name": "Shop", "is_active": True, **fields}
+    source = Source.objects.create(address=address, pointers=pointers, **fields)
+    for name, values in many.items():
+        getattr(source, name).set(values)
+    forget_recipes()
+    return source

@@ -125,5 +125,6 @@ def _secrets_of(claims: list[Claim]) -> dict[int, Secrets]:
         return {}
     found: dict[int, Secrets] = {}
     for secret in Secret.objects.filter(destination__in={one.delivery.destination_id for one in claims}):
+        assert secret.destination_id is not None
         found.setdefault(secret.destination_id, {})[secret.name] = Sealed(secret.fingerprint, secret.token)
     return found

@@ -1,13 +1,15 @@
 """The entities of WHAT FOLLOWS, one module per subject."""
 
 from automations.models.deliveries import Attempt, Delivery, Installation
-from automations.models.destinations import Destination, Secret
+from automations.models.destinations import Destination
 from automations.models.firings import Firing, Occurrence, Silence
 from automations.models.rules import Action, Rule, Trigger
+from automations.models.sources import CachedContext, Secret, Source
 
 __all__ = [
     "Action",
     "Attempt",
+    "CachedContext",
     "Delivery",
     "Destination",
     "Firing",
@@ -16,5 +18,6 @@ __all__ = [
     "Rule",
     "Secret",
     "Silence",
+    "Source",
     "Trigger",
 ]

@@ -59,24 +59,3 @@ class Destination(models.Model):
     def is_for_people(self) -> bool:
         """Who reads them is not served by many at once, nor by what is old."""
         return self.is_chat or self.kind in (self.Kind.EMAIL, self.Kind.WHATSAPP)
-
-
-class Secret(models.Model):
-    """A secret of a destination, sealed (`sealing`). Shown nowhere again."""
-
-    destination = models.ForeignKey(Destination, on_delete=models.CASCADE, related_name="secrets")
-    name = models.SlugField(max_length=60)
-    # Of the key that sealed it: where that key is gone, pages can say which.
-    fingerprint = models.CharField(max_length=32)
-    token = models.TextField()
-    set_at = models.DateTimeField(auto_now=True)
-
-    # Who set which one, and when.
-    history = HistoricalRecords(excluded_fields=["token"])
-
-    class Meta:
-        ordering = ["name"]
-        constraints = [models.UniqueConstraint(fields=["destination", "name"], name="secret_unique_in_destination")]
-
-    def __str__(self) -> str:
-        return self.name

@@ -14,16 +14,23 @@ def check_destination(
     address: str, headers: str, secrets: Collection[str], *, allows_http: bool
 ) -> dict[str, list[str]]:
     """By field, what keeps it from being saved. `secrets` are the names of those that it has."""
-    return {"address": _check_address(address, secrets, allows_http), "headers": _check_headers(headers, secrets)}
+    return {"address": _check_address(address, secrets, allows_http), "headers": check_headers(headers, secrets)}
 
 
 def fill_destination(address: str, headers: str, secrets: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """Raises TextError, where a secret is missing, say."""
-    problems = check_line(address, secrets) + _check_headers(headers, secrets)
+    problems = check_line(address, secrets)
     if problems:
         raise TextError(problems)
-    filled = fill(address, {}, secrets=secrets).strip()
-    return filled, {name: fill_header(text, {}, secrets) for name, text in _lines(headers)}
+    return fill(address, {}, secrets=secrets).strip(), fill_headers(headers, secrets)
+
+
+def fill_headers(headers: str, secrets: Mapping[str, str]) -> dict[str, str]:
+    """A line each, filled with secrets. Raises TextError."""
+    problems = check_headers(headers, secrets)
+    if problems:
+        raise TextError(problems)
+    return {name: fill_header(text, {}, secrets) for name, text in _lines(headers)}
 
 
 def _check_address(address: str, secrets: Collection[str], allows_http: bool) -> list[str]:
@@ -41,7 +48,8 @@ def _check_address(address: str, secrets: Collection[str], allows_http: bool) ->
     return []
 
 
-def _check_headers(headers: str, secrets: Collection[str]) -> list[str]:
+def check_headers(headers: str, secrets: Collection[str]) -> list[str]:
+    """What keeps headers, a line each, from being saved."""
     problems = []
     for name, text in _lines(headers):
         if not text:

@@ -207,6 +207,12 @@ def value_or_text(text: str, data: Mapping[str, object], escape: Escape, budget:
         raise TextError([_in_words(error)]) from error
 
 
+def names_in(text: str) -> frozenset[str]:
+    """The names that a text uses, such as `session.id`. Raises TextError for whatever `check` refuses."""
+    analysis = _compiled(text, frozenset()).analyze(include_partials=False)
+    return frozenset(".".join(str(part) for part in _path_of(name)[:2]) for name in _all(analysis.globals))
+
+
 def _render(template: BoundTemplate, data: Mapping[str, object], escape: Escape, budget: Budget) -> str:
     buffer = LimitedStringIO(limit=budget.size, newline="")
     try:
