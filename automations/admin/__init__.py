@@ -1,5 +1,3 @@
-"""The admin's pages of what follows a session, one module per subject."""
+from automations.admin import deliveries, destinations, rules, sources
 
-from automations.admin import deliveries, destinations, rules
-
-__all__ = ["deliveries", "destinations", "rules"]
+__all__ = ["deliveries", "destinations", "rules", "sources"]

@@ -1,0 +1,169 @@
+"""Sources: their texts checked on saving, their secrets write-only, and "Try it"."""
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path
+
+from automations.context.provider import forget_recipes
+from automations.context.recipes import MOST_POINTERS, NAMES, check_source
+from automations.context.trying import Tried, try_source
+from automations.models import Secret, Source
+from automations.sealing import SealingError, seal
+from customers.admin.pages import HistoryAdmin
+from customers.admin.rows import ShortInline
+
+_SECRETS_NAME = re.compile(r"(secrets-[0-9]+)-name")
+
+
+class SecretForm(forms.ModelForm):
+    text = forms.CharField(
+        label="Secret",
+        required=False,
+        max_length=4000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Shown nowhere again. Left blank, what is stored stays.",
+    )
+
+    class Meta:
+        model = Secret
+        fields = ["name"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        text = cleaned.get("text", "")
+        if not text:
+            if self.instance.pk is None:
+                self.add_error("text", "Give the secret.")
+            return cleaned
+        try:
+            sealed = seal(text, has_old_secrets=Secret.objects.exists)
+        except SealingError as error:
+            raise ValidationError(str(error)) from error
+        self.instance.fingerprint, self.instance.token = sealed.fingerprint, sealed.token
+        return cleaned
+
+
+class SecretInline(ShortInline, admin.TabularInline):
+    model = Secret
+    form = SecretForm
+    fields = ["name", "text", "set_at"]
+    readonly_fields = ["set_at"]
+    extra = 0
+    verbose_name_plural = "secrets – headers name them as {{ secrets.name }}"
+
+
+class SourceForm(forms.ModelForm):
+    # Of the secrets on the same page, saved or about to be.
+    secret_names: frozenset[str] = frozenset()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        address, headers, pointers = (cleaned.get(name, "") for name in ("address", "headers", "pointers"))
+        for field, problems in check_source(address, headers, pointers, self.secret_names).items():
+            if field in cleaned:
+                for problem in problems:
+                    self.add_error(field, problem)
+        return cleaned
+
+
+class TryForm(forms.Form):
+    caller = forms.CharField(
+        label="Number or external id",
+        max_length=255,
+        help_text="A customer's, or any number: it is asked for as if this caller called now.",
+    )
+
+
+@admin.register(Source)
+class SourceAdmin(HistoryAdmin):
+    form = SourceForm
+    inlines = [SecretInline]
+    list_display = ["name", "is_active", "limit_ms", "last_failed_at", "last_failure"]
+    list_filter = ["is_active"]
+    search_fields = ["name"]
+    autocomplete_fields = ["agents"]
+    readonly_fields = ["last_failed_at", "last_failure"]
+    change_form_template = "admin/automations/source/change_form.html"
+    fieldsets = [
+        (None, {"fields": ["name", "is_active"]}),
+        (
+            "What is asked",
+            {
+                "fields": ["address", "headers", "limit_ms"],
+                "description": f"The address may name {', '.join(sorted(NAMES))}, each in double curly brackets.",
+            },
+        ),
+        (
+            "What becomes of the answer",
+            {
+                "fields": ["pointers", "fresh_minutes", "stale_hours"],
+                "description": f"Up to {MOST_POINTERS} keys: texts, numbers, yes or no, or short lists of these. A "
+                "tier's or a customer's own key of the same name comes first.",
+            },
+        ),
+        ("For whom", {"fields": ["tiers", "agents"]}),
+        ("Lately", {"fields": ["last_failed_at", "last_failure"]}),
+    ]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.secret_names = frozenset(_posted_secrets(request))
+        return form
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "tiers":
+            kwargs["widget"] = forms.CheckboxSelectMultiple()
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in ("headers", "pointers"):
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 5, "cols": 70})
+        if db_field.name == "address":
+            kwargs["widget"] = forms.TextInput(attrs={"size": 80})
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        forget_recipes()  # in this process; others remember them for five seconds
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.try_view)
+        return [path("<int:pk>/try/", view, name="automations_source_try"), *super().get_urls()]
+
+    def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask it now, with ten seconds' patience; nothing is stored. By POST, since it sends a request with secrets."""
+        source = self.get_object(request, str(pk))
+        if source is None:
+            raise Http404
+        if not self.has_change_permission(request, source):
+            raise PermissionDenied
+        form = TryForm(request.POST or None)
+        tried: Tried | None = None
+        if request.method == "POST" and form.is_valid():
+            tried = try_source(source, form.cleaned_data["caller"])
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Try “{source}”",
+            "opts": self.opts,
+            "original": source,
+            "form": form,
+            "tried": tried,
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/automations/source/try.html", context)
+
+
+def _posted_secrets(request: HttpRequest) -> list[str]:
+    names = []
+    for field, name in request.POST.items():
+        found = _SECRETS_NAME.fullmatch(field)
+        if found and name and not request.POST.get(f"{found[1]}-DELETE"):
+            names.append(str(name))
+    return names
