@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,11 +11,16 @@ from django.utils import timezone
 
 from customers.access import Access
 from customers.models import Customer, DenialMessage, Policy
+from sessions_app.database.patience import AFTERWARDS_SECONDS, OTHERS_SECONDS, Patience
 from sessions_app.decision.answer import AnswerGiven, Missing, Provided
 from sessions_app.decision.rules import DENIAL_MESSAGES, Reason
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
+from sessions_app.livetok.payloads import read_event
 from sessions_app.models import CustomerTurn
+from sessions_app.recording.by_reading import decide_by_reading
+from sessions_app.recording.hooks import brought_for
+from sessions_app.recording.reading import read_begin
 from sessions_app.webhook.reception import receive
 from tests.builders import (
     LiveTok,
@@ -340,3 +346,40 @@ def begin_meanwhile(event: SessionBegin, access: Access) -> Provided:
     asked.append(event.session_id)
     CustomerTurn.objects.update_or_create(customer=access.customer, defaults={"begins": 100 + len(asked)})
     return Provided({"order": "asked"})
+
+
+def test_a_begin_that_is_decided_by_reading_asks_nothing_and_uses_what_was_brought(livetok: LiveTok, settings):
+    settings.CONTEXT_PROVIDERS = [f"{__name__}.bring_context"]
+    asked.clear()
+    make_customer()
+    event = read_event(json.dumps(begin_body()).encode(), route="", received_at=timezone.now(), phone_region="")
+    before, after = Delivery(), Delivery()
+    brought_for(after).ask(event, read_begin(event).access)
+
+    contexts = [json.loads(decide_by_reading(event, delivery).content)["context"] for delivery in (before, after)]
+    assert [context.get("order") for context in contexts] == [None, "first"]
+    assert asked == ["123"]
+
+
+def test_what_was_brought_for_another_customer_is_not_told(livetok: LiveTok, settings):
+    settings.CONTEXT_PROVIDERS = [f"{__name__}.bring_context"]
+    ada = make_customer()
+    event = read_event(json.dumps(begin_body()).encode(), route="", received_at=timezone.now(), phone_region="")
+    brought = brought_for(Delivery())
+    brought.ask(event, read_begin(event).access)
+    ada.numbers.all().delete()
+    make_customer(make_tier("other"))
+    told = brought.so_far(read_begin(event).access)
+
+    assert told.context == {}
+    assert told.missing[0].why == "the number came to another customer meanwhile"
+
+
+def test_time_spent_on_others_leaves_a_moment_for_storing_within_the_second():
+    patience = Patience()
+    patience.started -= 0.5  # half a second passed, in asking
+    patience.spend_on_others(0.5)
+    assert patience.started + patience.seconds == pytest.approx(time.monotonic() + AFTERWARDS_SECONDS, abs=0.1)
+    late = Patience()
+    late.started -= OTHERS_SECONDS
+    assert late.seconds_for_others <= 0
