@@ -21,7 +21,7 @@ from sessions_app.decision.rules import DENIAL_MESSAGES
 OWN_APPS = ("customers", "sessions_app", "automations")
 KEPT_FROM_VIEWERS = ("view_bodies", "view_apikey", "view_historicalapikey", "view_secret", "view_historicalsecret")
 MANAGED_MODELS = ("customer", "phonenumber", "tier", "tierlimit", "limitoverride")
-MANAGED_AUTOMATIONS = ("destination", "secret", "rule", "action")
+MANAGED_AUTOMATIONS = ("destination", "secret", "rule", "action", "source")
 
 
 @dataclass(frozen=True)

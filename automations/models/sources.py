@@ -108,6 +108,9 @@ class Secret(models.Model):
     token = models.TextField()
     set_at = models.DateTimeField(auto_now=True)
 
+    # Who set which one, and when.
+    history = HistoricalRecords(excluded_fields=["token"])
+
     class Meta:
         ordering = ["name"]
         constraints = [
