@@ -79,7 +79,9 @@ def test_raw_bodies_need_their_permission(ana, livetok):
         assert "only in" not in text_of(ana.get(path))
         assert "You may not see raw bodies" in text_of(ana.get(path))
 
-    ana.user.user_permissions.add(Permission.objects.get(codename="view_bodies"))
+    ana.user.user_permissions.add(
+        Permission.objects.get(codename="view_bodies", content_type__app_label="sessions_app")
+    )
 
     for path in (page_of(session), f"{EVENTS}{event.pk}/change/"):
         assert "only in the body" in text_of(ana.get(path))
