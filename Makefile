@@ -22,18 +22,24 @@ demo: runtime
 	$(PYTHON) manage.py demo
 	exec $(PYTHON) manage.py serve
 
+# Tests in a browser mostly wait, so they run beside the plain ones; the other serial tests want the machine to themselves.
 test: everything
 	$(PYTHON) -m tests.chromium
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	DATA_DIR="$$folder/data" DATABASE_URL= $(PYTHON) manage.py setup >"$$folder/setup" && \
 	for database in sqlite postgresql; do \
-	    echo; echo "== $$database, plain tests"; \
-	    $(PYTHON) -m pytest --database $$database -n auto --durations=10 -m "not serial" \
-	        || { echo "make test: the plain tests on $$database failed"; exit 1; }; \
+	    echo; echo "== $$database, plain tests, and those in a browser beside them"; \
+	    $(PYTHON) -m pytest --database $$database -n 0 --durations=10 tests/browser >"$$folder/browser" 2>&1 & browser=$$!; \
+	    failed=; \
+	    $(PYTHON) -m pytest --database $$database -n auto --durations=10 -m "not serial" || failed=" plain"; \
+	    wait $$browser || failed="$$failed browser"; cat "$$folder/browser"; \
+	    [ -z "$$failed" ] || { echo "make test: tests on $$database failed:$$failed"; exit 1; }; \
 	done
 	echo; echo "== serial tests, one after another on each database, both at once; shown when they are done"
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	DATA_DIR="$$folder/data" DATABASE_URL= $(PYTHON) manage.py setup >"$$folder/setup" && \
-	{ $(PYTHON) -m pytest --database sqlite -n 0 --durations=10 -m serial >"$$folder/sqlite" 2>&1 & first=$$!; \
-	$(PYTHON) -m pytest --database postgresql -n 0 --durations=10 -m serial >"$$folder/postgresql" 2>&1 & second=$$!; \
+	{ serial="--ignore tests/browser -n 0 --durations=10 -m serial"; \
+	$(PYTHON) -m pytest --database sqlite $$serial >"$$folder/sqlite" 2>&1 & first=$$!; \
+	$(PYTHON) -m pytest --database postgresql $$serial >"$$folder/postgresql" 2>&1 & second=$$!; \
 	failed=; \
 	wait $$first || failed="$$failed sqlite"; cat "$$folder/sqlite"; \
 	wait $$second || failed="$$failed postgresql"; cat "$$folder/postgresql"; \

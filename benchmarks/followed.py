@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from benchmarks.livetok import Event
 from benchmarks.sql import execute, rows
+from benchmarks.traffic import number_of
 from tests.live import ROOT
 from tests.standins import Received
 
@@ -35,12 +36,14 @@ class Followed:
         return not any(asdict(self).values())
 
 
-def make_rules(env: dict[str, str], address: str, triggers: Iterable[str] = TRIGGERS) -> None:
-    command = [sys.executable, "-m", "benchmarks.rules_made", address, *triggers]
+def make_rules(env: dict[str, str], address: str, triggers: Iterable[str] = TRIGGERS, *, customers: int = 0) -> None:
+    """Rules for each trigger: for the first `customers` alone, or for all where it is 0."""
+    command = [sys.executable, "-m", "benchmarks.rules_made", address, str(customers), *triggers]
     subprocess.run(command, cwd=ROOT, env=env, check=True)
 
 
-def followed(events: Iterable[Event], url: str, requests: list[Received]) -> Followed:
+def followed(events: Iterable[Event], url: str, requests: list[Received], customers: int = 0) -> Followed:
+    """`customers` as in `make_rules`."""
     keys: dict[Subject, set[str]] = defaultdict(set)
     bodies: dict[str, set[bytes]] = defaultdict(set)
     for request in list(requests):
@@ -48,7 +51,9 @@ def followed(events: Iterable[Event], url: str, requests: list[Received]) -> Fol
         keys[said["trigger"], said["session"]].add(key)
         bodies[key].add(request.body)
     arrived = {(_kind(trigger), session) for trigger, session in keys}
-    acknowledged = {(event.name, event.session_id) for event in events if event.answers}
+    numbers = {number_of(index) for index in range(customers)}
+    wanted = [event for event in events if not numbers or json.loads(event.body)["phoneNumber"] in numbers]
+    acknowledged = {(event.name, event.session_id) for event in wanted if event.answers}
     return Followed(
         not_arrived=len(acknowledged - arrived),
         of_nothing=len(arrived - _stored(url)),
@@ -57,14 +62,14 @@ def followed(events: Iterable[Event], url: str, requests: list[Received]) -> Fol
     )
 
 
-def all_followed(events: list[Event], url: str, requests: list[Received]) -> Followed:
+def all_followed(events: list[Event], url: str, requests: list[Received], customers: int) -> Followed:
     """Once everything has arrived, or nothing more comes. Leases of what was killed end now, not in a minute."""
     execute(url, "UPDATE automations_delivery SET lease_until = created_at WHERE state = 'sending'")
-    found, count = followed(events, url, requests), len(requests)
+    found, count = followed(events, url, requests, customers), len(requests)
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while found.not_arrived and time.monotonic() < give_up_at:
         time.sleep(0.5)
-        found = followed(events, url, requests)
+        found = followed(events, url, requests, customers)
         if len(requests) > count:
             count, give_up_at = len(requests), time.monotonic() + PATIENCE_SECONDS
     return found

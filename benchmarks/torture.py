@@ -95,12 +95,16 @@ def torture(
     chosen: Random,
     *,
     connections: int = CONNECTIONS,
+    followed_customers: int = 0,
     say: Say = lambda text: None,
 ) -> Outcome:
-    """Kill one after the other while LiveTok sends and the worker deletes and follows, then look at what is left."""
+    """Kill one after the other while LiveTok sends and the worker deletes and follows, then look at what is left.
+
+    Rules follow the sessions of the first `followed_customers`, or of all where it is 0.
+    """
     with http_standin() as receiver, running_server(database, **OUTGOING) as server:
         add_customers(server.env, CUSTOMERS)
-        make_rules(server.env, receiver.url)
+        make_rules(server.env, receiver.url, customers=followed_customers)
         add_old_events(server.database_url, OLD_EVENTS)
         supervised = Supervised(server, postgres, chosen)
         livetok = LiveTok(int(server.env["PORT"]), server.webhook_key, CUSTOMERS, chosen.random())
@@ -111,7 +115,7 @@ def torture(
                 sent = livetok.ledger.acknowledged
                 say(f"{number:3} {victim}: whole after {seconds:.1f} s; {sent:,} events were acknowledged so far")
             time.sleep(LOADED_SECONDS[0])
-        outcome = judged(supervised, livetok, receiver.requests)
+        outcome = judged(supervised, livetok, receiver.requests, followed_customers)
     say(f"{len(receiver.requests):,} requests of rules arrived")
     say(f"{outcome.starts} starts by the supervisor; {outcome.failed:,} deliveries were not acknowledged")
     for line in [*outcome.unexpected[:5], outcome.complaint]:
@@ -119,11 +123,11 @@ def torture(
     return outcome
 
 
-def judged(supervised: "Supervised", livetok: LiveTok, requests: list[Received]) -> Outcome:
+def judged(supervised: "Supervised", livetok: LiveTok, requests: list[Received], followed_customers: int) -> Outcome:
     ledger, server = livetok.ledger, supervised.server
     acknowledged, failed = ledger.acknowledged, ledger.failed
     stored = settled(ledger.events, server.database_url)
-    follows = all_followed(ledger.events, server.database_url, requests)
+    follows = all_followed(ledger.events, server.database_url, requests, followed_customers)
     complaint = unsound(server)
     begins = [event for event in ledger.events if event.name == "session_begin" and event.answers]
     again = supervised.chosen.sample(begins, min(DELIVERED_AGAIN, len(begins)))

@@ -25,6 +25,8 @@ from tests.live import ROOT, manage, new_environment, start_server, wait_until_r
 pytestmark = pytest.mark.serial
 
 OLD_EVENTS = 50_000
+# Of two hundred: what all of them set off takes a minute to send.
+FOLLOWED_CUSTOMERS = 20
 
 # A killed `serve` takes the worker with it, and costs as long a start: one of them on each database.
 ORDERS = {
@@ -48,7 +50,9 @@ def postgres(database_name, monkeypatch):
 
 
 def test_what_was_answered_200_is_stored_once_and_what_follows_arrives_whatever_was_killed(database_name, postgres):
-    outcome = torture(database_name, postgres, ORDERS[database_name], Random(7), connections=2)
+    outcome = torture(
+        database_name, postgres, ORDERS[database_name], Random(7), connections=2, followed_customers=FOLLOWED_CUSTOMERS
+    )
 
     assert outcome.stored == Findings(lost=0, twice=0, answers_changed=0, not_logged=0, logged_too_often=0)
     assert outcome.followed == Followed(not_arrived=0, of_nothing=0, of_other_keys=0, of_other_bytes=0)
