@@ -11,7 +11,7 @@ from automations.exchange.entries import CannotExportError, exported
 from automations.exchange.planning import plan_of
 from automations.exchange.storing import import_file
 from automations.models import Action, Destination, Rule, Secret
-from automations.texts.checks import check_action, check_conditions
+from automations.texts.checks import check_action, check_lists
 from customers.models import Agent
 from tests.builders import make_channel, make_customer, make_tier
 from tests.following import add_secret, make_destination, make_rule
@@ -63,7 +63,6 @@ def world(livetok):
         channels=[make_channel("telephony")],
         agents=[Agent.objects.create(pk="agent-7", name="Reception")],
         weekdays=[0, 4],
-        reasons=["allowed"],
         from_time=time(9),
         until_time=time(17, 30),
         least_duration_seconds=60,
@@ -194,7 +193,7 @@ class TestChecks:
             ("email", {**MAIL, "subject": "{{ nonsense }}"}, {"subject"}),
             ("slack", {"body": '{"text": "{{ rule.name }}"}'}, set()),
             ("http", {"body": "{}", "kept_pointer": "id"}, {"kept_pointer"}),
-            ("http", {"body": "{}", "kept_link": "https://a.example/{{ kept.value }}"}, {"kept_pointer"}),
+            ("http", {"body": "{}", "kept_link": "https://a.example/{{ kept.value }}"}, {"kept_link"}),
             ("http", {"body": "{}", "kept_pointer": "/id", "kept_link": "javascript:1"}, {"kept_link"}),
             ("whatsapp", {"recipient": "+1", "template_name": "hello", "template_language": "en"}, set()),
             ("whatsapp", {}, {"recipient", "template_name", "template_language"}),
@@ -210,8 +209,8 @@ class TestChecks:
 
     def test_of_conditions(self):
         sound = {"reasons": [], "weekdays": [0, 6], "thresholds": [80]}
-        assert check_conditions("usage_reached", sound) == {}
-        assert set(check_conditions("ended", {"reasons": None, "weekdays": [True], "thresholds": [0]})) == {
+        assert check_lists(sound) == {}
+        assert set(check_lists({"reasons": None, "weekdays": [True], "thresholds": [0]})) == {
             "reasons",
             "weekdays",
             "thresholds",

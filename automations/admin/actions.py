@@ -1,24 +1,17 @@
 """A rule's actions in its form: the fields that fit the destination's kind, and their texts checked on saving."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import models
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from automations.admin.offers import action_for
 from automations.models import Action, Destination
-from automations.texts.bodies import check_json_body
-from automations.texts.lines import check_address, check_line
-from automations.texts.liquid import check
-from automations.texts.messages import check_whatsapp
-from automations.texts.paths import check_path
-from automations.texts.pointers import check_pointer
+from automations.texts.checks import check_action
 from customers.admin.rows import ShortFormSet, ShortInline
 
 Kind = Destination.Kind
@@ -83,7 +76,7 @@ class ActionForm(forms.ModelForm):
         for name in OF_SOME_KIND:
             if name in data and name not in FIELDS_OF_KIND[destination.kind]:
                 data[name] = DEFAULTS[name]
-        for name, problem in problems_of(destination.kind, data):
+        for name, problem in check_action(destination.kind, data).items():
             if name not in self.errors:
                 self.add_error(name, problem)
         return data
@@ -93,81 +86,6 @@ class ActionForm(forms.ModelForm):
         if field in self.fields and self.fields[field].widget.is_hidden and field not in ("id", "rule"):
             field = None
         super().add_error(field, error)
-
-
-def problems_of(kind: str, data: dict[str, Any]) -> Iterable[tuple[str, list[str]]]:
-    """By field, what keeps an action from being saved."""
-    data = {name: data.get(name) or "" for name in OF_SOME_KIND}
-    found = [(name, problems) for name, problems in CHECKS[kind](data) if problems]
-    if "kept_pointer" in FIELDS_OF_KIND[kind]:
-        found += [(name, problems) for name, problems in _kept_problems(data) if problems]
-    return found
-
-
-def _mail_problems(data: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    return [
-        ("recipient", _recipient_problems(data["recipient"])),
-        ("subject", check_line(data["subject"]) if data["subject"] else ["Give the mail a subject."]),
-        ("text", check(data["text"]) if data["text"].strip() else ["Give the mail a text."]),
-    ]
-
-
-def _recipient_problems(recipient: str) -> list[str]:
-    parts = [part.strip() for part in recipient.split(",") if part.strip()]
-    if not parts:
-        return ["Say to whom it goes."]
-    if "{" in recipient:  # a comma may stand within a placeholder
-        return check_line(recipient)
-    wrong = [part for part in parts if not _is_email(part)]
-    return [f"“{part[:100]}” is no e-mail address." for part in wrong[:3]]
-
-
-def _is_email(text: str) -> bool:
-    try:
-        validate_email(text)
-    except ValidationError:
-        return False
-    return True
-
-
-def _request_problems(data: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    body = check_json_body(data["body"]) if data["body"].strip() else ["Give the JSON to send."]
-    return [("path", check_path(data["path"])), ("body", body)]
-
-
-def _whatsapp_problems(data: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    parameters = [line for line in data["text"].splitlines() if line.strip()]
-    to = data["recipient"]
-    found = check_whatsapp(to, data["template_name"], data["template_language"], parameters)
-    by_start = (("To:", "recipient"), ("Template:", "template_name"), ("Language:", "template_language"))
-    problems = [("recipient", [] if to.strip() else ["Give a number, such as {{ session.number }}."])]
-    for problem in found:
-        field = next((name for start, name in by_start if problem.startswith(start)), "text")
-        problems.append((field, [problem.partition(": ")[2].capitalize() if field != "text" else problem]))
-    return problems
-
-
-def _kept_problems(data: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    pointer, link = data["kept_pointer"], data["kept_link"]
-    if not link:
-        return [("kept_pointer", check_pointer(pointer))]
-    problems = check_address(link)
-    if not pointer:
-        problems = ["Say first what is kept of the answer."]
-    elif not problems and "kept.value" not in link:
-        problems = ["Name the value that was kept in it: {{ kept.value }}."]
-    elif "YOUR-" in link:
-        problems = ["Write your own account into the link, in the place of what starts with YOUR-."]
-    return [("kept_pointer", check_pointer(pointer)), ("kept_link", problems)]
-
-
-CHECKS: dict[str, Callable[[dict[str, Any]], list[tuple[str, list[str]]]]] = {
-    Kind.EMAIL.value: _mail_problems,
-    Kind.SLACK.value: _request_problems,
-    Kind.TEAMS.value: _request_problems,
-    Kind.HTTP.value: _request_problems,
-    Kind.WHATSAPP.value: _whatsapp_problems,
-}
 
 
 class ActionFormSet(ShortFormSet):

@@ -22,7 +22,7 @@ from automations.exchange.entries import (
     rule_entry,
 )
 from automations.models import Action, Destination, Rule
-from automations.texts.checks import check_action, check_conditions
+from automations.texts.checks import asks_for_something, check_action, check_fit, check_lists
 from automations.texts.destinations import check_destination
 from automations.texts.names import sound
 
@@ -139,7 +139,10 @@ def _plan_rule(
     row = stored or Rule()
     problems = _fill(row, entry, RULE_FIELDS, (*NAMED, "actions"))
     values = {name: getattr(row, name) for name in RULE_FIELDS}
-    problems |= check_conditions(row.trigger, values)
+    problems |= check_lists(values)
+    asked = {**values, **{name: entry.get(name) for name in NAMED}}
+    for name, sentences in check_fit(row.trigger, [name for name in asked if asks_for_something(asked[name])]).items():
+        problems.setdefault(name, sentences)
     chosen: dict[str, list[Any]] = {}
     for name in NAMED:
         keys = entry.get(name, [])
