@@ -120,12 +120,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What only the other database, or only LibreOffice, can show is not collected here, rather than skipped."""
+    """What only the other database, or only LibreOffice, can show is not collected here; what knows none, once."""
     kept, left_out = [], []
     for item in items:
         databases = {name for marker in item.iter_markers("only") for name in marker.args}
         if not databases <= set(DATABASES):
             raise pytest.UsageError(f"{item.nodeid}: only() takes {' or '.join(DATABASES)}, not {databases}")
+        if item.get_closest_marker("pure") is not None:
+            if "_django_db_helper" in item.fixturenames or item.get_closest_marker("django_db") is not None:  # type: ignore[attr-defined]
+                raise pytest.UsageError(f"{item.nodeid}: it asks for the database, so it is not pure")
+            databases = {"sqlite"}
         is_for_another = bool(databases) and config.option.database not in databases
         lacks_office = item.get_closest_marker("office") is not None and soffice_path() is None
         (left_out if is_for_another or lacks_office else kept).append(item)

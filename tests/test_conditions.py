@@ -6,6 +6,8 @@ import pytest
 
 from automations.rules.conditions import Conditions, Subject, failed_condition
 
+pytestmark = pytest.mark.pure
+
 FRIDAY = datetime(2024, 3, 15, 10, 30)
 NOBODY = Subject(FRIDAY)
 SESSION = Subject(FRIDAY, tier=1, channel="web", agent="7", customer=3, reason="sessions_day", duration_seconds=60)

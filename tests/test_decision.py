@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from customers.limits import Limit, Metric, Period, effective_limits
 from sessions_app.decision.rules import DENIAL_MESSAGES, CallerKind, Facts, Reason, Usage, UsageRow, decide, whole_check
 
+pytestmark = pytest.mark.pure
+
 DAY, WEEK, MONTH = Period.DAY, Period.WEEK, Period.MONTH
 
 

@@ -99,14 +99,14 @@ def test_what_is_exported_is_for_people_has_no_secret_and_imports_as_it_was(worl
 
 def test_what_is_changed_is_changed_in_place_and_off(world):
     document = json.loads(exported())
-    document["rules"][0] |= {"trigger": "began_denied", "tiers": [], "actions": document["rules"][0]["actions"] * 2}
+    document["rules"][0] |= {"trigger": "end_corrected", "tiers": [], "actions": document["rules"][0]["actions"] * 2}
     action = Action.objects.get()
     plan = import_file(as_text(document))
 
     rule = Rule.objects.get()
     assert plan.rules[0].verb == "changed"
     assert set(plan.rules[0].changes) == {"trigger", "tiers", "actions"}
-    assert (rule.pk, rule.trigger, rule.is_active, rule.tiers.count()) == (world.pk, "began_denied", False, 0)
+    assert (rule.pk, rule.trigger, rule.is_active, rule.tiers.count()) == (world.pk, "end_corrected", False, 0)
     assert rule.actions.order_by("pk")[0].pk == action.pk
     assert rule.actions.count() == 2
     document["rules"][0]["actions"] = []

@@ -15,6 +15,8 @@ from automations.outgoing.addresses import (
     parse_allowed_hosts,
 )
 
+pytestmark = pytest.mark.pure
+
 NONE = AllowedHosts()
 EVERYTHING = parse_allowed_hosts(["0.0.0.0/0", "::/0"])
 

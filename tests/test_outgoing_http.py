@@ -20,6 +20,8 @@ from tests.authorities import make_authority
 from tests.databases import free_port
 from tests.standins import Reply, http_standin, name_standin
 
+pytestmark = pytest.mark.pure
+
 LOOPBACK = parse_allowed_hosts(["127.0.0.0/8"])
 ANSWERED = b"HTTP/1.1 200 OK\r\n"
 BLANK = bytes(10_000_000)

@@ -11,6 +11,8 @@ from customers.limits import Period
 from sessions_app.periods import local_day, seconds_by_day, span_of, starts_at
 from tests.builders import moment
 
+pytestmark = pytest.mark.pure
+
 ZONES = sorted(available_timezones() - {"Factory", "localtime"})
 # Clocks that skip midnight, skip a whole day, go back over midnight, or change by odd amounts.
 ODD_ZONES = [

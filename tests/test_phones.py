@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from customers.lengths import LONGEST_TEXT
 from customers.phones import NO_NUMBER, is_number, key_or_none, phone_key
 
+pytestmark = pytest.mark.pure
+
 REGIONS = ["", "GB", "US", "DE", "AR", "IT", "XX"]
 
 

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from automations.texts.pointers import PointerError, check_pointer, value_at
 
+pytestmark = pytest.mark.pure
+
 # The document and the table of RFC 6901, section 5.
 DOCUMENT = {
     "foo": ["bar", "baz"],

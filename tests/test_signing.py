@@ -9,6 +9,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from automations.outgoing.headers import FORBIDDEN, HeaderError, checked_headers
 from automations.outgoing.signing import SigningError, check_signing_secret, final_headers, made_signing_secret
 
+pytestmark = pytest.mark.pure
+
 KEY = "7f0e1c52-8a3b-4c0e-9d55-0f3f0f6a1b11"
 BODY = '{"customer": "José"}'.encode()
 

@@ -15,6 +15,8 @@ from automations.texts.escapes import ESCAPES, escape_slack
 from automations.texts.liquid import TextError
 from automations.texts.names import data_of, sample_data
 
+pytestmark = pytest.mark.pure
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

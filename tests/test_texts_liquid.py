@@ -15,6 +15,8 @@ from automations.texts.lines import check_address, check_header, fill_address, f
 from automations.texts.liquid import Budget, TextError, check, fill
 from automations.texts.names import NAMES, Kind, data_of, sample_data
 
+pytestmark = pytest.mark.pure
+
 MADRID = ZoneInfo("Europe/Madrid")
 LONG_ENOUGH_SECONDS = 1.0
 

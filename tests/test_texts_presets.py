@@ -18,6 +18,8 @@ from automations.texts.names import NAMES, Kind, data_of, sample_data
 from automations.texts.pointers import check_pointer, value_at
 from automations.texts.presets import FRESHDESK, HUBSPOT_NOTE, PRESETS, SLACK, TEAMS, ZENDESK, Preset
 
+pytestmark = pytest.mark.pure
+
 ALL = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 HOSTILE = "<!channel> <@U1> [x](http://evil.example) </p><script>\"'}],\r\n{{ x }} {% x %} \u2028*_`~|\\ &lt; .."
 

@@ -56,14 +56,13 @@ def execute(sql: str, parameters: Mapping[str, Any]) -> None:
 
 
 def changed_rows(database: BaseDatabaseWrapper, sql: str, values: Mapping[str, Any]) -> int:
-    """How many rows one statement changes on SQLite; `values` are those of `for_sqlite`."""
+    """How many rows one statement changes on SQLite, by values of `for_sqlite`. Raises the driver's own errors."""
     if database.queries_logged:
         with database.cursor() as cursor:
             cursor.execute(sql, values)
             return cursor.rowcount
-    with database.wrap_database_errors:
-        changed: int = database.connection.execute(_named(sql), values).rowcount
-        return changed
+    changed: int = database.connection.execute(_named(sql), values).rowcount
+    return changed
 
 
 @contextmanager
