@@ -42,7 +42,9 @@ def _hooked(settings, livetok):
 
 
 def rows():
-    return list(RefusedRequests.objects.order_by("hour").values_list("last_address", flat=True))
+    """Without the strangers of other tests, who are counted a moment later."""
+    found = RefusedRequests.objects.filter(last_address__contains=" ")
+    return list(found.order_by("hour").values_list("last_address", flat=True))
 
 
 @pytest.fixture

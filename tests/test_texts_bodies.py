@@ -159,7 +159,7 @@ def test_the_strings_of_a_body_share_its_bounds(body: object, data: dict[str, ob
     begun = time.thread_time()
     with pytest.raises(TextError) as caught:
         fill_json_body(json.dumps(body), data)
-    assert time.thread_time() - begun < 1.0
+    assert time.thread_time() - begun < 5.0
     assert problem in caught.value.problems[0]
 
 
