@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from automations.models import CachedContext, Secret, Source
 from automations.outgoing.addresses import parse_allowed_hosts
-from automations.sealing import Sealed, open_sealed
+from automations.sealing import KEY_FILE, Sealed, open_sealed
 from tests.builders import make_customer
 from tests.following import add_secret, make_source
 from tests.staff import form_of, staff
@@ -20,7 +20,7 @@ GOOD = {
     "pointers": "last_order = /orders/0",
     "secrets-TOTAL_FORMS": "1",
     "secrets-0-name": "token",
-    "secrets-0-text": "hunter2-hunter2",
+    "secrets-0-value": "hunter2-hunter2",
 }
 
 
@@ -55,6 +55,16 @@ def test_a_source_is_saved_with_its_secret_which_is_shown_nowhere_again(chief):
     assert "hunter2" not in chief.get(reverse("admin:automations_source_history", args=[source.pk])).content.decode()
 
 
+def test_a_damaged_key_file_is_told_and_not_a_crash(chief, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    (tmp_path / KEY_FILE).write_text("cut short")
+
+    response = save(chief, ADD, **GOOD)
+
+    assert "is empty or cut short" in response.content.decode()
+    assert not Source.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -63,7 +73,7 @@ def test_a_source_is_saved_with_its_secret_which_is_shown_nowhere_again(chief):
         ({"headers": "Authorization: {{ secrets.other }}"}, "secrets.other"),
         ({"pointers": "last_order = orders/0"}, "starts with a slash"),
         ({"limit_ms": "601"}, "Give a time limit from 1 to 600 ms."),
-        ({"secrets-0-text": ""}, "Give the secret."),
+        ({"secrets-0-value": ""}, "Give its value, or leave out the row."),
         ({"stale_hours": "0"}, "Give 1 to 720 hours of use"),
     ],
 )

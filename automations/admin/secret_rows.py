@@ -1,4 +1,4 @@
-"""A destination's secrets in its form: written there, and never read."""
+"""Secrets in the form of their destination or source: written there, and never read."""
 
 import re
 from collections.abc import Iterable
@@ -108,7 +108,7 @@ def missing_key(secret: Secret) -> str:
 
 
 def names_after(data: Any, stored: Iterable[Secret]) -> set[str]:
-    """The names of the secrets that a destination has once its form, as it was sent, is saved."""
+    """The names of the secrets that a destination or source has once its form, as it was sent, is saved."""
     names = {str(secret.pk): secret.name for secret in stored}
     total = data.get("secrets-TOTAL_FORMS", "")
     for index in range(min(int(total), 1000) if str(total).isdecimal() else 0):

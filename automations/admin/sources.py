@@ -1,62 +1,26 @@
 """Sources: their texts checked on saving, their secrets write-only, and "Try it"."""
 
-import re
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
 
+from automations.admin.secret_rows import SecretInline, names_after
 from automations.context.provider import forget_recipes
 from automations.context.recipes import MOST_POINTERS, NAMES, check_source
 from automations.context.trying import Tried, try_source
-from automations.models import Secret, Source
-from automations.sealing import SealingError, seal
+from automations.models import Source
 from customers.admin.pages import HistoryAdmin
-from customers.admin.rows import ShortInline
-
-_SECRETS_NAME = re.compile(r"(secrets-[0-9]+)-name")
 
 
-class SecretForm(forms.ModelForm):
-    text = forms.CharField(
-        label="Secret",
-        required=False,
-        max_length=4000,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="Shown nowhere again. Left blank, what is stored stays.",
-    )
-
-    class Meta:
-        model = Secret
-        fields = ["name"]
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        text = cleaned.get("text", "")
-        if not text:
-            if self.instance.pk is None:
-                self.add_error("text", "Give the secret.")
-            return cleaned
-        try:
-            sealed = seal(text, has_old_secrets=Secret.objects.exists)
-        except SealingError as error:
-            raise ValidationError(str(error)) from error
-        self.instance.fingerprint, self.instance.token = sealed.fingerprint, sealed.token
-        return cleaned
-
-
-class SecretInline(ShortInline, admin.TabularInline):
-    model = Secret
-    form = SecretForm
-    fields = ["name", "text", "set_at"]
-    readonly_fields = ["set_at"]
-    extra = 0
-    verbose_name_plural = "secrets – headers name them as {{ secrets.name }}"
+class SourceSecretInline(SecretInline):
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        return 0
 
 
 class SourceForm(forms.ModelForm):
@@ -84,7 +48,7 @@ class TryForm(forms.Form):
 @admin.register(Source)
 class SourceAdmin(HistoryAdmin):
     form = SourceForm
-    inlines = [SecretInline]
+    inlines = [SourceSecretInline]
     list_display = ["name", "is_active", "limit_ms", "last_failed_at", "last_failure"]
     list_filter = ["is_active"]
     search_fields = ["name"]
@@ -114,7 +78,7 @@ class SourceAdmin(HistoryAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
-        form.secret_names = frozenset(_posted_secrets(request))
+        form.secret_names = frozenset(names_after(request.POST, obj.secrets.all() if obj else []))
         return form
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -158,12 +122,3 @@ class SourceAdmin(HistoryAdmin):
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/automations/source/try.html", context)
-
-
-def _posted_secrets(request: HttpRequest) -> list[str]:
-    names = []
-    for field, name in request.POST.items():
-        found = _SECRETS_NAME.fullmatch(field)
-        if found and name and not request.POST.get(f"{found[1]}-DELETE"):
-            names.append(str(name))
-    return names
