@@ -16,6 +16,7 @@ from automations.models import Attempt, Delivery, Destination, Installation
 from automations.outgoing.addresses import AllowedHosts, parse_allowed_hosts
 from automations.outgoing.signing import made_signing_secret
 from automations.rules.judging import judge
+from automations.sealing import KEY_FILE
 from tests.builders import make_customer, make_tier
 from tests.following import add_secret, judge_and_send, later, make_destination, make_rule
 from tests.standins import Reply, http_standin
@@ -327,6 +328,19 @@ class TestSecrets:
         assert states() == ["waiting"]
         assert receiver.requests == []
         assert Delivery.objects.get().attempts_made == 0
+
+
+def test_a_damaged_key_file_pauses_the_destination_and_says_so(livetok, destination, settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    add_secret(destination, "token", "s3cr3t-token")
+    make_rule("began_allowed", destination)
+    happen(livetok, "a")
+    (tmp_path / KEY_FILE).write_text("cut short")
+    send_due()
+
+    destination.refresh_from_db()
+    assert "empty or cut short" in destination.paused_because
+    assert states() == ["waiting"]
 
 
 def test_a_value_of_the_answer_is_kept_with_its_link(livetok, receiver, destination):
