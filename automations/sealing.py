@@ -108,7 +108,10 @@ def _key_in_file(path: Path) -> list[str]:
 
 
 def _box(sealed: Sealed) -> MultiFernet:
-    keys = known_keys()
+    try:
+        keys = known_keys()
+    except ImproperlyConfigured as error:  # the key's file is damaged
+        raise SealingError(str(error)) from error
     if sealed.fingerprint not in map(fingerprint_of, keys):
         raise KeyMissingError(
             f"The encryption key {sealed.fingerprint} is missing. Restore {settings.DATA_DIR / KEY_FILE} from a "

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from smtplib import SMTPException
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage, get_connection
 
 from automations.deliveries.results import Tried
@@ -30,7 +29,7 @@ def attempt(delivery: Delivery, sealed: Mapping[str, Sealed]) -> Tried:
     started = time.monotonic()
     try:
         secrets = {name: open_sealed(secret) for name, secret in sealed.items()}
-    except (SealingError, ImproperlyConfigured) as error:  # the latter: the key's file is damaged
+    except SealingError as error:
         return Tried(0.0, error=str(error), pauses_because=str(error))
     if delivery.destination.kind == Kind.EMAIL:
         return _mail(delivery, started)
