@@ -1,24 +1,39 @@
 """What happens to sessions, kept for the rules that wait for it: a row of the statement that stores the event."""
 
+import json
+from functools import lru_cache
 from typing import Any
 
 from automations.models import Occurrence, Rule, Trigger
+from sessions_app.recording.columns import json_list, table_of
 from sessions_app.recording.hooks import Happening, SessionHook
 
-_ENDING = {"end": Trigger.ENDED.value, "corrected": Trigger.END_CORRECTED.value}
+_ENDING = {"end": Trigger.ENDED, "corrected": Trigger.END_CORRECTED}
 
 
-def triggers_of_kind(kind: str, is_allowed: bool, is_first_contact: bool) -> tuple[str, str, str]:
-    """The triggers that an event may set off: three, some of them twice, so that one statement serves all events."""
+def triggers_of(kind: str, is_allowed: bool, is_first_contact: bool) -> set[Trigger]:
+    """Those that an event may set off."""
     if kind != "begin":
-        return _ENDING[kind], _ENDING[kind], Trigger.USAGE_REACHED.value
-    began = (Trigger.BEGAN_ALLOWED if is_allowed else Trigger.BEGAN_DENIED).value
-    return began, Trigger.NEW_CALLER.value if is_first_contact else began, Trigger.USAGE_REACHED.value
+        return {_ENDING[kind], Trigger.USAGE_REACHED}
+    began = {Trigger.BEGAN_ALLOWED if is_allowed else Trigger.BEGAN_DENIED, Trigger.USAGE_REACHED}
+    return began | {Trigger.NEW_CALLER} if is_first_contact else began
 
 
-def _values(happening: Happening) -> dict[str, Any]:
+# The triggers of the rules that are on; with a plus those whose rule covers tests.
+_AWAITED = json_list("""DISTINCT "trigger" || CASE WHEN covers_tests THEN '+' ELSE '' END""")
+
+
+@lru_cache(maxsize=256)
+def _is_awaited(awaited: str, kind: str, is_allowed: bool, is_first_contact: bool, is_test: bool) -> bool:
+    found = set(json.loads(awaited))
+    triggers = triggers_of(kind, is_allowed, is_first_contact)
+    return any(f"{trigger}+" in found or (trigger in found and not is_test) for trigger in triggers)
+
+
+def _values(happening: Happening, awaited: str) -> dict[str, Any] | None:
     session = happening.session
-    first, second, third = triggers_of_kind(happening.kind, bool(session.allowed), happening.is_first_contact)
+    if not _is_awaited(awaited, happening.kind, bool(session.allowed), happening.is_first_contact, session.is_test):
+        return None
     return {
         "kind": happening.kind,
         "session_id": session.session_id,
@@ -26,16 +41,12 @@ def _values(happening: Happening) -> dict[str, Any]:
         "number": session.number,
         "received_at": happening.received_at,
         "is_first_contact": happening.is_first_contact,
-        "first": first,
-        "second": second,
-        "third": third,
     }
 
 
 # Without a rule that waits for it, nothing is written. A rule's edit holds from the very next event.
 occurrence_hook = SessionHook(
     Occurrence,
-    f"""EXISTS (SELECT 1 FROM {Rule._meta.db_table} WHERE is_active AND "trigger" IN (%(first)s, %(second)s, %(third)s)
-AND (covers_tests OR NOT %(is_test)s))""",
+    f"(SELECT NULLIF(CAST({_AWAITED} AS text), '[]') FROM {table_of(Rule)} WHERE is_active)",
     _values,
 )

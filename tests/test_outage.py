@@ -381,11 +381,11 @@ def test_a_request_that_fails_again_and_again_is_set_aside(known_livetok, settin
     assert the_session("s1").allowed is True
 
 
-def fail(happening):
+def fail(happening, awaited):
     raise ValueError("a mistake")
 
 
-failing_hook = SessionHook(RefusedRequests, "TRUE", fail)
+failing_hook = SessionHook(RefusedRequests, "'all'", fail)
 
 
 def test_a_request_that_fails_holds_up_what_is_behind_it_in_its_own_file_alone(known_livetok, settings, monkeypatch):
@@ -407,12 +407,12 @@ def test_a_request_that_fails_holds_up_what_is_behind_it_in_its_own_file_alone(k
     assert_usage_is_sound()
 
 
-def fail_for_s1(happening):
+def fail_for_s1(happening, awaited):
     if happening.session.session_id == "s1":
         raise ValueError("a mistake")
 
 
-hook_failing_for_s1 = SessionHook(RefusedRequests, "TRUE", fail_for_s1)
+hook_failing_for_s1 = SessionHook(RefusedRequests, "'all'", fail_for_s1)
 
 
 def test_a_file_that_cannot_be_read_blocks_nothing(known_livetok, caplog):

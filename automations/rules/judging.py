@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
-from automations.happenings import triggers_of_kind
+from automations.happenings import triggers_of
 from automations.models import Occurrence, Rule, Trigger
 from automations.rules.conditions import failed_condition
 from automations.rules.firing import Event, Prepared, Preparing, event_of, store_firings
@@ -62,7 +62,7 @@ class Judge:
 
 def set_off(occurrence: Occurrence, session: Session, rules: Sequence[Rule]) -> Iterator[tuple[Rule, Event]]:
     """Those of the rules that the event sets off, with what they fire on."""
-    triggers = triggers_of_kind(occurrence.kind, bool(session.allowed), occurrence.is_first_contact)
+    triggers = triggers_of(occurrence.kind, bool(session.allowed), occurrence.is_first_contact)
     subject = subject_of(session)
     matching = [
         rule for rule in rules if rule.trigger in triggers and not failed_condition(conditions_of(rule), subject)

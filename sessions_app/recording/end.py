@@ -30,10 +30,10 @@ def end_session(event: SessionEnd, delivery: Delivery) -> Outcome:
 
 def _end_ordinarily(event: SessionEnd, delivery: Delivery) -> Outcome | None:
     """The only end of a session that has begun. None where another came first."""
-    session = read_end(event)
-    if session is None:
+    read = read_end(event)
+    if read is None:
         raise NotOrdinary
-    return write_end(rows_of_end(event, delivery, session))
+    return write_end(rows_of_end(event, delivery, *read))
 
 
 def _end(event: SessionEnd, delivery: Delivery) -> Outcome:

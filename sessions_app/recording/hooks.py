@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from django.conf import settings
 from django.db import models
@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from customers.access import Access
 from sessions_app.database.patience import current_patience
+from sessions_app.database.prepared import fetch
 from sessions_app.decision.answer import NOTHING_PROVIDED, Missing, Origin, Provided
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
@@ -22,6 +23,9 @@ from sessions_app.models import Session
 logger = logging.getLogger(__name__)
 
 imported = cache(import_string)
+
+# By hook, what its `awaited` said.
+Awaited: TypeAlias = Sequence[str | None]
 
 
 @dataclass(frozen=True)
@@ -39,21 +43,42 @@ class Happening:
 
 @dataclass(frozen=True)
 class SessionHook:
-    """A row of `model` that is stored in the statement that stores an event, or not at all.
+    """A row of `model` that is stored with an event: in its statement, or not at all.
 
-    `values` gives each of its columns but `id`, and what else `condition` names: SQL with `%(name)s`, without which
-    nothing is written. None: this event has no row. Redeliveries are not asked about. One that raises fails the event,
-    and LiveTok sends it again.
+    `awaited` is SQL of a text that says which events are waited for, NULL where none is: asked by the statement that
+    reads what the event needs, so that an event that nobody waits for costs nothing more. `values` gets that text, and
+    gives each of the row's columns but `id`. None: this event has no row. Redeliveries are not asked about. One that
+    raises fails the event, and LiveTok sends it again.
     """
 
     model: type[models.Model]
-    condition: str
-    values: Callable[[Happening], Mapping[str, Any] | None]
+    awaited: str
+    values: Callable[[Happening, str], Mapping[str, Any] | None]
+
+    def row(self, happening: Happening, text: str | None) -> Mapping[str, Any] | None:
+        return None if text is None else self.values(happening, text)
 
 
 def session_hooks() -> tuple[SessionHook, ...]:
     """Those of SESSION_EVENT_HOOKS."""
     return tuple(imported(name) for name in settings.SESSION_EVENT_HOOKS)
+
+
+def awaited_columns(hooks: Sequence[SessionHook]) -> str:
+    """What a statement that reads for an event selects besides."""
+    return "".join(f",\n    {hook.awaited}" for hook in hooks)
+
+
+def awaited_now() -> Awaited:
+    """Where no other statement asks."""
+    hooks = session_hooks()
+    return fetch(f"SELECT 1{awaited_columns(hooks)}", {})[0][1:] if hooks else ()
+
+
+def hooked_rows(happening: Happening, awaited: Awaited) -> list[tuple[type[models.Model], Mapping[str, Any]]]:
+    """The rows that are stored with it."""
+    found = [(hook.model, hook.row(happening, text)) for hook, text in zip(session_hooks(), awaited, strict=True)]
+    return [(model, values) for model, values in found if values is not None]
 
 
 def provided_context(event: SessionBegin, access: Access) -> Provided:

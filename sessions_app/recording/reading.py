@@ -33,6 +33,7 @@ from sessions_app.recording.columns import (
     moment_of,
     table_of,
 )
+from sessions_app.recording.hooks import Awaited, SessionHook, awaited_columns, session_hooks
 from sessions_app.spool.waiting import NOTHING, Waiting, WaitingBegin, begins_that_wait
 from sessions_app.usage.used import (
     PERIODS,
@@ -90,7 +91,8 @@ class Reading:
 
     `is_known`: LiveTok's session id is stored already. `begins` is how many begins of the customer were decided before;
     None where there is no customer. `channel` and `agent` are None where this is their first sight. Where no limit in
-    force is for one channel or agent, `usage` may have what was recorded as one row of neither.
+    force is for one channel or agent, `usage` may have what was recorded as one row of neither. `awaited` is what
+    hooks wait for.
     """
 
     is_known: bool
@@ -99,6 +101,7 @@ class Reading:
     agent: Agent | None
     usage: Usage
     begins: int | None
+    awaited: Awaited
 
 
 def read_begin(event: SessionBegin, *, without: Session | None = None) -> Reading | None:
@@ -152,10 +155,11 @@ def _read_begin(
     }
     # What `without` uses is taken off the row of its own channel and agent.
     by_scope = without is not None or _limits_have_scopes.is_set()
-    rows = fetch(_reading_sql(caller.identity[0] if caller.identity else "", by_scope), parameters)
+    known_by = caller.identity[0] if caller.identity else ""
+    rows = fetch(_reading_sql(known_by, by_scope, session_hooks()), parameters)
     if not rows:
         return None, zone
-    is_known, policy, channel, agent, customer_row, tier_row, overrides, recorded, open_sessions, begins = rows[0]
+    is_known, policy, channel, agent, customer_row, tier_row, overrides, recorded, opened, begins, *awaited = rows[0]
     customer = instance(Customer, CUSTOMER_COLUMNS, customer_row)
     tier = _tier(tier_row)
     access = Access(
@@ -173,7 +177,7 @@ def _read_begin(
     if customer is not None and tier.tier is not None and access.zone == zone:
         usage = usage_from(
             (dict(zip(RECORDED, entry, strict=True)) for entry in json.loads(recorded or "[]")),
-            [_open_session(*row) for row in json.loads(open_sessions or "[]")],
+            [_open_session(*row) for row in json.loads(opened or "[]")],
             event.at,
             spans,
             tier.tier.call_hold_minutes,
@@ -190,6 +194,7 @@ def _read_begin(
         agent=_agent(agent),
         usage=usage,
         begins=int(begins or 0) if customer else None,
+        awaited=awaited,
     )
     return reading, access.zone if customer else zone
 
@@ -206,7 +211,7 @@ def _not_stored(begins: Sequence[WaitingBegin]) -> list[OpenSession]:
 
 
 @cache
-def _reading_sql(known_by: str, by_scope: bool) -> str:
+def _reading_sql(known_by: str, by_scope: bool, hooks: tuple[SessionHook, ...]) -> str:
     customer_id = {
         "number": f"c.id = (SELECT customer_id FROM {table_of(PhoneNumber)} WHERE key = %(phone_key)s)",
         "id": "c.external_id = %(external_id)s",
@@ -234,7 +239,7 @@ SELECT CAST(EXISTS (SELECT 1 FROM {table_of(Session)} WHERE session_id = %(sessi
     CAST((SELECT {json_list(begun)}
         FROM {table_of(Session)} WHERE customer_id = c.id AND allowed AND end_received_at IS NULL
         AND declared_missing_at IS NULL AND NOT is_test AND open_until > %(now)s) AS text),
-    turn.begins
+    turn.begins{awaited_columns(hooks)}
 FROM {table_of(Policy)} AS p
 LEFT JOIN {table_of(Channel)} AS ch ON ch.slug = %(channel)s
 LEFT JOIN {table_of(Agent)} AS a ON a.livetok_id = %(agent)s
@@ -244,21 +249,25 @@ LEFT JOIN {table_of(CustomerTurn)} AS turn ON turn.customer_id = c.id
 """
 
 
-def read_end(event: SessionEnd) -> Session | None:
-    """The one session that an end can be for: begun, not ended yet, alone with its id. None where it is less plain."""
-    rows = fetch(_ending_sql(), {"session_id": event.session_id, "is_test": event.is_test})
+def read_end(event: SessionEnd) -> tuple[Session, Awaited] | None:
+    """The one session that an end can be for: begun, not ended yet, alone with its id; and what hooks wait for.
+
+    None where it is less plain.
+    """
+    rows = fetch(_ending_sql(session_hooks()), {"session_id": event.session_id, "is_test": event.is_test})
     if len(rows) != 1:
         return None
-    session = instance(Session, END_COLUMNS, rows[0][0])
+    row, *awaited = rows[0]
+    session = instance(Session, END_COLUMNS, row)
     assert session is not None
     if not session.has_begin or session.has_end:
         return None
-    return session if event.caller.identity in (None, session.caller.identity) else None
+    return (session, awaited) if event.caller.identity in (None, session.caller.identity) else None
 
 
 @cache
-def _ending_sql() -> str:
-    return f"""SELECT {json_row("s", Session, END_COLUMNS)} FROM {table_of(Session)} AS s
+def _ending_sql(hooks: tuple[SessionHook, ...]) -> str:
+    return f"""SELECT {json_row("s", Session, END_COLUMNS)}{awaited_columns(hooks)} FROM {table_of(Session)} AS s
 WHERE session_id = %(session_id)s AND is_test = %(is_test)s LIMIT 2"""
 
 

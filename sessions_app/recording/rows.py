@@ -15,6 +15,7 @@ from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent, occupancy
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
+from sessions_app.recording.hooks import Awaited
 from sessions_app.recording.log import event_row
 from sessions_app.recording.reading import Reading
 from sessions_app.sums.late import is_late
@@ -33,8 +34,8 @@ class Rows:
     """What an ordinary event writes, all or nothing.
 
     `change` is what the sums of usage get, `counts_in` those in which the session counts now or did before. `is_late`:
-    it started in an earlier hour. `begins`, of a begin, and `flags_before`, of an end, must still be so when they are
-    written.
+    it started in an earlier hour. `awaited` is what hooks wait for. `begins`, of a begin, and `flags_before`, of an
+    end, must still be so when they are written.
     """
 
     session: Session
@@ -42,6 +43,7 @@ class Rows:
     change: Mapping[UsageKey, Amount]
     counts_in: Collection[UsageKey]
     is_late: bool
+    awaited: Awaited
     begins: int | None = None
     flags_before: str = ""
 
@@ -51,17 +53,19 @@ def rows_of_begin(event: SessionBegin, delivery: Delivery, reading: Reading, jud
     fill_begin(session, event, reading, judged)
     counted = contribution(session)
     row = event_row(event, delivery, WebhookEvent.Verdict.ACCEPTED)
-    return Rows(session, row, counted, counted, is_late(session.started_at, timezone.now()), begins=reading.begins)
+    late = is_late(session.started_at, timezone.now())
+    return Rows(session, row, counted, counted, late, reading.awaited, begins=reading.begins)
 
 
-def rows_of_end(event: SessionEnd, delivery: Delivery, session: Session) -> Rows:
+def rows_of_end(event: SessionEnd, delivery: Delivery, session: Session, awaited: Awaited) -> Rows:
     before, flags_before = contribution(session), session.flags
     set_end(session, event)
     judge_occupancy(session)
     after = contribution(session)
     row = event_row(event, delivery, WebhookEvent.Verdict.ACCEPTED)
     late = is_late(session.started_at, timezone.now())
-    return Rows(session, row, change_between(before, after), {**before, **after}, late, flags_before=flags_before)
+    change = change_between(before, after)
+    return Rows(session, row, change, {**before, **after}, late, awaited, flags_before=flags_before)
 
 
 def fill_begin(session: Session, event: SessionBegin, reading: Reading, judged: Judgement | AnswerGiven) -> None:

@@ -13,11 +13,11 @@ from django.db import connection, models
 
 from customers.models import Customer
 from sessions_app.billing.past_months import note_past_months
-from sessions_app.database.prepared import IS_SQLITE, PARAMETER, djangos_transaction, execute, fetch
-from sessions_app.database.sqlite.steps import Step, run_steps
+from sessions_app.database.prepared import IS_SQLITE, djangos_transaction, execute, fetch
+from sessions_app.database.sqlite.steps import run_steps
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.recording.columns import Field, all_but_id, fields_of, table_of
-from sessions_app.recording.hooks import Happening, SessionHook, session_hooks
+from sessions_app.recording.hooks import Happening, awaited_now, hooked_rows
 from sessions_app.recording.log import Outcome
 from sessions_app.recording.rows import Rows
 from sessions_app.sums.late import note_late_write
@@ -75,8 +75,8 @@ def write_end(rows: Rows) -> Outcome | None:
 
 def write_hooked(happening: Happening) -> None:
     """Store the rows that SESSION_EVENT_HOOKS have for an event, in the transaction of what it did."""
-    for hook, parameters in _hooked(happening):
-        execute(_hook_sql(hook, 0, source=""), parameters)
+    for model, values in hooked_rows(happening, awaited_now()):
+        execute(_insert_sql("hook", model, all_but_id(model), ""), _prefixed("hook", values))
 
 
 def _write(kind: Literal["begin", "end"], parameters: dict[str, Any], rows: Rows) -> Outcome | None:
@@ -97,12 +97,12 @@ def _run(kind: Literal["begin", "end"], parameters: dict[str, Any], rows: Rows) 
     None, with nothing stored, where one of them found what it depends on changed.
     """
     for number, (key, amount) in enumerate(rows.change.items()):
-        parameters |= {f"used{number}_{name}": value for name, value in (vars(key) | vars(amount)).items()}
+        parameters |= _prefixed(f"used{number}", vars(key) | vars(amount))
     parameters |= _values(EVENT_PARAMETERS, rows.event)
-    hooked = _hooked(Happening(kind, rows.session, rows.event.received_at))
-    for _, values in hooked:
-        parameters |= values
-    steps = kind, "turn_begins" in parameters, len(rows.change), tuple(hook for hook, _ in hooked)
+    hooked = hooked_rows(Happening(kind, rows.session, rows.event.received_at), rows.awaited)
+    for number, (_, values) in enumerate(hooked):
+        parameters |= _prefixed(f"hook{number}", values)
+    steps = kind, "turn_begins" in parameters, len(rows.change), tuple(model for model, _ in hooked)
     if not IS_SQLITE:
         found = fetch(_chained(*steps), parameters)
         return int(found[0][0]) if found else None
@@ -112,16 +112,12 @@ def _run(kind: Literal["begin", "end"], parameters: dict[str, Any], rows: Rows) 
     return parameters.get("session_id") or _id_of(parameters)
 
 
-def _hooked(happening: Happening) -> list[tuple[SessionHook, dict[str, Any]]]:
-    """The hooks that have a row for it, and its values by the names that `_hook_sql` gives them."""
-    found = [(hook, values) for hook in session_hooks() if (values := hook.values(happening)) is not None]
-    return [
-        (hook, {f"hook{number}_{name}": value for name, value in values.items()})
-        for number, (hook, values) in enumerate(found)
-    ]
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """By the names that `_insert_sql` gives them."""
+    return {f"{prefix}_{name}": value for name, value in values.items()}
 
 
-def _steps(kind: str, takes_turn: bool, used: int) -> Iterator[tuple[str, str]]:
+def _steps(kind: str, takes_turn: bool, used: int, hooked: tuple[type[models.Model], ...]) -> Iterator[tuple[str, str]]:
     """The statements by name; each happens only where the one before it that it depends on did."""
     if takes_turn:
         if not IS_SQLITE:
@@ -135,22 +131,23 @@ def _steps(kind: str, takes_turn: bool, used: int) -> Iterator[tuple[str, str]]:
     for name in (f"used{number}" for number in range(used)):
         yield name, f"{_insert_sql(name, DailyUsage, USED_FIELDS, 'session')} {ADDING}"
     yield "event", _insert_sql("event", WebhookEvent, EVENT_FIELDS, "session")
+    for name, model in ((f"hook{number}", model) for number, model in enumerate(hooked)):
+        yield name, _insert_sql(name, model, all_but_id(model), "session")
 
 
 @cache
-def _chained(kind: str, takes_turn: bool, used: int, hooks: tuple[SessionHook, ...]) -> str:
+def _chained(kind: str, takes_turn: bool, used: int, hooked: tuple[type[models.Model], ...]) -> str:
     """One statement for PostgreSQL: atomic by itself, without a round trip to begin and one to commit."""
     returned = {"customer": "", "session": " RETURNING id"}
-    parts = [f"{name} AS ({sql}{returned.get(name, ' RETURNING 1')})" for name, sql in _steps(kind, takes_turn, used)]
-    parts += [f"hook{number} AS ({_hook_sql(hook, number, 'session')})" for number, hook in enumerate(hooks)]
+    steps = _steps(kind, takes_turn, used, hooked)
+    parts = [f"{name} AS ({sql}{returned.get(name, ' RETURNING 1')})" for name, sql in steps]
     return f"WITH {', '.join(parts)} SELECT id FROM session"
 
 
 @cache
-def _one_by_one(kind: str, takes_turn: bool, used: int, hooks: tuple[SessionHook, ...]) -> tuple[Step, ...]:
+def _one_by_one(kind: str, takes_turn: bool, used: int, hooked: tuple[type[models.Model], ...]) -> tuple[str, ...]:
     """For SQLite, which takes no data-changing parts in one statement."""
-    steps = [Step(sql) for _, sql in _steps(kind, takes_turn, used)]
-    return (*steps, *(Step(_hook_sql(hook, number, ""), is_optional=True) for number, hook in enumerate(hooks)))
+    return tuple(sql for _, sql in _steps(kind, takes_turn, used, hooked))
 
 
 def _id_of(parameters: Mapping[str, Any]) -> int:
@@ -184,31 +181,15 @@ def _end_sql() -> str:
 AND COALESCE(customer_id, 0) = COALESCE(%(session_customer_id)s, 0) AND flags = %(session_flags_before)s"""
 
 
-@cache
-def _hook_sql(hook: SessionHook, number: int, source: str) -> str:
-    """A hook's row, where its condition holds; on PostgreSQL only where the step named `source` has made a row."""
-    prefix = f"hook{number}"
-    columns, typed = _columns_and_values(prefix, all_but_id(hook.model))
-    condition = PARAMETER.sub(lambda name: f"%({prefix}_{name[1]})s", hook.condition)
-    found = f" FROM {source}" if source else ""
-    return f"INSERT INTO {table_of(hook.model)} ({columns}) SELECT {typed}{found} WHERE {condition}"
-
-
 def _insert_sql(prefix: str, model: type[models.Model], fields: Sequence[Field], source: str) -> str:
     """An insert of one row; on PostgreSQL only where the step named `source` has made one."""
-    columns, values = _columns_and_values(prefix, fields)
+    columns = ", ".join(str(field.column) for field in fields)
     into = f"INSERT INTO {table_of(model)} ({columns})"
     if IS_SQLITE:
-        return f"{into} VALUES ({values})"
-    return f"{into} SELECT {values}" + (f" FROM {source}" if source else "")
-
-
-def _columns_and_values(prefix: str, fields: Iterable[Field]) -> tuple[str, str]:
-    """Their names, and a parameter for each. Outside VALUES, PostgreSQL does not take a parameter's type from it."""
-    values = [
-        f"%({prefix}_{field.column})s" + ("" if IS_SQLITE else f"::{field.db_type(connection)}") for field in fields
-    ]
-    return ", ".join(str(field.column) for field in fields), ", ".join(values)
+        return f"{into} VALUES ({', '.join(f'%({prefix}_{field.column})s' for field in fields)})"
+    # Outside VALUES, PostgreSQL does not take a parameter's type from the column.
+    typed = ", ".join(f"%({prefix}_{field.column})s::{field.db_type(connection)}" for field in fields)
+    return f"{into} SELECT {typed}" + (f" FROM {source}" if source else "")
 
 
 def _values(parameters: Iterable[Parameter], row: models.Model) -> dict[str, Any]:

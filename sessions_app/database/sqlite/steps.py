@@ -6,7 +6,7 @@ What is stored so is synced when the write lock is free again, and others write 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -17,18 +17,11 @@ from sessions_app.database.pulse import pulse
 from sessions_app.database.sqlite.turns import turn_to_write
 
 
-class Step(NamedTuple):
-    """A statement that inserts or updates. An optional one may change no row."""
+def run_steps(steps: Sequence[str], parameters: Mapping[str, Any]) -> bool:
+    """Run statements that insert or update, with `%(name)s` for the parameters, which they share.
 
-    sql: str
-    is_optional: bool = False
-
-
-def run_steps(steps: Sequence[Step], parameters: Mapping[str, Any]) -> bool:
-    """Run statements with `%(name)s` for the parameters, which they share.
-
-    False, with nothing changed, where one that is not optional changed no row. Otherwise what they wrote is on disk
-    when this returns; inside a transaction of Django's, when that has ended. Raises what the database raises, and
+    False, with nothing changed, where one of them changed no row. Otherwise what they wrote is on disk when this
+    returns; inside a transaction of Django's, when that has ended. Raises what the database raises, and
     OperationalError where nobody knows whether it is on disk.
     """
     database = connected()
@@ -36,7 +29,7 @@ def run_steps(steps: Sequence[Step], parameters: Mapping[str, Any]) -> bool:
     try:
         with database.wrap_database_errors, _all_or_none(database):
             for step in steps:
-                if not changed_rows(database, step.sql, values) and not step.is_optional:
+                if not changed_rows(database, step, values):
                     raise _NothingChangedError
     except _NothingChangedError:
         return False
