@@ -12,6 +12,7 @@ from typing import IO, Any, TypeAlias
 from django.http import StreamingHttpResponse
 from django.utils.module_loading import import_string
 
+from config.headers import ALWAYS, UNLESS_SAID
 from config.middleware import client_address
 from config.minutes import minutes
 from config.network import network_of
@@ -176,9 +177,9 @@ def _refuse(start_response: StartResponse, status: str, words: str) -> Iterable[
     headers = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", str(len(words))),
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
         ("Connection", "close"),
+        *ALWAYS,
+        *UNLESS_SAID,
     ]
     if status.startswith("503"):
         headers.append(("Retry-After", "5"))

@@ -1,8 +1,10 @@
 """Headers that every answer has."""
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client
 
+from config.entrance import LARGEST_BODY, Entrance
 from tests.api import Api
 from tests.builders import LiveTok, begin_body
 
@@ -10,9 +12,15 @@ pytestmark = pytest.mark.django_db
 
 
 def assert_guarded(response, is_kept=False):
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert "camera=()" in response.headers["Permissions-Policy"]
-    assert ("no-store" in response.headers["Cache-Control"]) != is_kept
+    headers = response.headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert "camera=()" in headers["Permissions-Policy"]
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert ("no-store" in headers["Cache-Control"]) != is_kept
 
 
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
@@ -47,3 +55,22 @@ def test_pages_have_them(viewer):
 
 def test_static_files_may_be_kept():
     assert_guarded(Client().get("/static/frontdesk.css"), is_kept=True)
+
+
+@pytest.mark.parametrize(
+    "path", ["/webhooks/livetok", "/healthz", "/api/v1/tiers/", "/admin/", "/static/frontdesk.css"]
+)
+def test_over_https_all_say_that_it_stays_so(settings, path):
+    settings.SECURE_HSTS_SECONDS = 31_536_000
+    over_https, over_http = (Client().get(path, secure=is_secure) for is_secure in (True, False))
+
+    assert over_https.headers.get("Strict-Transport-Security") == "max-age=31536000"
+    assert "Strict-Transport-Security" not in over_http.headers
+
+
+def test_who_is_turned_away_at_the_entrance_is_told_them_too():
+    told = []
+    asked = {"PATH_INFO": "/admin/", "REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(LARGEST_BODY + 1)}
+    Entrance(lambda environ, start: [])(asked, lambda status, headers: told.append(HttpResponse(headers=dict(headers))))
+
+    assert_guarded(told[0])
