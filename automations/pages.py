@@ -141,7 +141,7 @@ def _limits(session: Session) -> list[_LimitNow]:
         if use.share is not None and limit.period:
             scope = "".join(f", {part}" for part in (limit.channel, limit.agent) if part)
             used = f"{round(use.used or 0, 1):g} of {limit.amount}"
-            words = f"{used} {limit.metric.words} a {limit.period}{scope} ({use.share:.0%})"
+            words = f"{used} {limit.metric.words} a {limit.period}{scope} ({round(use.share * 100)} %)"
             found.append(_LimitNow(subject, words, use))
     return found
 
@@ -158,7 +158,7 @@ def _told(rules: Sequence[Rule], limits: Sequence[_LimitNow]) -> dict[tuple[int,
 
 def _usage_words(rule: Rule, limits: Sequence[_LimitNow], told: Mapping[tuple[int, str], int]) -> list[str]:
     """Which limits stand where, as they are counted now; empty where one should have been told of."""
-    at = ", ".join(f"{threshold} %" for threshold in sorted(rule.thresholds))
+    at = " and ".join(f"{threshold} %" for threshold in sorted(rule.thresholds))
     if not limits:
         return [f"It tells at {at} of a limit, and there is none in a period."]
     words, untold = [f"It tells at {at} of a limit. In the periods of this session, as they are counted now:"], False

@@ -1,6 +1,7 @@
-"""Plain words for what deliveries keep as codes, and what of an address or a header may be shown.."""
+"""Plain words for what deliveries keep as codes, and what of an address or a header may be shown."""
 
 import re
+from http import HTTPStatus
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -33,6 +34,14 @@ STATE_KINDS = {"delivered": "open", "failed": "denied", "unknown": "missing_end"
 def without_secrets(text: str) -> str:
     """An address or headers as staff wrote them, with a mask for each secret."""
     return _PLACEHOLDER.sub(MASK, text)
+
+
+def status_words(status: int | None) -> str:
+    """Such as "503 Service Unavailable"; blank where no answer came."""
+    if status is None:
+        return ""
+    known = {one.value: one.phrase for one in HTTPStatus}
+    return f"{status} {known.get(status, '')}".strip()
 
 
 def kept_link(value: str, link: str) -> SafeString | str:

@@ -133,13 +133,13 @@ class TestUsage:
         has_fired, why_not = lines_of(viewer)["Half"]
         assert not has_fired
         assert why_not.startswith("It tells at 50 % of a limit.")
-        assert why_not.endswith("as they are counted now: 4 of 10 call minutes a month (40%).")
+        assert why_not.endswith("as they are counted now: 4 of 10 call minutes a month (40 %).")
 
     def test_and_that_it_was_told_on_another_session(self, livetok, viewer):
         self.call(livetok, "first", 6)
         self.call(livetok, "call-1", 1)
 
-        assert "7 of 10 call minutes a month (70%), told at 50 % on another session." in lines_of(viewer)["Half"][1]
+        assert "7 of 10 call minutes a month (70 %), told at 50 % on another session." in lines_of(viewer)["Half"][1]
         assert lines_of(viewer, "first")["Half"] == (True, "")
         assert "at 50 %" in text_of(page_of(viewer, "first"))
 

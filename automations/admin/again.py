@@ -23,6 +23,7 @@ from automations.deliveries.again import (
     why_not,
 )
 from automations.models import Delivery, Destination
+from customers.history import moment_words
 from sessions_app.database.pieces import keys_of
 
 TEMPLATE = "admin/automations/delivery/again.html"
@@ -43,7 +44,15 @@ class SendAgainMixin(admin.ModelAdmin):
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         context["may_send_again"] = self.has_send_permission(request)
+        delivery = kwargs.get("obj")
+        if delivery is not None:  # its key says nothing to a reader
+            context["subtitle"] = _title(delivery)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        delivery = self.get_object(request, object_id)
+        shown = {"title": "Who sent it again", "subtitle": _title(delivery) if delivery else None}
+        return super().history_view(request, object_id, {**(extra_context or {}), **shown})
 
     def again_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         return require_http_methods(["GET", "HEAD", "POST"])(self._again)(request, pk)
@@ -122,6 +131,10 @@ class SendAgainMixin(admin.ModelAdmin):
         for words in reasons_in_words(result.left):
             self.message_user(request, words, messages.WARNING)
         return result
+
+
+def _title(delivery: Delivery) -> str:
+    return f"To {delivery.destination}, {moment_words(delivery.created_at)}"
 
 
 def _way_of(request: HttpRequest) -> Way | None:

@@ -1,6 +1,7 @@
 """Deliveries as staff see them: what was sent, what was answered, and sending it again."""
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -10,11 +11,13 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from automations.admin.again import SendAgainMixin
 from automations.facts import destination_page, rule_page
 from automations.models import Action, Attempt, Delivery, Destination, Firing, Rule
-from automations.wording import STATE_KINDS, STATE_SENTENCES, STATES, kept_link, without_secrets
+from automations.wording import STATE_KINDS, STATE_SENTENCES, STATES, kept_link, status_words, without_secrets
+from customers.admin.pages import counted
 from customers.history import moment_words
 from sessions_app.admin.bodies import BodiesAdmin, body_or_none
 
@@ -54,16 +57,7 @@ class RuleFilter(admin.SimpleListFilter):
 
 @admin.register(Delivery)
 class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
-    list_display = [
-        "made",
-        "destination_name",
-        "rule_name",
-        "session_link",
-        "state_shown",
-        "kept",
-        "attempts",
-        "next_attempt",
-    ]
+    list_display = ["made", "state_shown", "destination_name", "rule_name", "session_link"]
     list_display_links = ["made"]
     list_filter = [StateFilter, ("destination", admin.RelatedFieldListFilter), RuleFilter, "is_test"]
     list_select_related = ["destination", "firing__rule", "action__rule", "session"]
@@ -74,8 +68,9 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
     heavy_fields = ["body"]
     see_bodies = "automations.view_bodies"
     change_form_template = "admin/automations/delivery/change_form.html"
+    object_history_template = "admin/automations/delivery/history.html"
     fieldsets = [
-        (None, {"fields": ["state_in_words", "made", "rule_link", "session_link", "kept", "traffic"]}),
+        (None, {"fields": ["state_in_words", "attempts_table", "kept", "rule_link", "session_link", "made"]}),
         (
             "What is sent",
             {
@@ -91,7 +86,6 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
                 "description": "Address and headers are the destination's, as they are now. Secrets are shown nowhere.",
             },
         ),
-        ("Attempts", {"fields": ["attempts_table"]}),
     ]
     with_bodies = {"body_hidden": "body_shown"}
 
@@ -99,11 +93,12 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
         return super().get_queryset(request).select_related(*self.list_select_related)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Without what its kind of destination does not have."""
+        """Without what its kind of destination, or the delivery itself, does not have."""
         if obj is None:
             return super().get_fieldsets(request, obj)
         is_mail = obj.destination.kind == Destination.Kind.EMAIL
         absent = {"request_line", "headers"} if is_mail else {"recipient_shown", "subject_shown"}
+        absent |= set() if obj.kept_value else {"kept"}
         return [
             (title, {**options, "fields": [name for name in options["fields"] if name not in absent]})
             for title, options in super().get_fieldsets(request, obj)
@@ -143,20 +138,13 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
 
     @admin.display(description="state")
     def state_shown(self, delivery: Delivery) -> SafeString:
-        kind = STATE_KINDS.get(delivery.state, "")
-        return format_html('<span class="state {}">{}</span>', kind, STATES[delivery.state])
-
-    @admin.display(description="attempts")
-    def attempts(self, delivery: Delivery) -> int:
-        return delivery.attempts_made
-
-    @admin.display(description="next attempt")
-    def next_attempt(self, delivery: Delivery) -> str:
-        if delivery.finished_at is not None:
-            return "–"
-        if delivery.destination.paused_at is not None:
-            return "when the destination is resumed"
-        return moment_words(delivery.next_attempt_at)
+        """With what was kept of the answer, and with how far it has come."""
+        kind, words = STATE_KINDS.get(delivery.state, ""), STATES[delivery.state]
+        kept = kept_link(delivery.kept_value, delivery.kept_link) if delivery.kept_value else ""
+        far = capfirst(", ".join(_how_far(delivery)))
+        return format_html(
+            '<span class="state {}">{}</span> {}<span class="quiet far">{}</span>', kind, words, kept, far
+        )
 
     @admin.display(description="kept")
     def kept(self, delivery: Delivery) -> SafeString | str:
@@ -183,10 +171,6 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
     def destination_link(self, delivery: Delivery) -> SafeString:
         to = delivery.destination
         return format_html('<a href="{}">{}</a> ({})', destination_page(to.pk), to.name, to.get_kind_display())
-
-    @admin.display(description="traffic")
-    def traffic(self, delivery: Delivery) -> str:
-        return "sent as a test" if delivery.is_test else "the real thing"
 
     @admin.display(description="request")
     def request_line(self, delivery: Delivery) -> SafeString:
@@ -219,10 +203,20 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
 
     @admin.display(description="attempts")
     def attempts_table(self, delivery: Delivery) -> SafeString:
-        attempts = Attempt.objects.filter(delivery=delivery).order_by(F("pk").desc())
-        return SafeString(
-            render_to_string("admin/automations/delivery/attempts.html", {"attempts": attempts[:MOST_ATTEMPTS]})
-        )
+        attempts = Attempt.objects.filter(delivery=delivery).order_by(F("pk").desc())[:MOST_ATTEMPTS]
+        lines = [(attempt, status_words(attempt.status)) for attempt in attempts]
+        return SafeString(render_to_string("admin/automations/delivery/attempts.html", {"lines": lines}))
+
+
+def _how_far(delivery: Delivery) -> Iterator[str]:
+    """Parts of a sentence."""
+    if delivery.is_test:
+        yield "a test"
+    if delivery.attempts_made > 1 or (delivery.attempts_made and delivery.finished_at is None):
+        yield counted(delivery.attempts_made, "attempt")
+    if delivery.state == Delivery.State.WAITING:
+        is_paused = delivery.destination.paused_at is not None
+        yield "next when the destination is resumed" if is_paused else f"next {moment_words(delivery.next_attempt_at)}"
 
 
 def _rule_of(delivery: Delivery) -> Rule | None:

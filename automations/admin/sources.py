@@ -15,7 +15,9 @@ from automations.context.provider import forget_recipes
 from automations.context.recipes import MOST_POINTERS, NAMES, check_source
 from automations.context.trying import Tried, try_source
 from automations.models import Source
-from customers.admin.pages import HistoryAdmin
+from automations.wording import status_words
+from customers.admin.pages import HistoryAdmin, without_related_links
+from customers.history import moment_words
 
 
 class SourceSecretInline(SecretInline):
@@ -49,14 +51,14 @@ class TryForm(forms.Form):
 class SourceAdmin(HistoryAdmin):
     form = SourceForm
     inlines = [SourceSecretInline]
-    list_display = ["name", "is_active", "limit_ms", "last_failed_at", "last_failure"]
+    list_display = ["name", "is_active", "waits", "lately"]
     list_filter = ["is_active"]
     search_fields = ["name"]
     autocomplete_fields = ["agents"]
-    readonly_fields = ["last_failed_at", "last_failure"]
+    readonly_fields = ["lately"]
     change_form_template = "admin/automations/source/change_form.html"
     fieldsets = [
-        (None, {"fields": ["name", "is_active"]}),
+        (None, {"fields": ["name", "is_active", "lately"]}),
         (
             "What is asked",
             {
@@ -73,8 +75,12 @@ class SourceAdmin(HistoryAdmin):
             },
         ),
         ("For whom", {"fields": ["tiers", "agents"]}),
-        ("Lately", {"fields": ["last_failed_at", "last_failure"]}),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        (_, first), *others = super().get_fieldsets(request, obj)
+        fields = [name for name in first["fields"] if obj is not None or name != "lately"]
+        return [(None, {**first, "fields": fields}), *others]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
@@ -88,10 +94,20 @@ class SourceAdmin(HistoryAdmin):
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in ("headers", "pointers"):
-            kwargs["widget"] = forms.Textarea(attrs={"rows": 5, "cols": 70})
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 4, "cols": 60, "class": "code", "spellcheck": "false"})
         if db_field.name == "address":
-            kwargs["widget"] = forms.TextInput(attrs={"size": 80})
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
+            kwargs["widget"] = forms.TextInput(attrs={"class": "vTextField code", "spellcheck": "false"})
+        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+    @admin.display(description="a caller waits", ordering="limit_ms")
+    def waits(self, source: Source) -> str:
+        return f"{source.limit_ms} ms at most"
+
+    @admin.display(description="last failure", ordering="last_failed_at")
+    def lately(self, source: Source) -> str:
+        if source.last_failed_at is None:
+            return "None so far."
+        return f"{moment_words(source.last_failed_at)}: {source.last_failure}"
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -119,6 +135,7 @@ class SourceAdmin(HistoryAdmin):
             "original": source,
             "form": form,
             "tried": tried,
+            "status": status_words(tried.status) if tried else "",
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/automations/source/try.html", context)

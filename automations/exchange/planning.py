@@ -46,6 +46,15 @@ class Planned:
     def verb(self) -> str:
         return "new" if self.is_new else "changed" if self.changes else "unchanged"
 
+    @property
+    def changes_in_words(self) -> str:
+        """As the row's form calls the fields that differ; blank for a new one, of which all do."""
+        if self.is_new:
+            return ""
+        fields = (*self.row._meta.fields, *self.row._meta.many_to_many)
+        labels = {one.name: str(one.verbose_name) for one in fields}
+        return ", ".join(labels.get(name, name) for name in self.changes)
+
 
 @dataclass
 class Plan:
