@@ -90,7 +90,8 @@ def assert_accessible(page: Page, *, but: str = "") -> None:
     looked_at = {"exclude": [[but]]} if but else None
     options = {"runOnly": WCAG_2_1_AA, "resultTypes": ["violations"]}
     found = Axe().run(page, context=looked_at, options=options).response["violations"]
-    assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found] == []
+    problems = [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found]
+    assert problems == [], (page.url, problems)  # pytest tells nothing of an assertion outside tests by itself
 
 
 def assert_nothing_is_cut_off(page: Page) -> None:
