@@ -99,5 +99,19 @@ def assert_nothing_is_cut_off(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+# Tables and texts that go over the edge of the screen, even where their box scrolls.
+OVER_THE_EDGE = """
+[...document.querySelectorAll("main table, main pre")]
+  .filter(one => one.getBoundingClientRect().right > window.innerWidth + 1)
+  .map(one => one.outerHTML.slice(0, 200))
+"""
+
+
+def assert_tables_fit(page: Page) -> None:
+    """For pages whose tables become cards on a phone."""
+    cut = page.evaluate(OVER_THE_EDGE)
+    assert cut == [], (page.url, cut)
+
+
 def assert_heading(page: Page, text: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(text)

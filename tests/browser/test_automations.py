@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.reports import LIGHT, PHONE, assert_accessible, assert_nothing_is_cut_off
+from tests.browser.reports import LIGHT, PHONE, assert_accessible, assert_nothing_is_cut_off, assert_tables_fit
 from tests.browser.test_admin import DARK, begin, sign_in
 
 pytestmark = [pytest.mark.serial, pytest.mark.only("sqlite")]
@@ -73,6 +73,8 @@ def test_the_pages_of_rules_and_destinations_are_accessible_and_fit(
     for url in [destination, rule, *tried, *adding, *lists]:
         page.goto(url)
         assert_nothing_is_cut_off(page)
+        if context_options is PHONE:
+            assert_tables_fit(page)
         assert console_errors == [], url
         # The field in which Django's own choice of many is searched has no label.
         assert_accessible(page, but=".select2-search__field")

@@ -37,7 +37,7 @@ def make_all(url: str) -> None:
     deliveries = make_deliveries(rule, url)
     source = make_sources(url)
     session = Session.objects.get(session_id="call-0")
-    print(json.dumps({"rule": rule.pk, "source": source.pk, "session": session.pk, **deliveries}))
+    print(json.dumps({"source": source.pk, "session": session.pk, **deliveries}))
 
 
 def make_rules(url: str) -> Rule:
