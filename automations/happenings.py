@@ -13,10 +13,10 @@ _ENDING = {"end": Trigger.ENDED, "corrected": Trigger.END_CORRECTED}
 
 def triggers_of(kind: str, is_allowed: bool, is_first_contact: bool) -> set[Trigger]:
     """Those that an event may set off."""
-    if kind != "begin":
-        return {_ENDING[kind], Trigger.USAGE_REACHED}
-    began = {Trigger.BEGAN_ALLOWED if is_allowed else Trigger.BEGAN_DENIED, Trigger.USAGE_REACHED}
-    return began | {Trigger.NEW_CALLER} if is_first_contact else began
+    began = Trigger.BEGAN_ALLOWED if is_allowed else Trigger.BEGAN_DENIED
+    found = {began if kind == "begin" else _ENDING[kind], Trigger.USAGE_REACHED}
+    # An end that comes before its begin makes its caller a customer, too.
+    return found | {Trigger.NEW_CALLER} if is_first_contact else found
 
 
 # The triggers of the rules that are on; with a plus those whose rule covers tests.

@@ -11,7 +11,7 @@ from django.db.models import Q
 from automations.facts import rule_page
 from automations.models import Delivery, Firing, Occurrence, Rule, Trigger
 from automations.rules.conditions import failed_condition
-from automations.rules.matching import conditions_of, subject_of, triggers_of
+from automations.rules.matching import conditions_of, first_event_at, subject_of, triggers_of
 from automations.rules.usage_alerts import reached, uses_of
 from automations.wording import STATE_KINDS, STATES, kept_link
 from customers.history import moment_words
@@ -118,8 +118,10 @@ def _off_then(rule: Rule, session: Session) -> list[str]:
 def _happened_at(rule: Rule, session: Session) -> datetime | None:
     """When what the rule waits for happened, by our clock."""
     began, ended = session.begin_received_at, session.end_received_at
-    if rule.trigger in (Trigger.BEGAN_ALLOWED, Trigger.BEGAN_DENIED, Trigger.NEW_CALLER):
+    if rule.trigger in (Trigger.BEGAN_ALLOWED, Trigger.BEGAN_DENIED):
         return began
+    if rule.trigger == Trigger.NEW_CALLER:
+        return first_event_at(session)
     if rule.trigger == Trigger.MISSING_END:
         return min((moment for moment in (session.missing_from, session.declared_missing_at) if moment), default=None)
     return ended or began

@@ -115,3 +115,12 @@ def test_an_end_without_its_begin_and_a_begin_that_comes_late_bring_their_rows(l
     livetok.begin(sessionId="late")
 
     assert rows() == ["end late", "begin late"]
+
+
+def test_the_end_that_makes_its_caller_a_customer_says_so_and_the_late_begin_does_not(livetok, settings):
+    settings.SESSION_EVENT_HOOKS = [f"{__name__}.always"]
+    livetok.end(sessionId="late")
+    livetok.begin(sessionId="late")
+    livetok.end(sessionId="next")
+
+    assert SEEN == [("late", "end", True), ("late", "begin", False), ("next", "end", False)]

@@ -10,9 +10,10 @@ from django.utils import timezone
 from automations.models import Delivery, Firing, Occurrence, Rule, Silence
 from automations.rules.digests import send_digests
 from automations.rules.judging import judge
+from automations.rules.matching import triggers_of
 from automations.rules.missing_ends import tell_missing_ends
 from automations.rules.silence import look_for_silence
-from customers.models import Customer
+from customers.models import Customer, Policy
 from sessions_app.models import Session, WebhookEvent
 from tests.builders import limit, make_customer, make_tier
 from tests.following import make_destination, make_rule
@@ -28,6 +29,10 @@ def destination(livetok):
 def fired(rule):
     judge.judge()
     return list(Firing.objects.filter(rule=rule).order_by("pk").values_list("session__session_id", flat=True))
+
+
+def sessions():
+    return list(Session.objects.select_related("customer").order_by("pk"))
 
 
 def now_text(**ago):
@@ -85,6 +90,48 @@ def test_a_rule_fires_once_for_a_session_whatever_comes_again(livetok, destinati
 
     assert fired(rule) == ["123"]
     assert Delivery.objects.count() == 1
+
+
+NAMED, NAMELESS = {"phoneNumber": "+15550003"}, {"phoneNumber": ""}
+
+
+@pytest.mark.parametrize("is_judged_between", [True, False], ids=["judged at once", "judged at the end"])
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("begin", NAMED), ("end", NAMED)],
+        [("end", NAMED), ("begin", NAMED)],
+        [("end", NAMED)],
+        [("end", NAMED), ("end", NAMED | {"duration": 77}), ("begin", NAMED), ("end", NAMED)],
+        [("end", NAMELESS), ("begin", NAMED)],
+        [("end", NAMELESS), ("end", NAMED | {"duration": 77}), ("begin", NAMED)],
+    ],
+    ids=lambda events: " ".join(f"{what}{'' if said['phoneNumber'] else ' without a number'}" for what, said in events),
+)
+def test_a_new_caller_is_told_once_whichever_event_comes_first(livetok, destination, events, is_judged_between):
+    rule = make_rule("new_caller", destination)
+    for what, said in events:
+        getattr(livetok, what)(sessionId="first", **said)
+        if is_judged_between:
+            judge.judge()
+    livetok.begin(sessionId="later", **NAMED)
+    livetok.end(sessionId="later", **NAMED)
+
+    assert fired(rule) == ["first"]
+    assert sent_ids() == ["first"]
+    assert [triggers_of(session) & {"new_caller"} for session in sessions()] == [{"new_caller"}, set()]
+
+
+def test_an_end_alone_makes_no_news_of_known_callers_of_tests_and_of_whom_nobody_serves(livetok, destination):
+    rule = make_rule("new_caller", destination, covers_tests=True)
+    make_customer(make_tier("premium"), "+15550001")
+    livetok.end(sessionId="known", phoneNumber="+15550001")
+    livetok.end(sessionId="test", phoneNumber="+15550002", livemode=False)
+    livetok.end(sessionId="nameless", phoneNumber="")
+    Policy.objects.update(unknown_callers="deny")
+    livetok.end(sessionId="not served", phoneNumber="+15550004")
+
+    assert fired(rule) == []
 
 
 def test_an_edit_of_a_rule_holds_from_the_next_event_and_nothing_before_it_counts(livetok, destination):

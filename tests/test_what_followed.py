@@ -85,6 +85,17 @@ def test_a_rule_that_was_switched_on_later_says_so_and_what_fails_as_well(liveto
     assert lines["Late and gold"][1].endswith("It is of another tier.")
 
 
+def test_a_new_caller_of_whom_only_an_end_came_was_one_when_it_came(livetok, viewer, destination):
+    make_rule("new_caller", destination, name="Early")
+    make_rule("new_caller", destination, name="Late", active_since=timezone.now() + timedelta(hours=1))
+    livetok.end(sessionId="call-1", phoneNumber="+15550003")
+    judge.judge()
+
+    lines = lines_of(viewer)
+    assert lines["Early"] == (True, "")
+    assert lines["Late"][1].startswith("It was off then, and was switched on later, at ")
+
+
 def test_one_that_is_off_is_shown_only_where_it_fired(livetok, viewer, destination):
     make_rule("began_allowed", destination, name="Fired")
     begin(livetok)

@@ -1,7 +1,9 @@
 """Whether a rule fires on a session, and if not, why."""
 
 from collections.abc import Callable
+from datetime import datetime
 
+from django.db.models import Q
 from django.utils import timezone
 
 from automations.models import Rule, Trigger
@@ -51,12 +53,17 @@ def triggers_of(session: Session) -> frozenset[Trigger]:
 
 
 def is_first_contact(session: Session) -> bool:
-    """Whether the session's begin made its customer: none is older than what made it."""
-    customer = session.customer
-    if customer is None or not session.has_begin or customer.source != customer.Source.FIRST_CONTACT:
+    """Whether the session made its customer: of no other of the customer's did an event come before its first one."""
+    customer, first = session.customer, first_event_at(session)
+    if customer is None or first is None or customer.source != customer.Source.FIRST_CONTACT:
         return False
-    earlier = Session.objects.filter(customer=customer, begin_received_at__lt=session.begin_received_at)
-    return not earlier.exists()
+    came_before = Q(begin_received_at__lt=first) | Q(end_received_at__lt=first)
+    return not Session.objects.filter(came_before, customer=customer).exists()
+
+
+def first_event_at(session: Session) -> datetime | None:
+    """When it was first heard of, by our clock: mostly at its begin."""
+    return min((at for at in (session.begin_received_at, session.end_received_at) if at), default=None)
 
 
 _SET_OFF: dict[Trigger, Callable[[Session], bool]] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from customers.access import zone_of
 from sessions_app.livetok.delivery import Delivery
@@ -47,7 +47,7 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     # Caller, customer, tier and zone are the begin's once there is one; an end says them only where nothing else does.
     names_caller = ended is None or (not ended.has_begin and ended.caller.identity is None)
     # The customer is locked before the session, as a begin does: the other way round, two could wait for each other.
-    customer = customer_of_end(event) if names_caller else None
+    customer, is_first_contact = customer_of_end(event) if names_caller else (None, False)
     session = locked(ended) if ended is not None else new_session(event, stored)
     before = contribution(session) if ended is not None else {}
     started_before = session.started_at
@@ -63,7 +63,8 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     judge_occupancy(session)
     session.save()
     count_change(session, before, started_before)
-    write_hooked(Happening("corrected" if is_corrected else "end", session, event.received_at))
+    kind: Literal["end", "corrected"] = "corrected" if is_corrected else "end"
+    write_hooked(Happening(kind, session, event.received_at, is_first_contact))
     return log_of(event, delivery, session, Verdict.CORRECTED if is_corrected else Verdict.ACCEPTED)
 
 

@@ -11,12 +11,13 @@ from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent
 from sessions_app.recording.reading import Reading
 
 
-def customer_of_end(event: SessionEnd) -> Customer | None:
+def customer_of_end(event: SessionEnd) -> tuple[Customer | None, bool]:
+    """The caller's customer, locked or made just now, and whether the end made it."""
     customer = find_customer(event.caller.phone_key, event.caller.external_id, lock=True)
     if customer is not None or event.caller.identity is None or event.is_test:
-        return customer
+        return customer, False
     tier = policy_tier(the_policy(), is_named=True)
-    return first_contact_of(event, tier) if tier is not None else None
+    return (first_contact_of(event, tier), True) if tier is not None else (None, False)
 
 
 def first_contact_of(event: SessionEvent, tier: Tier) -> Customer:
