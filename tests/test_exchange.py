@@ -1,20 +1,21 @@
-"""Rules and destinations as one JSON file, from one installation to another."""
+"""Rules, destinations and sources as one JSON file, from one installation to another."""
 
 import json
 from datetime import time
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from automations.exchange.entries import CannotExportError, exported
 from automations.exchange.planning import plan_of
 from automations.exchange.storing import import_file
-from automations.models import Action, Destination, Rule, Secret
+from automations.models import Action, Destination, Rule, Secret, Source
 from automations.texts.checks import check_action, check_lists
 from customers.models import Agent
 from tests.builders import make_channel, make_customer, make_tier
-from tests.following import add_secret, make_destination, make_rule
+from tests.following import add_secret, make_destination, make_rule, make_source
 from tests.staff import staff, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,9 +35,18 @@ def a_file(**changes):
         "address": "https://crm.example.com/{{ secrets.path }}",
         "secrets": ["path"],
     }
-    document = {"format": "frontdesk-rules", "version": 1, "destinations": [destination], "rules": [rule]}
+    source = {
+        "name": "Shop",
+        "address": "https://shop.example.com/{{ customer.external_id }}",
+        "headers": "Authorization: Bearer {{ secrets.token }}",
+        "pointers": "last_order = /orders/0",
+        "secrets": ["token"],
+    }
+    document = {"format": "frontdesk-rules", "version": 1}
+    document |= {"destinations": [destination], "sources": [source], "rules": [rule]}
+    parts = {"rule": rule, "destination": destination, "source": source, "document": document}
     for name, change in changes.items():
-        (rule if name in ("rule",) else destination if name == "destination" else document).update(change)
+        parts[name].update(change)
     return document
 
 
@@ -50,10 +60,21 @@ def problems_of(**changes):
 
 @pytest.fixture
 def world(livetok):
-    """A rule with every condition, and a destination with a secret."""
+    """A rule with every condition, and a destination and a source, each with a secret."""
     customer = make_customer(make_tier("gold"), external_id="crm-1")
     destination = make_destination("https://crm.example.com/{{ secrets.path }}", name="CRM", owner_email="o@b.example")
     add_secret(destination, "path", "s3cr3t")
+    reception = Agent.objects.create(pk="agent-7", name="Reception")
+    source = make_source(
+        "https://shop.example.com/{{ customer.external_id }}",
+        "last_order = /orders/0\nvip = /vip",
+        headers="Authorization: Bearer {{ secrets.token }}",
+        limit_ms=500,
+        stale_hours=48,
+        tiers=[customer.tier],
+        agents=[reception],
+    )
+    add_secret(source, "token", "hunter2")
     return make_rule(
         "ended",
         destination,
@@ -61,7 +82,7 @@ def world(livetok):
         tiers=[customer.tier],
         customers=[customer],
         channels=[make_channel("telephony")],
-        agents=[Agent.objects.create(pk="agent-7", name="Reception")],
+        agents=[reception],
         weekdays=[0, 4],
         from_time=time(9),
         until_time=time(17, 30),
@@ -73,6 +94,19 @@ def world(livetok):
 def test_what_is_exported_is_for_people_has_no_secret_and_imports_as_it_was(world):
     text = exported()
     assert "s3cr3t" not in text
+    assert "hunter2" not in text
+    [source] = json.loads(text)["sources"]
+    assert source == {
+        "name": "Shop",
+        "address": "https://shop.example.com/{{ customer.external_id }}",
+        "headers": "Authorization: Bearer {{ secrets.token }}",
+        "pointers": "last_order = /orders/0\nvip = /vip",
+        "limit_ms": 500,
+        "stale_hours": 48,
+        "tiers": ["gold"],
+        "agents": ["agent-7"],
+        "secrets": ["token"],
+    }
     [rule] = json.loads(text)["rules"]
     assert rule["tiers"] == ["gold"]
     assert rule["customers"] == ["crm-1"]
@@ -82,17 +116,21 @@ def test_what_is_exported_is_for_people_has_no_secret_and_imports_as_it_was(worl
 
     plan = plan_of(text)
     assert plan.problems == []
-    assert {one.verb for one in [*plan.destinations, *plan.rules]} == {"unchanged"}
+    assert [one.verb for one in plan.everything] == ["unchanged"] * 3
     import_file(text)
     assert Rule.objects.get().is_active  # it is as it was, so it stays on
+    assert Source.objects.get().is_active
 
     Rule.objects.all().delete()
     Secret.objects.all().delete()
     Destination.objects.all().delete()
+    Source.objects.all().delete()
     plan = import_file(text)
     assert plan.destinations[0].missing_secrets == ["path"]
+    assert plan.sources[0].missing_secrets == ["token"]
     rule = Rule.objects.get()
     assert not rule.is_active
+    assert not Source.objects.get().is_active
     # Its secret is not entered yet, and it is still the same file.
     assert json.loads(exported()) == json.loads(text)
 
@@ -112,7 +150,28 @@ def test_what_is_changed_is_changed_in_place_and_off(world):
     document["rules"][0]["actions"] = []
     import_file(as_text(document))
     assert rule.actions.count() == 0
-    assert Secret.objects.count() == 1
+    assert Secret.objects.count() == 2
+
+
+def test_a_source_that_is_changed_is_changed_in_place_and_off_and_keeps_its_secret(world):
+    before, document = Source.objects.get(), json.loads(exported())
+    document["sources"][0] |= {"address": "https://new.example.com/", "tiers": []}
+    plan = import_file(as_text(document))
+
+    source = Source.objects.get()
+    [planned] = plan.sources
+    assert (planned.verb, set(planned.changes), planned.missing_secrets) == ("changed", {"address", "tiers"}, [])
+    assert (source.pk, source.address, source.is_active) == (before.pk, "https://new.example.com/", False)
+    assert (source.tiers.count(), source.agents.count(), source.secrets.count()) == (0, 1, 1)
+    assert Rule.objects.get().is_active  # nothing of it was changed
+
+
+def test_a_file_from_before_there_were_sources_leaves_them_as_they_are(world):
+    document = json.loads(exported())
+    del document["sources"]
+
+    assert import_file(as_text(document)).problems == []
+    assert Source.objects.get().is_active
 
 
 @pytest.mark.parametrize(
@@ -121,6 +180,8 @@ def test_what_is_changed_is_changed_in_place_and_off(world):
         ({"rule": {"tiers": ["platinum"]}}, "Rule “Tell sales”, tiers: There is none here called “platinum”."),
         ({"rule": {"agents": ["x"]}}, "Rule “Tell sales”, agents: There is none here called “x”."),
         ({"rule": {"customers": [7]}}, "Rule “Tell sales”, customers: It is a list of texts."),
+        ({"rule": {"customers": 7}}, "Rule “Tell sales”, customers: It is a list of texts."),
+        ({"rule": {"tiers": None}}, "Rule “Tell sales”, tiers: It is a list of texts."),
         ({"rule": {"trigger": "never"}}, "Rule “Tell sales”, trigger: "),
         ({"rule": {"weekdays": [7]}}, "Rule “Tell sales”, weekdays: “7” is no day"),
         ({"rule": {"weekdays": "monday"}}, "Rule “Tell sales”, weekdays: It is a value of another kind."),
@@ -144,6 +205,19 @@ def test_what_is_changed_is_changed_in_place_and_off(world):
         ({"destination": {"headers": "Host: x"}}, "Destination “CRM”, headers: "),
         ({"destination": {"at_once": -1}}, "Destination “CRM”, at_once: "),
         ({"destination": {"kind": "fax"}}, "Destination “CRM”, kind: "),
+        ({"source": {"address": "http://shop.example.com"}}, "Source “Shop”, address: "),
+        ({"source": {"address": "https://shop.example.com/{{ secrets.token }}"}}, "Source “Shop”, address: "),
+        ({"source": {"secrets": []}}, "Source “Shop”, headers: "),
+        ({"source": {"secrets": "token"}}, "Source “Shop”, secrets: It is a list of names."),
+        ({"source": {"pointers": "last_order"}}, "Source “Shop”, pointers: "),
+        ({"source": {"limit_ms": 601}}, "Source “Shop”, as a whole: Give a time limit from 1 to 600 ms."),
+        ({"source": {"limit_ms": "long"}}, "Source “Shop”, limit_ms: "),
+        ({"source": {"tiers": ["platinum"]}}, "Source “Shop”, tiers: There is none here called “platinum”."),
+        ({"source": {"agents": ["x"]}}, "Source “Shop”, agents: There is none here called “x”."),
+        ({"source": {"agents": "x"}}, "Source “Shop”, agents: It is a list of texts."),
+        ({"source": {"channels": []}}, "Source “Shop”, channels: There is no such field."),
+        ({"source": {"is_active": True}}, "Source “Shop”, is_active: There is no such field."),
+        ({"document": {"sources": [{}]}}, "sources, number 1: it is an object with a name."),
         ({"document": {"version": 2}}, "The file is of version 2; this Frontdesk reads version 1."),
         ({"document": {"format": "other"}}, "This is no file of rules"),
         ({"document": {"rules": 5}}, "“rules” is a list of 500 at most."),
@@ -157,6 +231,7 @@ def test_what_is_wrong_is_named_and_nothing_is_stored(livetok, changes, expected
     assert any(expected in problem for problem in plan.problems), plan.problems
     assert not Rule.objects.exists()
     assert not Destination.objects.exists()
+    assert not Source.objects.exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format": 5}', "[" * 100_000])
@@ -228,16 +303,30 @@ class TestPages:
         text = text_of(page)
         assert "This is what would change" in text
         assert "Tell sales new, off" in text
-        assert "“CRM” still needs its secrets entered: path." in text
+        assert "Destination “CRM” still needs its secrets entered: path." in text
+        assert "Source Shop new, off" in text
+        assert "Source “Shop” still needs its secrets entered: token." in text
         assert not Rule.objects.exists()
 
         page = manager.post(PAGE, {"text": page.context["text"]}, follow=True)
-        assert "Imported: 2 new, 0 changed." in text_of(page)
+        assert "Imported: 3 new, 0 changed." in text_of(page)
         assert "still needs its secrets entered: path" in text_of(page)
-        assert LogEntry.objects.count() == 2
+        assert "still needs its secrets entered: token" in text_of(page)
+        assert LogEntry.objects.count() == 3
         response = manager.get("/admin/automations/export/")
         assert "attachment" in response["Content-Disposition"]
         assert response.json()["rules"][0]["name"] == "Tell sales"
+        assert response.json()["sources"][0]["name"] == "Shop"
+
+    def test_the_pages_of_rules_and_of_sources_lead_here(self, viewer):
+        for name in ("rule", "source"):
+            assert f'href="{PAGE}"' in viewer.get(f"/admin/automations/{name}/").content.decode()
+
+    def test_who_may_not_see_sources_exports_none(self, db):
+        some = staff(None, "some")
+        some.user.user_permissions.set(Permission.objects.filter(codename__in=["view_rule", "view_destination"]))
+
+        assert some.get(PAGE).status_code == some.get("/admin/automations/export/").status_code == 403
 
     def test_problems_are_shown(self, livetok):
         manager = staff("managers")

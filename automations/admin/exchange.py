@@ -1,4 +1,4 @@
-"""The pages that export rules and destinations as one file, and import them, with a preview."""
+"""The pages that export rules, destinations and sources as one file, and import them, with a preview."""
 
 from typing import Any
 
@@ -12,12 +12,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from automations.context.provider import forget_recipes
 from automations.exchange.entries import CannotExportError, exported
 from automations.exchange.planning import LARGEST_FILE, Plan, Planned, plan_of
 from automations.exchange.storing import import_file
 
-TO_EXPORT = ["automations.view_rule", "automations.view_destination"]
-TO_IMPORT = [f"automations.{verb}_{model}" for verb in ("add", "change") for model in ("rule", "destination")]
+_EXCHANGED = ("rule", "destination", "source")
+TO_EXPORT = [f"automations.view_{model}" for model in _EXCHANGED]
+TO_IMPORT = [f"automations.{verb}_{model}" for verb in ("add", "change") for model in _EXCHANGED]
 MOST_PROBLEMS = 100
 
 
@@ -71,10 +73,11 @@ def _store(request: HttpRequest, text: str) -> HttpResponse:
     plan = import_file(text)
     if plan.problems:
         return _page(request, form=RulesFileForm(), plan=plan, text=text, may_import=True)
-    stored = [planned for planned in [*plan.destinations, *plan.rules] if planned.verb != "unchanged"]
+    forget_recipes()  # of sources, in this process; others remember them for five seconds
+    stored = [planned for planned in plan.everything if planned.verb != "unchanged"]
     _note(request, stored)
     new = sum(planned.is_new for planned in stored)
-    text = f"Imported: {new} new, {len(stored) - new} changed. Rules that are new or changed are off."
+    text = f"Imported: {new} new, {len(stored) - new} changed. Rules and sources that are new or changed are off."
     messages.success(request, text)
     for line in _secrets_to_enter(plan):
         messages.warning(request, line)
@@ -90,15 +93,20 @@ def _note(request: HttpRequest, stored: list[Planned]) -> None:
 
 def _secrets_to_enter(plan: Plan) -> list[str]:
     return [
-        f"“{planned.row.name}” still needs its secrets entered: {', '.join(planned.missing_secrets)}."
-        for planned in plan.destinations
+        f"{planned.row._meta.verbose_name.capitalize()} “{planned.row.name}” still needs its secrets entered: "
+        f"{', '.join(planned.missing_secrets)}."
+        for planned in [*plan.destinations, *plan.sources]
         if planned.missing_secrets
     ]
 
 
 def _page(request: HttpRequest, plan: Plan | None = None, **context: Any) -> HttpResponse:
     request.current_app = admin.site.name
-    shown: dict[str, Any] = {**admin.site.each_context(request), "title": "Export and import rules", "plan": plan}
+    shown: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "Export and import rules and sources",
+        "plan": plan,
+    }
     if plan is not None:
         shown |= {"problems": plan.problems[:MOST_PROBLEMS], "more_problems": len(plan.problems) - MOST_PROBLEMS}
         shown |= {"secrets_to_enter": _secrets_to_enter(plan)}

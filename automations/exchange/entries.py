@@ -1,4 +1,4 @@
-"""Rules and destinations as one JSON file has them: by names that mean the same on another installation.
+"""Rules, destinations and sources as one JSON file has them: by names that mean the same on another installation.
 
 No secrets are in it, only their names. What has its usual value is left out, so that a person can read it.
 """
@@ -11,12 +11,13 @@ from typing import Any
 
 from django.db import models
 
-from automations.models import Action, Destination, Rule
+from automations.models import Action, Destination, Rule, Source
 from customers.models import Agent, Channel, Customer, Tier
 
 FORMAT, VERSION = "frontdesk-rules", 1
 
 DESTINATION_FIELDS = ("name", "kind", "address", "headers", "is_signed", "at_once", "per_second", "owner_email")
+SOURCE_FIELDS = ("name", "address", "headers", "pointers", "limit_ms", "fresh_minutes", "stale_hours")
 RULE_FIELDS = (
     "name",
     "trigger",
@@ -41,13 +42,14 @@ ACTION_FIELDS = (
     "kept_link",
     "not_later_than_minutes",
 )
-# What a rule names of others, and by which of their fields.
+# What rules name of others, and by which of their fields.
 NAMED: Mapping[str, tuple[type[models.Model], str]] = {
     "tiers": (Tier, "slug"),
     "channels": (Channel, "slug"),
     "agents": (Agent, "pk"),
     "customers": (Customer, "external_id"),
 }
+NAMED_BY_SOURCES = ("tiers", "agents")
 
 Entry = dict[str, Any]
 _SECRET = re.compile(r"\bsecrets\.([A-Za-z0-9_-]+)")
@@ -58,34 +60,46 @@ class CannotExportError(Exception):
 
 
 def exported() -> str:
-    """All destinations and rules as JSON. Raises CannotExportError.
+    """All destinations, sources and rules as JSON. Raises CannotExportError.
 
-    A destination names the secrets that its texts ask for, too: they may not have been entered here.
+    The secrets that their texts ask for are named, too: they may not have been entered here.
     """
     destinations = Destination.objects.prefetch_related("secrets")
+    sources = Source.objects.prefetch_related("secrets", *NAMED_BY_SOURCES)
     rules = Rule.objects.prefetch_related(*NAMED, "actions__destination")
     document = {
         "format": FORMAT,
         "version": VERSION,
         "destinations": [destination_entry(one, _secrets_of(one)) for one in destinations],
+        "sources": [source_entry(one, names_of_source(one), _secrets_of(one)) for one in sources],
         "rules": [rule_entry(rule, names_of(rule), rule.actions.all()) for rule in rules],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def destination_entry(destination: Destination, secrets: Collection[str]) -> Entry:
-    entry = _entry(destination, DESTINATION_FIELDS)
-    return entry | ({"secrets": sorted(secrets)} if secrets else {})
+    return _entry(destination, DESTINATION_FIELDS) | _named_secrets(secrets)
 
 
-def _secrets_of(destination: Destination) -> set[str]:
-    stored = {secret.name for secret in destination.secrets.all()}
-    return stored.union(_SECRET.findall(destination.address), _SECRET.findall(destination.headers))
+def source_entry(source: Source, names: Mapping[str, Sequence[str]], secrets: Collection[str]) -> Entry:
+    return _entry(source, SOURCE_FIELDS) | _chosen(names) | _named_secrets(secrets)
+
+
+def _named_secrets(secrets: Collection[str]) -> Entry:
+    return {"secrets": sorted(secrets)} if secrets else {}
+
+
+def _secrets_of(owner: Destination | Source) -> set[str]:
+    stored = {secret.name for secret in owner.secrets.all()}
+    return stored.union(_SECRET.findall(owner.address), _SECRET.findall(owner.headers))
 
 
 def rule_entry(rule: Rule, names: Mapping[str, Sequence[str]], actions: Iterable[Action]) -> Entry:
-    chosen = {field: sorted(names[field]) for field in NAMED if names.get(field)}
-    return _entry(rule, RULE_FIELDS) | chosen | {"actions": [action_entry(action) for action in actions]}
+    return _entry(rule, RULE_FIELDS) | _chosen(names) | {"actions": [action_entry(action) for action in actions]}
+
+
+def _chosen(names: Mapping[str, Sequence[str]]) -> Entry:
+    return {field: sorted(names[field]) for field in NAMED if names.get(field)}
 
 
 def action_entry(action: Action) -> Entry:
@@ -104,6 +118,13 @@ def names_of(rule: Rule) -> dict[str, list[str]]:
             )
         names[field] = [str(getattr(one, key)) for one in chosen]
     return names
+
+
+def names_of_source(source: Source) -> dict[str, list[str]]:
+    return {
+        field: [str(getattr(one, NAMED[field][1])) for one in getattr(source, field).all()]
+        for field in NAMED_BY_SOURCES
+    }
 
 
 def _entry(row: models.Model, fields: Sequence[str]) -> Entry:

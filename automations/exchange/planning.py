@@ -1,4 +1,4 @@
-"""What a file of rules and destinations would make and change. All of it is checked before anything is stored."""
+"""What a file of rules, destinations and sources would make and change. All is checked before any is stored."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,34 +6,45 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db import models
+from django.core.exceptions import NON_FIELD_ERRORS
 
+from automations.context.recipes import check_source
 from automations.exchange.entries import (
     ACTION_FIELDS,
     DESTINATION_FIELDS,
     FORMAT,
     NAMED,
+    NAMED_BY_SOURCES,
     RULE_FIELDS,
+    SOURCE_FIELDS,
     VERSION,
     Entry,
     destination_entry,
     names_of,
+    names_of_source,
     rule_entry,
+    source_entry,
 )
-from automations.models import Action, Destination, Rule
+from automations.exchange.filling import (
+    Named,
+    chosen_by,
+    fill_row,
+    may_be_stored,
+    named_by,
+    names_of_chosen,
+    wanted_secrets,
+)
+from automations.models import Action, Destination, Rule, Source
 from automations.texts.checks import asks_for_something, check_action, check_fit, check_lists
 from automations.texts.destinations import check_destination
-from automations.texts.names import sound
 
 MOST_OF_EACH, MOST_ACTIONS = 500, 20
 LARGEST_FILE = 1024 * 1024
-_NOT_KNOWN = object()
 
 
 @dataclass
 class Planned:
-    """A destination or rule as the file has it. `changes`: the fields that differ from what is stored."""
+    """A destination, source or rule as the file has it. `changes`: the fields that differ from what is stored."""
 
     row: Any
     is_new: bool
@@ -58,11 +69,16 @@ class Planned:
 
 @dataclass
 class Plan:
-    """`problems`: each names the rule or destination, the field and what to do. With one, nothing is stored."""
+    """`problems`: each names the rule, destination or source, the field and what to do. With one, nothing is stored."""
 
     problems: list[str] = field(default_factory=list)
     destinations: list[Planned] = field(default_factory=list)
+    sources: list[Planned] = field(default_factory=list)
     rules: list[Planned] = field(default_factory=list)
+
+    @property
+    def everything(self) -> list[Planned]:
+        return [*self.destinations, *self.sources, *self.rules]
 
 
 def plan_of(text: str) -> Plan:
@@ -72,12 +88,16 @@ def plan_of(text: str) -> Plan:
     if not plan.problems:
         for entry in _entries(document, "destinations", plan):
             _plan_destination(entry, plan)
+        sources = _entries(document, "sources", plan)
+        named = named_by(sources, NAMED_BY_SOURCES)
+        for entry in sources:
+            _plan_source(entry, named, plan)
         known = {one.name: one for one in Destination.objects.all()} | {
             planned.row.name: planned.row for planned in plan.destinations
         }
-        entries = _entries(document, "rules", plan)
-        named = _named(entries)
-        for entry in entries:
+        rules = _entries(document, "rules", plan)
+        named = named_by(rules, NAMED)
+        for entry in rules:
             _plan_rule(entry, known, named, plan)
     return plan
 
@@ -93,7 +113,7 @@ def _document(text: str, plan: Plan) -> Entry:
     if document.get("version") != VERSION:
         version = str(document.get("version"))[:20]
         plan.problems.append(f"The file is of version {version}; this Frontdesk reads version {VERSION}.")
-    for key in document.keys() - {"format", "version", "destinations", "rules"}:
+    for key in document.keys() - {"format", "version", "destinations", "sources", "rules"}:
         plan.problems.append(f"There is nothing called “{key[:100]}” in such a file.")
     return document
 
@@ -107,7 +127,7 @@ def _entries(document: Entry, name: str, plan: Plan) -> list[Entry]:
     found: dict[str, Entry] = {}
     for place, entry in enumerate(entries, start=1):
         own_name = entry.get("name") if isinstance(entry, dict) else None
-        if not isinstance(own_name, str) or not (own_name.strip() and _may_be_stored(own_name)):
+        if not isinstance(own_name, str) or not (own_name.strip() and may_be_stored(own_name)):
             plan.problems.append(f"{name}, number {place}: it is an object with a name.")
         elif own_name in found:
             plan.problems.append(f"{name}: “{own_name[:120]}” is there twice.")
@@ -122,52 +142,57 @@ def _plan_destination(entry: Entry, plan: Plan) -> None:
     before = {} if stored is None else destination_entry(stored, [])
     row = stored or Destination()
     kind = row.kind
-    problems = _fill(row, entry, DESTINATION_FIELDS, ("secrets",))
+    problems = fill_row(row, entry, DESTINATION_FIELDS, ("secrets",))
     if stored is not None and row.kind != kind:
         problems.setdefault("kind", []).append(f"Here it is “{kind}”, and rules use it so. Give one another name.")
-    wanted = entry.get("secrets", [])
-    if not _are_texts(wanted):
-        problems["secrets"] = ["It is a list of names."]
-        wanted = []
+    wanted = wanted_secrets(entry, problems)
     if not problems and row.kind != Destination.Kind.EMAIL:
         checked = check_destination(row.address, row.headers, wanted, allows_http=settings.OUTGOING_ALLOW_HTTP)
         problems = {name: found for name, found in checked.items() if found}
     plan.problems += _sentences(where, problems)
-    has = set() if stored is None else set(stored.secrets.values_list("name", flat=True))
     changes = _differences(before, destination_entry(row, []))
-    missing = [name for name in wanted if name not in has]
-    plan.destinations.append(Planned(row, stored is None, changes, missing))
+    plan.destinations.append(Planned(row, stored is None, changes, _missing(wanted, stored)))
 
 
-def _plan_rule(
-    entry: Entry, destinations: Mapping[str, Destination], named: Mapping[str, Mapping[str, Any]], plan: Plan
-) -> None:
+def _plan_source(entry: Entry, named: Named, plan: Plan) -> None:
+    stored = Source.objects.filter(name=entry["name"]).prefetch_related(*NAMED_BY_SOURCES).first()
+    before = {} if stored is None else source_entry(stored, names_of_source(stored), [])
+    row = stored or Source()
+    problems = fill_row(row, entry, SOURCE_FIELDS, ("secrets", *NAMED_BY_SOURCES))
+    wanted = wanted_secrets(entry, problems)
+    if not problems:
+        checked = check_source(row.address, row.headers, row.pointers, wanted)
+        problems = {name: found for name, found in checked.items() if found}
+    chosen, unknown = chosen_by(entry, named)
+    plan.problems += _sentences(f"Source “{entry['name'][:120]}”", problems | unknown)
+    changes = _differences(before, source_entry(row, names_of_chosen(chosen), []))
+    plan.sources.append(Planned(row, stored is None, changes, _missing(wanted, stored), chosen))
+
+
+def _missing(wanted: Iterable[str], stored: Destination | Source | None) -> list[str]:
+    """The secrets that have to be entered still."""
+    has = set() if stored is None else set(stored.secrets.values_list("name", flat=True))
+    return [name for name in wanted if name not in has]
+
+
+def _plan_rule(entry: Entry, destinations: Mapping[str, Destination], named: Named, plan: Plan) -> None:
     where = f"Rule “{entry['name'][:120]}”"
     stored = Rule.objects.filter(name=entry["name"]).prefetch_related(*NAMED, "actions__destination").first()
     before = {} if stored is None else _stored_entry(stored)
     row = stored or Rule()
-    problems = _fill(row, entry, RULE_FIELDS, (*NAMED, "actions"))
+    problems = fill_row(row, entry, RULE_FIELDS, (*NAMED, "actions"))
     values = {name: getattr(row, name) for name in RULE_FIELDS}
     problems |= check_lists(values)
     asked = {**values, **{name: entry.get(name) for name in NAMED}}
     for name, sentences in check_fit(row.trigger, [name for name in asked if asks_for_something(asked[name])]).items():
         problems.setdefault(name, sentences)
-    chosen: dict[str, list[Any]] = {}
-    for name in NAMED:
-        keys = entry.get(name, [])
-        if not _are_texts(keys):
-            problems[name] = ["It is a list of texts."]
-            continue
-        unknown = [key for key in keys if key not in named[name]]
-        if unknown:
-            problems[name] = [f"There is none here called “{key[:100]}”." for key in unknown]
-        chosen[name] = [named[name][key] for key in dict.fromkeys(keys) if key in named[name]]
+    chosen, unknown = chosen_by(entry, named)
+    problems |= unknown
     plan.problems += _sentences(where, problems)
     actions = _actions(where, entry.get("actions", []), destinations, plan)
     if plan.problems:
         return
-    names = {name: [str(getattr(one, NAMED[name][1])) for one in ones] for name, ones in chosen.items()}
-    changes = _differences(before, rule_entry(row, names, actions))
+    changes = _differences(before, rule_entry(row, names_of_chosen(chosen), actions))
     plan.rules.append(Planned(row, stored is None, changes, chosen=chosen, actions=actions))
 
 
@@ -190,65 +215,13 @@ def _actions(where: str, entries: Any, destinations: Mapping[str, Destination], 
             plan.problems.append(f"{here}: there is no destination “{str(name)[:120]}”, here or in the file.")
             continue
         action = Action(destination=destinations[name])
-        problems = _fill(action, entry, ACTION_FIELDS, ("destination",))
+        problems = fill_row(action, entry, ACTION_FIELDS, ("destination",))
         if not problems:
             texts = {field_name: getattr(action, field_name) for field_name in ACTION_FIELDS}
             problems = check_action(action.destination.kind, texts)
         plan.problems += _sentences(here, problems)
         actions.append(action)
     return actions
-
-
-def _named(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
-    """What rules name of others, by that name. One query for each kind."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, (model, key) in NAMED.items():
-        keys = {key for entry in entries for key in entry.get(name, []) if _are_texts(entry.get(name, []))}
-        rows = model._default_manager.filter(**{f"{key}__in": keys})
-        found[name] = {str(getattr(row, key)): row for row in rows}
-    return found
-
-
-def _fill(row: models.Model, entry: Entry, fields: Sequence[str], others: Sequence[str]) -> dict[str, list[str]]:
-    """Set the row's fields to what the entry says, or to what is usual. Returns what is wrong, by field."""
-    problems = {name[:100]: ["There is no such field."] for name in entry.keys() - set(fields) - set(others)}
-    for name in fields:
-        column: Any = row._meta.get_field(name)
-        value = entry.get(name, _NOT_KNOWN)
-        if value is _NOT_KNOWN or (value is None and column.null):
-            value = column.get_default()
-        if not _may_be_stored(value):
-            problems[name] = ["It holds a character that cannot be stored."]
-        elif not _is_fit(column.get_internal_type(), value):
-            problems[name] = ["It is a value of another kind."]
-        else:
-            setattr(row, name, value)
-    left_out = {column.name for column in row._meta.fields} - set(fields)
-    try:
-        if not problems:
-            row.full_clean(exclude=left_out)
-    except ValidationError as error:
-        problems |= error.message_dict
-    return problems
-
-
-def _is_fit(column_type: str, value: Any) -> bool:
-    """What Django would make a text or a number of although it is none."""
-    if column_type == "JSONField":
-        return isinstance(value, list)
-    if isinstance(value, bool) or column_type == "BooleanField":
-        return isinstance(value, bool) and column_type == "BooleanField"
-    return not isinstance(value, (dict, list, float))
-
-
-def _may_be_stored(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_may_be_stored, value))
-    return not isinstance(value, str) or ("\x00" not in value and sound(value) == value)
-
-
-def _are_texts(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) and _may_be_stored(value) for value in values)
 
 
 def _differences(before: Entry, after: Entry) -> list[str]:
