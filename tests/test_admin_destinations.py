@@ -113,6 +113,14 @@ def test_what_no_preset_is_called_fills_in_nothing(ana):
         ({"kind": "slack", "address": SLACK}, "address", "paste the address as the secret below"),
         ({"kind": "http", "address": "https://a.acme.com/", "headers": "Host: b"}, "headers", "set by Frontdesk"),
         ({"kind": "http", "address": "https://a.acme.com/", "headers": "X-Key"}, "headers", "a name, a colon"),
+        (
+            {"kind": "http", "address": "https://a.acme.com/", "headers": "X-Api-Key: s3cr3t"},
+            "headers",
+            "X-Api-Key: writ",
+        ),
+        ({"kind": "http", "address": "https://a.acme.com/?token=s3cr3t"}, "address", "token: written out"),
+        ({"kind": "http", "address": "https://ada:s3cr3t@a.acme.com/"}, "address", "user name"),
+        ({"kind": "whatsapp", "headers": "Authorization: Bearer lt_1"}, "headers", "Authorization: Bearer {{ secrets"),
         ({"kind": ""}, "kind", "required"),
     ],
 )

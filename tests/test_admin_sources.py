@@ -71,6 +71,8 @@ def test_a_damaged_key_file_is_told_and_not_a_crash(chief, settings, tmp_path):
         ({"address": "http://shop.example.com/"}, "https"),
         ({"address": "https://shop.example.com/{{ secrets.token }}"}, "secrets are known in"),
         ({"headers": "Authorization: {{ secrets.other }}"}, "secrets.other"),
+        ({"headers": "Authorization: Bearer abc"}, "Put it into the secrets"),
+        ({"address": "https://ada:s3cr3t@shop.example.com/"}, "without placeholders or a user"),
         ({"pointers": "last_order = orders/0"}, "starts with a slash"),
         ({"limit_ms": "601"}, "Give a time limit from 1 to 600 ms."),
         ({"secrets-0-value": ""}, "Give its value, or leave out the row."),

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from automations.outgoing.addresses import AddressError, check_url
+from automations.texts.credentials import check_address_credentials, check_header_credential
 from automations.texts.lines import check_header, check_line, fill_header
 from automations.texts.liquid import TextError, fill
 
@@ -27,7 +28,7 @@ def fill_destination(address: str, headers: str, secrets: Mapping[str, str]) -> 
 
 def fill_headers(headers: str, secrets: Mapping[str, str]) -> dict[str, str]:
     """A line each, filled with secrets. Raises TextError."""
-    problems = check_headers(headers, secrets)
+    problems = _check_lines(headers, secrets)
     if problems:
         raise TextError(problems)
     return {name: fill_header(text, {}, secrets) for name, text in _lines(headers)}
@@ -45,11 +46,18 @@ def _check_address(address: str, secrets: Collection[str], allows_http: bool) ->
         check_url(fill(address, {}, secrets=stands_for), allows_http=allows_http)
     except (AddressError, TextError) as error:
         return [str(error)]
-    return []
+    return check_address_credentials(address)
 
 
 def check_headers(headers: str, secrets: Collection[str]) -> list[str]:
-    """What keeps headers, a line each, from being saved."""
+    """What keeps headers, a line each, from being saved. What was saved before it was asked for is still sent."""
+    problems = _check_lines(headers, secrets)
+    if problems:
+        return problems
+    return [problem for name, text in _lines(headers) for problem in check_header_credential(name, text)]
+
+
+def _check_lines(headers: str, secrets: Collection[str]) -> list[str]:
     problems = []
     for name, text in _lines(headers):
         if not text:
