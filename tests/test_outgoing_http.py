@@ -183,6 +183,24 @@ def test_cutting_off_leaves_no_thread_and_no_descriptor_behind():
         assert descriptors() <= before
 
 
+@pytest.mark.parametrize("interim", [b"103 Early Hints\r\nLink: </a>", b"102 Processing", b"100 Continue"])
+def test_interim_answers_are_passed_over(interim):
+    first = b"HTTP/1.1 " + interim + b"\r\n\r\n"
+    with http_standin(Reply(raw=[first * 3 + ANSWERED + b"Content-Length: 4\r\n\r\nmade"])) as server:
+        answer = sent(server.url)
+
+    assert (answer.status, answer.body) == (200, b"made")
+
+
+def test_interim_answers_without_end_are_no_answer():
+    with (
+        http_standin(Reply(raw=itertools.repeat(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100))) as server,
+        not_longer_than(2),
+        pytest.raises(MaybeSentError, match="no HTTP answer"),
+    ):
+        sent(server.url)
+
+
 BROKEN = {
     "closed at once": b"",
     "closed in the status": b"HTTP/1.1 2",
@@ -191,6 +209,7 @@ BROKEN = {
     "closed in a chunk": ANSWERED + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
     "a chunk of no size": ANSWERED + b"Transfer-Encoding: chunked\r\n\r\nsecret\r\n",
     "early hints alone": b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    "another protocol": b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
     "too many headers": ANSWERED + b"X-A: b\r\n" * 200 + b"\r\n",
     "a header that is too long": ANSWERED + b"X-A: " + b"a" * 70_000 + b"\r\n\r\n",
     "headers that are too long": ANSWERED + (b"X-A: " + b"a" * 7_000 + b"\r\n") * 10 + b"\r\n",

@@ -9,17 +9,18 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from automations.outgoing.addresses import AddressError, AllowedHosts, Target, check_addresses, check_url
+from automations.outgoing.connections import NoThreadError, connect, cut_off
 from automations.outgoing.headers import HeaderError, checked_headers
 from automations.outgoing.names import LookupFailedError, Place, places_of
 
 MOST_BYTES = 64 * 1024
+MOST_INTERIM = 100
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -74,12 +75,15 @@ def send(request: Request, *, seconds: float, allowed: AllowedHosts, allows_http
         check_addresses(target, [address for _, address, _ in places], allowed)
     except (AddressError, HeaderError, LookupFailedError) as error:
         raise NotSentError(str(error)) from error
-    with (
-        closing(_connect(target, places, deadline)) as plain,
-        _cut_off(plain, deadline) as is_over,
-        closing(_secured(plain, target, is_over)) as connection,
-    ):
-        status, answer_headers, body = _exchange(connection, request, target, headers, is_over)
+    try:
+        with (
+            closing(_connect(target, places, deadline)) as plain,
+            cut_off(plain, deadline) as is_over,
+            closing(_secured(plain, target, is_over)) as connection,
+        ):
+            status, answer_headers, body = _exchange(connection, request, target, headers, is_over)
+    except NoThreadError as error:
+        raise NotSentError(str(error)) from error
     return Answer(status, answer_headers, body, time.monotonic() - started)
 
 
@@ -91,61 +95,11 @@ def _headers(request: Request, target: Target) -> dict[str, str]:
 
 
 def _connect(target: Target, places: list[Place], deadline: float) -> socket.socket:
-    """A connection to the first address that takes one. The time left is shared among those not yet tried."""
-    last: OSError = TimeoutError()
-    for place, (family, _, where) in enumerate(places):
-        share = (deadline - time.monotonic()) / (len(places) - place)
-        if share <= 0:
-            break
-        try:
-            return _connected(family, where, share)
-        except OSError as error:
-            last = error
-    reason = "nobody answered in time" if isinstance(last, TimeoutError) else last.strerror or "it failed"
-    raise NotSentError(f"No connection to {target.authority}: {reason}.") from last
-
-
-def _connected(family: socket.AddressFamily, where: tuple[Any, ...], seconds: float) -> socket.socket:
-    connection = socket.socket(family, socket.SOCK_STREAM)
     try:
-        connection.settimeout(seconds)
-        # No name, but an address that was checked: a name could lead elsewhere by now.
-        connection.connect(where)
-        connection.settimeout(None)  # from here on `_cut_off` ends it
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError:
-        connection.close()
-        raise
-    return connection
-
-
-@contextmanager
-def _cut_off(connection: socket.socket, deadline: float) -> Iterator[threading.Event]:
-    """Shut the connection down at the deadline. The event tells an end by us from one by the receiver.
-
-    A socket's own time limit starts anew with each byte, so whoever drips would never meet it.
-    """
-    is_over = threading.Event()
-    handle = connection.dup()  # TLS takes over the descriptor of the first
-
-    def cut() -> None:
-        is_over.set()
-        with suppress(OSError):
-            handle.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(max(0, deadline - time.monotonic()), cut)
-    timer.daemon = True
-    try:
-        timer.start()
-    except RuntimeError as error:
-        handle.close()
-        raise NotSentError("The machine is out of threads.") from error
-    try:
-        yield is_over
-    finally:
-        timer.cancel()
-        timer.join()  # else it could shut down whichever connection gets the descriptor next
-        handle.close()
+        return connect(places, deadline)
+    except OSError as error:
+        reason = "nobody answered in time" if isinstance(error, TimeoutError) else error.strerror or "it failed"
+        raise NotSentError(f"No connection to {target.authority}: {reason}.") from error
 
 
 @cache
@@ -174,6 +128,7 @@ def _exchange(
     """The answer's status, headers and body. Errors have no cause: the receiver may have echoed what it got."""
     client = http.client.HTTPConnection(target.host, target.port)
     client.sock = connection
+    client.response_class = _FinalResponse
     status = None
     try:
         with suppress(BrokenPipeError):  # who answers before it has read all may still be heard
@@ -190,6 +145,18 @@ def _exchange(
         fault = None if is_over.is_set() else "no final answer came"
     reason = "no whole answer came in time" if is_over.is_set() else fault or "the connection broke"
     raise MaybeSentError(f"The request went out to {target.authority}, but {reason}.", status)
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """Passes over interim answers, such as 103 with its hints; the library knows 100 alone (RFC 9110, 15.2)."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(MOST_INTERIM):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("too many interim answers")
 
 
 def _joined(response: http.client.HTTPResponse) -> dict[str, str]:
