@@ -20,7 +20,7 @@ from django.utils.http import urlencode
 
 from automations.admin.actions import LONGEST_KEY
 from automations.deliveries.making import Filled, fill_action, make_delivery
-from automations.deliveries.results import MASK
+from automations.deliveries.masks import MASK
 from automations.facts import values_of
 from automations.models import Action, Delivery, Destination, Rule, Trigger
 from automations.rules.rehearsal import MOST_SESSIONS, can_be_rehearsed, rehearse

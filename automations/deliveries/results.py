@@ -11,10 +11,14 @@ from email.utils import parsedate_to_datetime
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db.models import F
+from django.db.models.functions import Now
 
+from automations.apart import AWAY, each_alone
 from automations.deliveries.claiming import Claim, database_now
+from automations.deliveries.masks import masked
 from automations.facts import address_of_this, destination_page
 from automations.models import Attempt, Delivery, Destination
+from automations.outgoing.timed_mail import MAIL_SECONDS, mail_connection
 from automations.texts.liquid import TextError, fill
 from automations.texts.pointers import PointerError, value_at
 from sessions_app.database.pieces import bulk_transaction
@@ -35,7 +39,6 @@ TRIED_AGAIN = {408, 425, 429, *range(500, 600)}
 GONE = 410
 PAUSED_AFTER_FAILURES, PAUSED_AFTER = 20, timedelta(minutes=15)
 SHOWN_CHARACTERS = 4000
-MASK = "•••"
 
 State = Delivery.State
 
@@ -69,9 +72,21 @@ def record_all(
 ) -> list[Claim]:
     """The same for some at once. Returns those whose lease is not ours any more.
 
-    `tell` is called for each destination that this pauses: it may take as long as a mail takes.
+    What cannot be recorded is closed by itself, with the reason. `tell` is called for each destination that this
+    pauses: it may take as long as a mail takes.
     """
     paused: list[Destination] = []
+    late: list[Claim] = []
+    try:
+        each_alone(results, lambda some: _record_together(some, paused, late), _close)
+    finally:
+        for destination in paused:
+            (tell or tell_owner)(destination)
+    return late
+
+
+def _record_together(results: Sequence[tuple[Claim, Tried]], paused: list[Destination], late: list[Claim]) -> None:
+    newly_paused: list[Destination] = []
     with bulk_transaction():
         now = database_now()
         # Destinations first, as whoever claims does it: else each could wait for the other.
@@ -84,10 +99,30 @@ def record_all(
         for claim, tried in counted:
             destination = destinations[claim.delivery.destination_id]
             if _count(destination, tried, now):
-                paused.append(destination)
-    for destination in paused:
-        (tell or tell_owner)(destination)
-    return [claim for claim, _ in results if held.get(claim.delivery.pk) != claim.lease]
+                newly_paused.append(destination)
+    paused += newly_paused
+    late += [claim for claim, _ in results if held.get(claim.delivery.pk) != claim.lease]
+
+
+def _close(result: tuple[Claim, Tried], fault: Exception) -> None:
+    """What came of an attempt cannot be stored as it is. What the receiver took is delivered all the same."""
+    claim, tried = result
+    logger.error("a result cannot be recorded", exc_info=fault, extra={"delivery": str(claim.delivery.key)})
+    is_whatsapp = claim.delivery.destination.kind == Destination.Kind.WHATSAPP
+    otherwise = State.UNKNOWN if is_whatsapp and tried.may_have_arrived else State.FAILED
+    state = State.DELIVERED if tried.is_good else otherwise
+    because = f"What came of it could not be recorded ({type(fault).__name__}): the log says why."
+    try:
+        with bulk_transaction():
+            ours = Delivery.objects.filter(pk=claim.delivery.pk, lease=claim.lease)
+            if ours.update(state=state, finished_at=Now(), lease=None, lease_until=None):
+                Attempt.objects.create(
+                    delivery=claim.delivery, started_at=Now(), seconds=0, status=tried.status, error=because
+                )
+    except AWAY:
+        raise
+    except Exception:  # its lease ends by itself, and is counted
+        logger.exception("nor can it be closed", extra={"delivery": str(claim.delivery.key)})
 
 
 def _change(counted: Sequence[tuple[Claim, Tried]], now: datetime) -> None:
@@ -123,7 +158,7 @@ def _attempt(claim: Claim, tried: Tried, now: datetime) -> Attempt:
 def _outcome(delivery: Delivery, tried: Tried, now: datetime) -> dict[str, object]:
     """The delivery's fields that the attempt changes."""
     if tried.is_good:
-        return {"state": State.DELIVERED, "finished_at": now} | _kept(delivery, tried.answer)
+        return {"state": State.DELIVERED, "finished_at": now} | _kept(delivery, tried)
     if tried.pauses_because:
         return {"state": State.WAITING, "next_attempt_at": now, "attempts_made": F("attempts_made") - 1}
     if delivery.destination.kind == Destination.Kind.WHATSAPP and tried.may_have_arrived:
@@ -136,11 +171,13 @@ def _outcome(delivery: Delivery, tried: Tried, now: datetime) -> dict[str, objec
 
 
 def wait_before(attempts_made: int, retry_after: str, now: datetime) -> timedelta:
-    """How long until the next attempt: what the receiver asks for, but a day at most, or what the table says ± 20 %."""
+    """How long until the next attempt: what the table says ± 20 %, or longer where the receiver asks for it.
+
+    A day at most. Less than the table says is nothing to ask for: all attempts would be over in a moment.
+    """
+    own = AGAIN_AFTER[attempts_made - 1] * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
     asked = _seconds_of(retry_after, now)
-    if asked is not None:
-        return min(max(asked, timedelta()), LONGEST_WAIT)
-    return AGAIN_AFTER[attempts_made - 1] * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
+    return own if asked is None else max(own, min(asked, LONGEST_WAIT))
 
 
 def _seconds_of(retry_after: str, now: datetime) -> timedelta | None:
@@ -149,25 +186,26 @@ def _seconds_of(retry_after: str, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(retry_after))
     try:
         return parsedate_to_datetime(retry_after) - now
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _kept(delivery: Delivery, answer: bytes) -> dict[str, object]:
+def _kept(delivery: Delivery, tried: Tried) -> dict[str, object]:
     """The value that staff want to keep of the answer, where it has one."""
     if not delivery.kept_pointer:
         return {}
     try:
-        value = value_at(json.loads(answer), delivery.kept_pointer)
+        value = value_at(json.loads(tried.answer), delivery.kept_pointer)
     except (PointerError, ValueError, RecursionError):
         return {}
     if value is None or isinstance(value, (dict, list)):
         return {}
-    text = str(value)[:300]
+    text = masked(str(value), tried.secrets)[:300]
     try:
         link = fill(delivery.kept_link_text, {"kept": {"value": text}}) if delivery.kept_link_text else ""
     except TextError:
         link = ""
+    link = masked(link, tried.secrets)
     return {"kept_value": text, "kept_link": link[:1000] if link.startswith(("https://", "http://")) else ""}
 
 
@@ -176,16 +214,25 @@ def _count(destination: Destination, tried: Tried, now: datetime) -> bool:
     if tried.is_good:
         if destination.failures_in_row:
             destination.failures_in_row, destination.failing_since = 0, None
-            destination.save(update_fields=["failures_in_row", "failing_since"])
+            _keep_count(destination)
         return False
     destination.failures_in_row += 1
     destination.failing_since = destination.failing_since or now
     because = tried.pauses_because or _why_pause(destination, tried, now)
     is_new = bool(because) and destination.paused_at is None
-    if is_new:
+    if is_new:  # its history tells of it
         destination.paused_at, destination.paused_because = now, because[:300]
-    destination.save(update_fields=["failures_in_row", "failing_since", "paused_at", "paused_because"])
+        destination.save(update_fields=["failures_in_row", "failing_since", "paused_at", "paused_because"])
+    else:
+        _keep_count(destination)
     return is_new
+
+
+def _keep_count(destination: Destination) -> None:
+    """Without a row of its history: it is no edit."""
+    Destination.objects.filter(pk=destination.pk).update(
+        failures_in_row=destination.failures_in_row, failing_since=destination.failing_since
+    )
 
 
 def _why_pause(destination: Destination, tried: Tried, now: datetime) -> str:
@@ -209,14 +256,11 @@ def tell_owner(destination: Destination) -> None:
     )
     try:
         send_mail(
-            f"Frontdesk: “{destination.name}” is paused", text, settings.DEFAULT_FROM_EMAIL, [destination.owner_email]
+            f"Frontdesk: “{destination.name}” is paused",
+            text,
+            settings.DEFAULT_FROM_EMAIL,
+            [destination.owner_email],
+            connection=mail_connection(MAIL_SECONDS),
         )
     except Exception:
         logger.exception("the owner of a paused destination could not be told")
-
-
-def masked(text: str, secrets: Collection[str]) -> str:
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, MASK)
-    return text.replace("\x00", "")

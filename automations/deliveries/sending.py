@@ -1,19 +1,21 @@
 """One attempt: a delivery goes out, by mail or by HTTP. While it waits for others it needs no database."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from smtplib import SMTPException
 
 from django.conf import settings
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
 
+from automations.deliveries.masks import hidden_texts
 from automations.deliveries.results import Tried
 from automations.models import Delivery, Destination
 from automations.outgoing.addresses import AddressError
 from automations.outgoing.headers import HeaderError
 from automations.outgoing.http import MaybeSentError, NotSentError, Request, send
 from automations.outgoing.signing import SigningError, final_headers
+from automations.outgoing.timed_mail import MAIL_SECONDS, mail_connection
 from automations.sealing import Sealed, SealingError, open_sealed
 from automations.texts.destinations import fill_destination
 from automations.texts.liquid import TextError
@@ -35,9 +37,10 @@ def attempt(delivery: Delivery, sealed: Mapping[str, Sealed]) -> Tried:
         return _mail(delivery, started)
     try:
         request = request_of(delivery, secrets)
+        hidden = hidden_texts(delivery.destination.address, delivery.destination.headers, secrets)
     except (TextError, SigningError, HeaderError, AddressError) as error:
         return Tried(0.0, error=str(error), pauses_because=str(error), secrets=secrets.values())
-    return _request(request, secrets, started)
+    return _request(request, hidden, started)
 
 
 def request_of(delivery: Delivery, secrets: Mapping[str, str]) -> Request:
@@ -53,7 +56,7 @@ def request_of(delivery: Delivery, secrets: Mapping[str, str]) -> Request:
     return Request(delivery.method, address + delivery.path, final, body)
 
 
-def _request(request: Request, secrets: Mapping[str, str], started: float) -> Tried:
+def _request(request: Request, hidden: Collection[str], started: float) -> Tried:
     try:
         answer = send(
             request,
@@ -62,17 +65,17 @@ def _request(request: Request, secrets: Mapping[str, str], started: float) -> Tr
             allows_http=settings.OUTGOING_ALLOW_HTTP,
         )
     except NotSentError as error:
-        return Tried(time.monotonic() - started, error=str(error), secrets=secrets.values())
+        return Tried(time.monotonic() - started, error=str(error), secrets=hidden)
     except MaybeSentError as error:
         seconds = time.monotonic() - started
-        return Tried(seconds, error.status, str(error), may_have_arrived=True, secrets=secrets.values())
+        return Tried(seconds, error.status, str(error), may_have_arrived=True, secrets=hidden)
     return Tried(
         answer.seconds,
         answer.status,
         answer=answer.body,
         retry_after=answer.headers.get("retry-after", ""),
         may_have_arrived=answer.status >= 500,
-        secrets=secrets.values(),
+        secrets=hidden,
     )
 
 
@@ -83,7 +86,7 @@ def _mail(delivery: Delivery, started: float) -> Tried:
         bytes(delivery.body).decode(),
         to=recipients,
         headers={"Message-ID": f"<{delivery.key}@frontdesk>", "Auto-Submitted": "auto-generated"},
-        connection=get_connection(timeout=ANSWER_SECONDS),
+        connection=mail_connection(MAIL_SECONDS),
     )
     try:
         message.send()

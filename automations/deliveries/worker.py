@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 
 from django.db import Error, close_old_connections
 from django.db.models.functions import Now
 
+from automations.apart import AWAY
 from automations.deliveries.claiming import Claim, claim
 from automations.deliveries.copies import may_send
 from automations.deliveries.results import Tried, record, record_all, tell_owner
@@ -30,13 +32,16 @@ LOOK_SOON_SECONDS = 0.1
 
 Secrets = dict[str, Sealed]
 
+# Of an attempt that fails by a fault of ours. It may have gone out by then.
+FAULT = Tried(0.0, error="It could not be sent, by a fault of Frontdesk's: the log says which.", may_have_arrived=True)
+
 
 class Sender:
     """One for a process. Its own thread alone claims and records; what was sent waits for it in `_results`."""
 
     def __init__(self) -> None:
         self._under_way = 0
-        self._results: SimpleQueue[tuple[Claim, Tried | None]] = SimpleQueue()
+        self._results: SimpleQueue[tuple[Claim, Tried]] = SimpleQueue()
         self._unrecorded: list[tuple[Claim, Tried]] = []
         self._has_news = threading.Event()
         self._seen_at = -SEEN_EVERY_SECONDS  # by time.monotonic()
@@ -46,11 +51,19 @@ class Sender:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="sending") as pool:
             while not stop.is_set():
                 self._has_news.clear()
-                self._record(pool)
-                sent = self._send_some(pool)
+                self._safely(lambda: self._record(pool))
+                sent = self._safely(lambda: self._send_some(pool))
                 self._has_news.wait(LOOK_SOON_SECONDS if sent or self._under_way else LOOK_EVERY_SECONDS)
             pool.shutdown()
-            self._record(None)
+            self._safely(lambda: self._record(None))
+
+    def _safely(self, part: Callable[[], object]) -> object:
+        """Whatever goes wrong in one round, the next one comes."""
+        try:
+            return part()
+        except Exception:
+            logger.exception("a round of sending failed")
+            return None
 
     def _send_some(self, pool: ThreadPoolExecutor) -> int:
         try:
@@ -62,16 +75,17 @@ class Sender:
             logger.error("deliveries wait for the database", extra={"error": str(error).strip()})
             return 0
         for one in claims:
-            pool.submit(self._attempt, one, secrets.get(one.delivery.destination_id, {}))
-        self._under_way += len(claims)
+            self._under_way += 1
+            with suppress(RuntimeError):  # the machine is out of threads: one of those that stand takes it up
+                pool.submit(self._attempt, one, secrets.get(one.delivery.destination_id, {}))
         return len(claims)
 
     def _attempt(self, one: Claim, secrets: Secrets) -> None:
         """In a thread of the pool, without the database."""
-        tried = None
+        tried = FAULT
         try:
             tried = attempt(one.delivery, secrets)
-        except Exception:  # its lease ends by itself, and it is sent again
+        except Exception:
             logger.exception("a delivery failed", extra={"delivery": str(one.delivery.key)})
         finally:
             self._results.put((one, tried))
@@ -82,13 +96,12 @@ class Sender:
         while not self._results.empty():
             one, tried = self._results.get()
             self._under_way -= 1
-            if tried is not None:
-                self._unrecorded.append((one, tried))
+            self._unrecorded.append((one, tried))
         if not self._unrecorded:
             return
         try:
             late = record_all(self._unrecorded, lambda paused: _tell(paused, pool))
-        except Error as error:
+        except AWAY as error:
             logger.error("results wait for the database", extra={"error": str(error).strip()})
             return
         self._unrecorded.clear()
