@@ -192,6 +192,14 @@ def test_interim_answers_are_passed_over(interim):
     assert (answer.status, answer.body) == (200, b"made")
 
 
+def test_another_protocol_is_no_answer():
+    switching = Reply(raw=[b"HTTP/1.1 101 Switching Protocols\r\n\r\n"])
+    with http_standin(switching) as server, pytest.raises(MaybeSentError, match="no final answer") as error:
+        sent(server.url)
+
+    assert error.value.status == 101
+
+
 def test_interim_answers_without_end_are_no_answer():
     with (
         http_standin(Reply(raw=itertools.repeat(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100))) as server,
@@ -209,7 +217,6 @@ BROKEN = {
     "closed in a chunk": ANSWERED + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
     "a chunk of no size": ANSWERED + b"Transfer-Encoding: chunked\r\n\r\nsecret\r\n",
     "early hints alone": b"HTTP/1.1 103 Early Hints\r\n\r\n",
-    "another protocol": b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
     "too many headers": ANSWERED + b"X-A: b\r\n" * 200 + b"\r\n",
     "a header that is too long": ANSWERED + b"X-A: " + b"a" * 70_000 + b"\r\n\r\n",
     "headers that are too long": ANSWERED + (b"X-A: " + b"a" * 7_000 + b"\r\n") * 10 + b"\r\n",

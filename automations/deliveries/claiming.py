@@ -15,6 +15,12 @@ from sessions_app.database.pieces import bulk_transaction
 # A worker that was killed has its deliveries taken up that long afterwards. No attempt takes as long.
 LEASE = timedelta(seconds=60)
 SECOND = timedelta(seconds=1)
+# The first, and one after each wait of `results.AGAIN_AFTER`. A lease that ended without a result is one, too.
+MOST_ATTEMPTS = 7
+NO_RESULT = (
+    f"No result came within {LEASE.total_seconds():.0f} seconds: the worker that sent it was ended, or was cut off "
+    "from the database."
+)
 
 State = Delivery.State
 
@@ -36,7 +42,7 @@ def claim(most: int, *, kept_free: int = 0) -> list[Claim]:
     if most <= 0:
         return []
     # Most looks find nothing: so all is read first, which takes no turn.
-    is_something_over = _late().exists() or _unsure().exists()
+    is_something_over = _late().exists() or _unsure().exists() or _lost().exists()
     wanted = list(_open_destinations().values_list("pk", flat=True))
     if not (wanted or is_something_over):
         return []
@@ -111,6 +117,7 @@ def _shared_out(destinations: list[Destination], most: int, kept_free: int) -> l
 def _lease(deliveries: list[Delivery]) -> list[Claim]:
     if not deliveries:
         return []
+    _note_no_result([delivery for delivery in deliveries if delivery.state == State.SENDING])
     lease = uuid.uuid4()
     Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).update(
         state=State.SENDING, lease=lease, lease_until=Now() + LEASE, attempts_made=F("attempts_made") + 1
@@ -129,6 +136,28 @@ def _finish_what_may_be_over() -> None:
         found = list(rows.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
         if found:
             Delivery.objects.filter(pk__in=found).update(state=state, finished_at=Now(), lease=None, lease_until=None)
+    lost = list(_lost().select_for_update(skip_locked=True, of=("self",)))
+    if lost:
+        _note_no_result(lost)
+        Delivery.objects.filter(pk__in=[delivery.pk for delivery in lost]).update(
+            state=State.FAILED, finished_at=Now(), lease=None, lease_until=None
+        )
+
+
+def _note_no_result(deliveries: Collection[Delivery]) -> None:
+    """Of those whose lease ended."""
+    attempts = []
+    for delivery in deliveries:
+        assert delivery.lease_until is not None
+        attempts.append(
+            Attempt(
+                delivery=delivery,
+                started_at=delivery.lease_until - LEASE,
+                seconds=LEASE.total_seconds(),
+                error=NO_RESULT,
+            )
+        )
+    Attempt.objects.bulk_create(attempts)
 
 
 def _late() -> QuerySet[Delivery]:
@@ -140,6 +169,13 @@ def _unsure() -> QuerySet[Delivery]:
     return Delivery.objects.filter(
         destination__kind=Destination.Kind.WHATSAPP, state=State.SENDING, lease_until__lte=Now()
     )
+
+
+def _lost() -> QuerySet[Delivery]:
+    """Those whose last attempt brought no result either: what ends its worker would go out again without end."""
+    return Delivery.objects.filter(
+        state=State.SENDING, lease_until__lte=Now(), attempts_made__gte=MOST_ATTEMPTS
+    ).exclude(destination__kind=Destination.Kind.WHATSAPP)
 
 
 def database_now() -> datetime:
