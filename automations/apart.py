@@ -1,9 +1,12 @@
 """Rows are written together; where one of them is at fault, each by itself, so that it holds up no other."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError
+
+logger = logging.getLogger("frontdesk.automations")
 
 # The database is away, or busy: no row is at fault, and all of it is tried again another time.
 AWAY = (OperationalError, InterfaceError)
@@ -28,3 +31,12 @@ def each_alone(
             return
         for row in rows:
             each_alone([row], write, at_fault)
+
+
+def leave_to_log(what: str) -> Callable[[object, Exception], None]:
+    """For `at_fault`: the log says why, and the row is tried again another time."""
+
+    def tell(row: object, fault: Exception) -> None:
+        logger.error(what, exc_info=fault, extra={"row": str(row)})
+
+    return tell

@@ -15,6 +15,7 @@ from automations.rules.matching import conditions_of, first_event_at, subject_of
 from automations.rules.usage_alerts import reached, uses_of
 from automations.wording import STATE_KINDS, STATES, kept_link
 from customers.history import moment_words
+from customers.limits import Limit
 from sessions_app.models import Session
 from sessions_app.reports.parts import Part
 
@@ -137,13 +138,17 @@ class _LimitNow:
 def _limits(session: Session) -> list[_LimitNow]:
     if session.is_test:
         return []
-    found = []
-    for subject, _, use in uses_of(session):
+    found: list[_LimitNow] = []
+    seen: set[Limit] = set()
+    for subject, standing, use in uses_of(session):
         limit = use.limit
         if use.share is not None and limit.period:
             scope = "".join(f", {part}" for part in (limit.channel, limit.agent) if part)
             used = f"{round(use.used or 0, 1):g} of {limit.amount}"
-            words = f"{used} {limit.metric.words} a {limit.period}{scope} ({round(use.share * 100)} %)"
+            # Of a session over midnight, an earlier period is the second of its limit.
+            earlier = f" from {standing.spans[limit.period].first_day:%-d %B}" if limit in seen else ""
+            seen.add(limit)
+            words = f"{used} {limit.metric.words} a {limit.period}{earlier}{scope} ({round(use.share * 100)} %)"
             found.append(_LimitNow(subject, words, use))
     return found
 

@@ -1,22 +1,27 @@
 """A delivery is made: an action's texts are filled in once, and what cannot be filled is kept as failed."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import Error
 from django.db.models.functions import Now
 
+from automations.deliveries.masks import masked
 from automations.models import Action, Attempt, Delivery, Destination, Firing
 from automations.texts.bodies import fill_json_body, fill_plain_body
 from automations.texts.escapes import Escape, as_it_is, escape_card, escape_slack
-from automations.texts.lines import fill_line
+from automations.texts.lines import fill_line, has_placeholders
 from automations.texts.liquid import TextError
 from automations.texts.messages import WHATSAPP_PATH, whatsapp_body
 from automations.texts.names import data_of
 from automations.texts.paths import fill_path
 from customers.zones import company_zone
 from sessions_app.models import Session
+
+logger = logging.getLogger("frontdesk.automations")
 
 NOT_LATER_THAN_MINUTES = 60
 
@@ -82,6 +87,11 @@ def make(
         filled = fill_action(action, values)
     except TextError as error:
         return Made(delivery, str(error))
+    except Error:
+        raise
+    except Exception as error:  # of one action: the others go on
+        logger.exception("an action cannot be filled in", extra={"action": action.pk})
+        return Made(delivery, f"It cannot be filled in ({type(error).__name__}): the log says why.")
     delivery.body, delivery.method, delivery.path = filled.body, filled.method, filled.path
     delivery.recipient, delivery.subject = filled.recipient, filled.subject
     return Made(delivery)
@@ -92,7 +102,8 @@ def fill_action(action: Action, values: Mapping[str, object]) -> Filled:
     data = data_of(values, company_zone())
     kind = action.destination.kind
     if kind == Kind.EMAIL:
-        recipient, subject = fill_line(action.recipient, data), fill_line(action.subject, data)
+        recipient = _fill_column("recipient", "To", action.recipient, data)
+        subject = _fill_column("subject", "Subject", action.subject, data)
         if not recipient:
             raise TextError(["To: nobody is left to write to."])
         return Filled(fill_plain_body(action.text, data), recipient=recipient, subject=subject)
@@ -104,25 +115,47 @@ def fill_action(action: Action, values: Mapping[str, object]) -> Filled:
     return Filled(body, method=action.method, path=fill_path(action.path, data))
 
 
-def make_digest(destination: Destination, action: Action, lines: list[str], happened_at: datetime) -> Delivery:
+def _fill_column(name: str, label: str, text: str, data: Mapping[str, object]) -> str:
+    """A line that fits its column of a delivery."""
+    most: int = Delivery._meta.get_field(name).max_length  # type: ignore[union-attr, assignment]
+    filled = fill_line(text, data)
+    if len(filled) > most:
+        raise TextError([f"{label}: with its values it has {len(filled):,} characters, and {most:,} are the most."])
+    return filled
+
+
+@dataclass(frozen=True)
+class DigestLine:
+    """A line of a digest: words, in which callers' values may be, and the page of ours that it leads to."""
+
+    words: str
+    link: str = ""
+
+
+def make_digest(
+    destination: Destination, action: Action, lines: Sequence[DigestLine], happened_at: datetime
+) -> Delivery:
     """One message for many, of a rule that fired too often for people."""
-    text = "\n".join(lines)
     delivery = Delivery(destination=destination, action=action, not_after=_not_after(action, happened_at))
     if destination.kind == Kind.EMAIL:
-        delivery.recipient, delivery.subject, delivery.body = action.recipient, lines[0], text.encode()
-        if "{{" in action.recipient:  # each has another one: there is nobody to tell of all
+        text = "\n".join(f"{line.words} {line.link}".strip() for line in lines)
+        delivery.recipient, delivery.subject, delivery.body = action.recipient, lines[0].words, text.encode()
+        if has_placeholders(action.recipient):  # each has another one: there is nobody to tell of all
             store_all([Made(delivery, "A digest has no single recipient.")])
             return delivery
     else:
-        delivery.method, delivery.body = "POST", json.dumps(_chat_message(destination.kind, text)).encode()
+        delivery.method, delivery.body = "POST", json.dumps(_chat_message(destination.kind, lines)).encode()
     return store(delivery)
 
 
-def _chat_message(kind: str, text: str) -> dict[str, object]:
+def _chat_message(kind: str, lines: Sequence[DigestLine]) -> dict[str, object]:
+    """Words are escaped; the links are our own, and stay links."""
     if kind == Kind.SLACK:
-        return {"text": escape_slack(text)}
-    block = {"type": "TextBlock", "text": escape_card(text), "wrap": True}
-    card = {"type": "AdaptiveCard", "version": "1.4", "body": [block]}
+        return {"text": "\n".join(f"{escape_slack(line.words)} {escape_slack(line.link)}".strip() for line in lines)}
+    texts = [escape_card(line.words) + (f" [Open]({line.link})" if line.link else "") for line in lines]
+    # A block for each: within one, a card takes a line break for a space.
+    blocks = [{"type": "TextBlock", "text": text, "wrap": True} for text in texts]
+    card = {"type": "AdaptiveCard", "version": "1.4", "body": blocks}
     content_type = "application/vnd.microsoft.card.adaptive"
     return {"type": "message", "attachments": [{"contentType": content_type, "content": card}]}
 
@@ -145,7 +178,8 @@ def store_all(made: Sequence[Made]) -> None:
     failed = [one for one in made if one.error]
     if failed:
         Attempt.objects.bulk_create(
-            Attempt(delivery=one.delivery, started_at=Now(), seconds=0, error=one.error[:500]) for one in failed
+            Attempt(delivery=one.delivery, started_at=Now(), seconds=0, error=masked(one.error, ())[:500])
+            for one in failed
         )
 
 

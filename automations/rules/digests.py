@@ -5,7 +5,8 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from automations.deliveries.making import make_digest
+from automations.apart import each_alone, leave_to_log
+from automations.deliveries.making import DigestLine, make_digest
 from automations.facts import address_of_this, deliveries_of_rule, page_of
 from automations.models import Destination, Firing, Rule
 from automations.rules.firing import IN_TIME
@@ -21,19 +22,23 @@ def send_digests(should_stop: Callable[[], bool] = lambda: False) -> None:
     for rule in Rule.objects.filter(firings__awaits_digest=True).distinct():
         if should_stop():
             return
-        with bulk_transaction():
-            Rule.objects.select_for_update(of=("self",), no_key=True).get(pk=rule.pk)
-            waiting = Firing.objects.filter(rule=rule, awaits_digest=True).order_by("pk")
-            first = waiting.first()
-            if first is not None and first.fired_at <= now - IN_TIME:
-                _send(rule, list(waiting.select_related("session__customer")), first.fired_at)
+        each_alone([rule], lambda rules: _send_one(rules[0], now), leave_to_log("a digest cannot be sent"))
+
+
+def _send_one(rule: Rule, now: datetime) -> None:
+    with bulk_transaction():
+        Rule.objects.select_for_update(of=("self",), no_key=True).get(pk=rule.pk)
+        waiting = Firing.objects.filter(rule=rule, awaits_digest=True).order_by("pk")
+        first = waiting.first()
+        if first is not None and first.fired_at <= now - IN_TIME:
+            _send(rule, list(waiting.select_related("session__customer")), first.fired_at)
 
 
 def _send(rule: Rule, firings: list[Firing], since: datetime) -> None:
-    lines = [f"“{rule.name}” fired {len(firings)} times more since {_clock(since)}:"]
+    lines = [DigestLine(f"“{rule.name}” fired {len(firings)} times more since {_clock(since)}:")]
     lines += [_line(firing) for firing in firings[:MOST_LINES]]
     if len(firings) > MOST_LINES:
-        lines.append(f"and {len(firings) - MOST_LINES} more: {address_of_this(deliveries_of_rule(rule.pk))}")
+        lines.append(DigestLine(f"and {len(firings) - MOST_LINES} more:", address_of_this(deliveries_of_rule(rule.pk))))
     told: set[int] = set()
     for action in rule.actions.select_related("destination"):
         destination = action.destination
@@ -45,12 +50,13 @@ def _send(rule: Rule, firings: list[Firing], since: datetime) -> None:
     Firing.objects.filter(pk__in=[firing.pk for firing in firings]).update(awaits_digest=False)
 
 
-def _line(firing: Firing) -> str:
+def _line(firing: Firing) -> DigestLine:
     session = firing.session
     if session is None:
-        return f"{_clock(firing.fired_at)} {firing.subject}"
+        return DigestLine(f"{_clock(firing.fired_at)} {firing.subject}")
     name = session.customer.name if session.customer and session.customer.name else session.number_received
-    return f"{_clock(firing.fired_at)} {name or 'unknown caller'} {page_of('reports:session', session.pk)}"
+    words = f"{_clock(firing.fired_at)} {name or 'unknown caller'}"
+    return DigestLine(words, page_of("reports:session", session.pk))
 
 
 def _clock(moment: datetime) -> str:

@@ -113,9 +113,39 @@ class Preparing:
 
 def store_firings(prepared: Sequence[Prepared]) -> int:
     """Store those that are new, with their deliveries. To be called in a transaction. Returns how many were new."""
-    new = insert_new([one.firing for one in prepared])
-    store_all([made for one in prepared if one.firing.pk is not None for made in one.made])
+    news = _without_lower_thresholds(prepared)
+    new = insert_new([one.firing for one in news])
+    made = []
+    for one in news:
+        if one.firing.pk is not None:
+            made += [_anew(of_action, one.firing) for of_action in one.made]
+    store_all(made)
     return new
+
+
+def _anew(made: Made, firing: Firing) -> Made:
+    """As if it was never stored: of a transaction that was rolled back, both have ids that are gone."""
+    made.delivery.pk, made.delivery.firing = None, firing
+    return made
+
+
+def _without_lower_thresholds(prepared: Sequence[Prepared]) -> Sequence[Prepared]:
+    """Another worker may have told of a higher one since these were prepared. The rules are locked: it may be at it."""
+    of_usage = [one.firing for one in prepared if one.firing.threshold]
+    if not of_usage:
+        return prepared
+    rules = Rule.objects.filter(pk__in={firing.rule_id for firing in of_usage}).order_by("pk")
+    locked = list(rules.select_for_update(of=("self",), no_key=True).values_list("pk", flat=True))
+    told = Firing.objects.filter(rule__in=locked, subject__in={firing.subject for firing in of_usage})
+    highest = {
+        (rule, subject): threshold
+        for rule, subject, threshold in told.order_by("threshold").values_list("rule", "subject", "threshold")
+    }
+    return [
+        one
+        for one in prepared
+        if not one.firing.threshold or one.firing.threshold > highest.get((one.firing.rule_id, one.firing.subject), 0)
+    ]
 
 
 def _key(firing: Firing) -> str:

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
+from automations.apart import AWAY, each_alone
 from automations.happenings import triggers_of
 from automations.models import Occurrence, Rule, Trigger
-from automations.rules.conditions import failed_condition
 from automations.rules.firing import Event, Prepared, Preparing, event_of, store_firings
-from automations.rules.matching import conditions_of, subject_of
+from automations.rules.matching import holds, subject_of
 from automations.rules.usage_alerts import usage_events
 from sessions_app.database.pieces import bulk_transaction
 from sessions_app.models import Session
@@ -41,8 +41,12 @@ class Judge:
         some = list(Occurrence.objects.exclude(pk__in=self._failed).order_by("pk")[:AT_ONCE])
         if some:
             for piece in _pieces(self._judged(some)):
-                _store(piece)
+                each_alone(piece, _store, lambda one, fault: self._set_aside(one[0], fault))
         return len(some)
+
+    def _set_aside(self, occurrence: Occurrence, fault: Exception) -> None:
+        logger.error("an event cannot be judged", exc_info=fault, extra={"session": occurrence.session_id})
+        self._failed.add(occurrence.pk)
 
     def _judged(self, some: Sequence[Occurrence]) -> Iterator[Judged]:
         # Read after the events: an edit that an event saw is seen here.
@@ -53,9 +57,10 @@ class Judge:
             try:
                 # Of a session that is gone, nothing follows.
                 prepared = preparing.prepare(set_off(occurrence, session, rules)) if session else []
-            except ValueError:
-                logger.exception("an event cannot be judged", extra={"session": occurrence.session_id})
-                self._failed.add(occurrence.pk)
+            except AWAY:
+                raise
+            except Exception as fault:  # noqa: BLE001 - the log is told, and the others are judged
+                self._set_aside(occurrence, fault)
             else:
                 yield occurrence, prepared
 
@@ -64,9 +69,7 @@ def set_off(occurrence: Occurrence, session: Session, rules: Sequence[Rule]) -> 
     """Those of the rules that the event sets off, with what they fire on."""
     triggers = triggers_of(occurrence.kind, bool(session.allowed), occurrence.is_first_contact)
     subject = subject_of(session)
-    matching = [
-        rule for rule in rules if rule.trigger in triggers and not failed_condition(conditions_of(rule), subject)
-    ]
+    matching = [rule for rule in rules if rule.trigger in triggers and holds(rule, subject)]
     event = event_of(session, occurrence.received_at)
     yield from ((rule, event) for rule in matching if rule.trigger != Trigger.USAGE_REACHED)
     on_usage = [rule for rule in matching if rule.trigger == Trigger.USAGE_REACHED]
@@ -95,14 +98,15 @@ def _pieces(judged: Iterator[Judged]) -> Iterator[list[Judged]]:
         yield piece
 
 
-def _store(piece: list[Judged]) -> None:
+def _store(piece: Sequence[Judged]) -> None:
     """All that follows, and the events are gone: a worker that dies before leaves them to another.
 
-    Of what another worker judges too, who is first stores it: the other finds it locked, or gone.
+    Of what another worker judges too, who is first stores it. The other waits and finds it gone: if it went on with
+    later ones meanwhile, a session's end could be told before its begin.
     """
     with bulk_transaction():
         waiting = Occurrence.objects.filter(pk__in=[occurrence.pk for occurrence, _ in piece]).order_by("pk")
-        ours = set(waiting.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        ours = set(waiting.select_for_update().values_list("pk", flat=True))
         if ours:
             store_firings([one for occurrence, prepared in piece if occurrence.pk in ours for one in prepared])
             Occurrence.objects.filter(pk__in=ours).delete()

@@ -1,8 +1,10 @@
 """Whether a rule fires on a session, and if not, why."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from django.db import Error
 from django.db.models import Q
 from django.utils import timezone
 
@@ -10,6 +12,8 @@ from automations.models import Rule, Trigger
 from automations.rules.conditions import Conditions, Subject, failed_condition
 from customers.zones import company_zone
 from sessions_app.models import Session
+
+logger = logging.getLogger("frontdesk.automations")
 
 
 def conditions_of(rule: Rule) -> Conditions:
@@ -26,6 +30,17 @@ def conditions_of(rule: Rule) -> Conditions:
         from_time=rule.from_time,
         until_time=rule.until_time,
     )
+
+
+def holds(rule: Rule, subject: Subject) -> bool:
+    """Whether the rule's conditions hold. A rule that cannot be asked does not, and keeps no other from it."""
+    try:
+        return not failed_condition(conditions_of(rule), subject)
+    except Error:
+        raise
+    except Exception:
+        logger.exception("a rule's conditions cannot be asked", extra={"rule": rule.name})
+        return False
 
 
 def subject_of(session: Session) -> Subject:

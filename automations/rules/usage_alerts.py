@@ -1,14 +1,19 @@
 """A customer's usage reached a part of a limit."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from automations.models import Firing, Rule
 from automations.rules.firing import Event
 from customers.models import Customer
 from sessions_app.models import Session
+from sessions_app.periods import ONE_DAY, local_day, starts_at
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.usage.used import FILLED_BY
+
+# Of a session that is longer, the last of them.
+MOST_DAYS = 7
 
 
 def usage_events(rules: Sequence[Rule], session: Session, happened_at: datetime) -> Iterator[tuple[Rule, Event]]:
@@ -24,16 +29,33 @@ def usage_events(rules: Sequence[Rule], session: Session, happened_at: datetime)
 
 
 def uses_of(session: Session) -> Iterator[tuple[str, Standing, LimitUse]]:
-    """The limits of the session's customer in the periods of its end, each with its subject, as they are counted now.
+    """The limits of the session's customer in all periods that the session counts in, each with its subject.
 
-    At most five queries.
+    As they are counted now, the latest period first. At most five queries for each local day of the session.
     """
-    now = session.ended_at or session.started_at
+    seen: set[str] = set()
     of_session = Customer.objects.filter(pk__in=[session.customer_id])
-    for customer in with_limits(of_session, now):
-        standing = standings([customer], now)[customer.pk]
-        for use in standing.uses:
-            yield _subject(standing, use), standing, use
+    for moment in _moments_of(session):
+        for customer in with_limits(of_session, moment):
+            standing = standings([customer], moment)[customer.pk]
+            for use in standing.uses:
+                subject = _subject(standing, use)
+                if subject not in seen:
+                    seen.add(subject)
+                    yield subject, standing, use
+
+
+def _moments_of(session: Session) -> list[datetime]:
+    """The session's end, and the last instant of each earlier day that it counts in: what it used of that day is full.
+
+    Days of the zone that it is counted in.
+    """
+    end, zone = session.ended_at or session.started_at, ZoneInfo(session.time_zone)
+    moments, day = [end], local_day(end, zone)
+    while starts_at(day, zone) > session.started_at and len(moments) <= MOST_DAYS:
+        moments.append(starts_at(day, zone) - timedelta(microseconds=1))
+        day -= ONE_DAY
+    return moments
 
 
 def values_again(session: Session, subject: str) -> dict[str, object]:
@@ -46,7 +68,8 @@ def reached(rule: Rule, use: LimitUse) -> int:
     if use.share is None or use.limit.metric not in FILLED_BY or not use.limit.period:
         return 0
     # A share just below a whole percent, for what floats do to it, is that percent.
-    return max((threshold for threshold in rule.thresholds if use.share * 100 + 1e-9 >= threshold), default=0)
+    wanted = [threshold for threshold in rule.thresholds if isinstance(threshold, int)]
+    return max((threshold for threshold in wanted if use.share * 100 + 1e-9 >= threshold), default=0)
 
 
 def _subject(standing: Standing, use: LimitUse) -> str:

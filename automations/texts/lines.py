@@ -75,3 +75,8 @@ def fill_address(text: str, data: Mapping[str, object]) -> str:
     if problems:
         raise TextError(problems)
     return _CONTROLS.sub("", fill(text, data, escape_address)).strip()
+
+
+def has_placeholders(text: str) -> bool:
+    """Whether what becomes of a text may differ from one session to another."""
+    return "{{" in text or "{%" in text
