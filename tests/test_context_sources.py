@@ -22,11 +22,12 @@ from automations.context.refreshing import refresh_contexts
 from automations.models import CachedContext, Secret, Source
 from automations.outgoing.addresses import parse_allowed_hosts
 from automations.texts.liquid import TextError
-from customers.models import Customer
+from customers.models import Customer, PhoneNumber
 from sessions_app.webhook.preview import preview
 from tests.builders import LiveTok, begin_body, limit, make_customer, make_tier, the_session
 from tests.following import add_secret, make_source
 from tests.standins import HttpStandin, Reply, http_standin
+from tests.test_payloads import envelope
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -195,6 +196,21 @@ def test_a_first_contact_is_asked_for_by_the_callers_number(livetok, shop):
 
     assert context_of(livetok, "a", phoneNumber="+4915112345678")["last_order"] == "Blue kettle"
     assert shop.requests[0].path == "/by-number/%2B4915112345678"
+
+
+def test_whoever_has_a_number_next_is_not_told_what_was_said_of_the_one_before(livetok, shop):
+    make_source(f"{shop.url}/{{{{ customer.external_id }}}}", pointers="path = /path", limit_ms=600)
+    shop.answer = lambda received: Reply(body=json.dumps({"path": received.path}).encode())
+
+    def path_told_to(caller_id):
+        caller = {"id": caller_id, "phone": "+15557771"}
+        response = livetok.send(envelope("begin", id=caller_id, session_id=caller_id, customer=caller))
+        wait_for(lambda: CachedContext.objects.filter(values__path=f"/{caller_id}").exists())
+        return json.loads(response.content)["context"]["path"]
+
+    assert path_told_to("X1") == "/X1"
+    PhoneNumber.objects.all().delete()
+    assert path_told_to("Y2") == "/Y2"
 
 
 def test_who_lacks_what_a_source_is_asked_by_is_not_asked_for(livetok, shop):

@@ -142,20 +142,13 @@ class _Begin:
 
     def _customer(self) -> dict[str, object]:
         """By name. What the decision goes by is shared, and lacks much: a copy of our own is read."""
-        customer, caller = self.access.customer, self.event.caller
+        customer = self.access.customer
         if customer is None:
             return {}
         customer_id: int | None = customer.pk  # a begin that makes the customer has none yet
         if customer_id is not None:
             return customer_values(Customer.objects.filter(pk=customer_id).first())
-        number = caller.phone_key or None
-        return {
-            "customer.name": caller.name,
-            "customer.email": caller.email,
-            "customer.external_id": caller.external_id,
-            "customer.number": number,
-            "customer.numbers": [number] if number else [],
-        }
+        return _values_of_new(self.event)
 
     def _together(self) -> Provided:
         context: dict[str, Any] = {}
@@ -187,7 +180,10 @@ def is_of_use(row: CachedContext, recipe: Recipe, now: datetime) -> bool:
 
 
 def asked_for(recipe: Recipe, event: SessionBegin, access: Access) -> Asked:
-    """Whose answer it is: the customer's, else the number's or id's; and of what of the session the address names."""
+    """Whose answer it is: the customer's, else the number's or id's; and of what else the address names.
+
+    Two callers with one number, whom nobody knows yet, may have two ids: what the address names tells them apart.
+    """
     customer_id = access.customer.pk if access.customer else None
     known: dict[str, Any] = {
         "session.number": event.caller.number_received,
@@ -196,10 +192,24 @@ def asked_for(recipe: Recipe, event: SessionBegin, access: Access) -> Asked:
         "session.agent_id": event.agent,
         "tier.slug": access.tier.slug if access.tier else None,
     }
-    known = {name: known[name] for name in recipe.session_names}
+    if access.customer is not None and customer_id is None:
+        known |= _values_of_new(event)
+    known = {name: known[name] for name in sorted(recipe.names) if name in known}
     who = f"customer {customer_id}" if customer_id else " ".join(event.caller.identity or ())
     by = f" {hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]}" if known else ""
     return Asked(who + by, customer_id, known)
+
+
+def _values_of_new(event: SessionBegin) -> dict[str, object]:
+    """By name, of a customer that the begin makes."""
+    caller, number = event.caller, event.caller.phone_key or None
+    return {
+        "customer.name": caller.name,
+        "customer.email": caller.email,
+        "customer.external_id": caller.external_id,
+        "customer.number": number,
+        "customer.numbers": [number] if number else [],
+    }
 
 
 def data_for(customer: Mapping[str, object], asked: Asked) -> dict[str, object]:

@@ -65,10 +65,6 @@ class Recipe:
     def is_for(self, tier_id: int | None, agent_id: str | None) -> bool:
         return (not self.tiers or tier_id in self.tiers) and (not self.agents or agent_id in self.agents)
 
-    @property
-    def session_names(self) -> list[str]:
-        return sorted(self.names & SESSION_NAMES)
-
 
 @dataclass(frozen=True)
 class Values:
