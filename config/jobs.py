@@ -115,8 +115,8 @@ def run_jobs(jobs: Sequence[Job], stop: threading.Event) -> None:
 
 
 def _run(job: Job, should_stop: ShouldStop) -> None:
-    close_old_connections()  # what a request does for the web server: a broken connection is left behind
     try:
+        close_old_connections()  # what a request does for the web server: a broken connection is left behind
         job.run(should_stop)
     except Error as error:
         logger.error("job waits for the database", extra={"job": job.name, "error": str(error).strip()})
