@@ -108,3 +108,7 @@ def rule_page(pk: int) -> str:
 
 def deliveries_of_rule(pk: int) -> str:
     return f"/admin/automations/delivery/?rule={pk}"
+
+
+def deliveries_that_failed(destination: int) -> str:
+    return f"/admin/automations/delivery/?destination__id__exact={destination}&state=failed"

@@ -1,10 +1,14 @@
 """Destinations in the admin: by a click, with secrets that nobody reads again, signed, paused and resumed."""
 
+import re
+from datetime import timedelta
+from html import unescape
 from unittest.mock import ANY
 
 import pytest
 from cryptography.fernet import Fernet
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from automations.admin.offers import OFFERS
 from automations.deliveries.sending import request_of
@@ -282,6 +286,27 @@ def test_a_paused_destination_says_why_and_one_click_resumes_it(ana):
     state = (destination.paused_at, destination.paused_because, destination.failures_in_row, destination.failing_since)
     assert state == (None, "", 0, None)
     assert "Paused at" in text_of(ana.get(f"{PATH}{destination.pk}/history/"))
+
+
+def test_a_paused_destination_says_how_many_wait_since_when_and_how_many_failed_before(ana):
+    now = timezone.now()
+    destination = make_destination(paused_at=now, paused_because="It failed.", failing_since=now - timedelta(hours=1))
+    for made, ended, state in ((5, None, "waiting"), (3, None, "waiting"), (4, 0.5, "failed"), (9, 8, "failed")):
+        Delivery.objects.create(
+            destination=destination,
+            body=b"",
+            state=state,
+            created_at=now - timedelta(hours=made),
+            next_attempt_at=now,
+            finished_at=now - timedelta(hours=ended) if ended else None,
+        )
+    page = ana.get(f"{PATH}{destination.pk}/change/")
+
+    since = f"{timezone.localtime(now - timedelta(hours=5)):%a} {date_format(now - timedelta(hours=5), 'j M Y, H:i')}"
+    assert f'value="Resume and send 2 that wait since {since}"' in page.content.decode()
+    assert "1 was given up before it was paused: look at what failed" in text_of(page)
+    link = re.search(r'href="([^"]*)">look at what failed', page.content.decode())[1]
+    assert ana.get(unescape(link)).context["cl"].result_count == 2
 
 
 def test_the_list_shows_the_host_alone_and_what_waits(ana, django_assert_max_num_queries):

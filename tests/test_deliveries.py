@@ -10,6 +10,7 @@ from standardwebhooks import Webhook
 
 from automations.deliveries import copies
 from automations.deliveries.claiming import LEASE, NO_RESULT, claim
+from automations.deliveries.pausing import resume
 from automations.deliveries.results import AGAIN_AFTER, Tried, record, wait_before
 from automations.deliveries.worker import send_due
 from automations.models import Attempt, Delivery, Destination, Installation
@@ -121,7 +122,42 @@ def test_410_stops_the_destination_and_what_is_for_it_waits(livetok, receiver, d
 
     destination.refresh_from_db()
     assert "410" in destination.paused_because
-    assert states() == ["failed", "waiting"]
+    assert states() == ["waiting", "waiting"]
+    # However often it is resumed too early, what met the 410 uses up no attempt.
+    for _ in range(len(AGAIN_AFTER) + 1):
+        resume(destination)
+        assert send_due() == 1
+        destination.refresh_from_db()
+
+    receiver.answer = Reply(200)
+    resume(destination)
+    assert send_due() == 2
+    assert states() == ["delivered", "delivered"]
+
+
+@pytest.mark.parametrize("kind", ["email", "slack", "whatsapp"])
+def test_while_a_destination_is_paused_its_messages_do_not_age(livetok, receiver, kind):
+    now = timezone.now()
+    to = make_destination(f"{receiver.url}/in", kind=kind, paused_at=now - timedelta(hours=5), paused_because="x")
+    stored = {"destination": to, "method": "POST", "recipient": "a@example.com", "subject": "x", "body": b"{}"}
+    old, late, new = (
+        Delivery.objects.create(**stored, created_at=made, next_attempt_at=made, not_after=until)
+        for made, until in (
+            (now - timedelta(hours=5, minutes=10), now - timedelta(hours=4, minutes=10)),  # 50 minutes were left
+            (now - timedelta(hours=7), now - timedelta(hours=6)),  # before the pause began
+            (now - timedelta(hours=2), now - timedelta(hours=1)),
+        )
+    )
+    claim(16)
+    assert states() == ["waiting"] * 3
+
+    resume(to)
+    left = {one.pk: one.not_after - timezone.now() for one in Delivery.objects.all()}
+    assert timedelta(minutes=49) < left[old.pk] <= timedelta(minutes=50)
+    assert timedelta(minutes=59) < left[new.pk] <= timedelta(minutes=60)
+    assert timedelta(minutes=-61) < left[late.pk] <= timedelta(minutes=-60)
+    send_due()
+    assert states() == ["delivered", "skipped", "delivered"]
 
 
 def test_twenty_failures_over_fifteen_minutes_pause_it_its_owner_is_told_and_nothing_is_lost(

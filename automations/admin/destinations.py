@@ -18,7 +18,9 @@ from django.utils.safestring import SafeString
 
 from automations.admin.offers import LIVETOK_ADDRESS, LIVETOK_HEADERS, OFFERS, Offer, known_host
 from automations.admin.secret_rows import SecretInline, keep_secret, missing_key, names_after, sealed_parts
+from automations.deliveries.pausing import held_by, resume
 from automations.deliveries.sending import SIGNING, SIGNING_BEFORE
+from automations.facts import deliveries_that_failed
 from automations.models import Delivery, Destination, Secret
 from automations.outgoing.signing import made_signing_secret
 from automations.sealing import SealingError
@@ -190,6 +192,7 @@ class DestinationAdmin(KeptWhereUsedAdmin):
         obj = kwargs.get("obj")
         context |= {"offers": OFFERS.values(), "offer": _offer(request) if obj is None else None}
         if obj is not None:
+            context |= {"held": held_by(obj), "failed_page": deliveries_that_failed(obj.pk)} if obj.paused_at else {}
             context["may_rotate"] = obj.is_signed and obj.secrets.filter(name=SIGNING).exists()
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -242,9 +245,7 @@ class DestinationAdmin(KeptWhereUsedAdmin):
             return HttpResponseNotAllowed(["POST"])
         with transaction.atomic():
             destination = self._locked(request, pk)
-            destination.paused_at, destination.paused_because = None, ""
-            destination.failures_in_row, destination.failing_since = 0, None
-            destination.save()
+            resume(destination)
             self.log_change(request, destination, "Resumed.")
         self.message_user(request, f"“{destination.name}” is resumed: what waited goes out now.", messages.SUCCESS)
         return HttpResponseRedirect(_change_page(destination))

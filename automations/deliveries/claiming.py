@@ -161,7 +161,10 @@ def _note_no_result(deliveries: Collection[Delivery]) -> None:
 
 
 def _late() -> QuerySet[Delivery]:
-    unfinished = Delivery.objects.filter(finished_at__isnull=True, not_after__lt=Now())
+    """Of a paused destination nothing is: `pausing.resume` gives its messages the time that they were held up."""
+    unfinished = Delivery.objects.filter(
+        finished_at__isnull=True, not_after__lt=Now(), destination__paused_at__isnull=True
+    )
     return unfinished.filter(Q(state=State.WAITING) | Q(lease_until__lte=Now()))
 
 

@@ -160,14 +160,21 @@ def _outcome(delivery: Delivery, tried: Tried, now: datetime) -> dict[str, objec
     if tried.is_good:
         return {"state": State.DELIVERED, "finished_at": now} | _kept(delivery, tried)
     if tried.pauses_because:
-        return {"state": State.WAITING, "next_attempt_at": now, "attempts_made": F("attempts_made") - 1}
+        return _waits_for_staff(now)
     if delivery.destination.kind == Destination.Kind.WHATSAPP and tried.may_have_arrived:
         return {"state": State.UNKNOWN, "finished_at": now}
+    if tried.status == GONE:
+        return _waits_for_staff(now)
     may_try_again = tried.status is None or tried.status in TRIED_AGAIN
     if not may_try_again or delivery.attempts_made > len(AGAIN_AFTER):
         return {"state": State.FAILED, "finished_at": now}
     wait = wait_before(delivery.attempts_made, tried.retry_after, now)
     return {"state": State.WAITING, "next_attempt_at": now + wait}
+
+
+def _waits_for_staff(now: datetime) -> dict[str, object]:
+    """The destination is paused, and its delivery goes out once that is resumed: no attempt is used up."""
+    return {"state": State.WAITING, "next_attempt_at": now, "attempts_made": F("attempts_made") - 1}
 
 
 def wait_before(attempts_made: int, retry_after: str, now: datetime) -> timedelta:
