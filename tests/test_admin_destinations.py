@@ -7,6 +7,8 @@ from unittest.mock import ANY
 
 import pytest
 from cryptography.fernet import Fernet
+from django.db import IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from django.utils.formats import date_format
 
@@ -126,6 +128,10 @@ def test_what_no_preset_is_called_fills_in_nothing(ana):
         ({"kind": "http", "address": "https://ada:s3cr3t@a.acme.com/"}, "address", "user name"),
         ({"kind": "whatsapp", "headers": "Authorization: Bearer lt_1"}, "headers", "Authorization: Bearer {{ secrets"),
         ({"kind": ""}, "kind", "required"),
+        ({"kind": "email", "at_once": "0"}, "at_once", "Give 1 or more: with less, nothing would ever be sent."),
+        ({"kind": "email", "per_second": "0"}, "per_second", "Give 1 or more: with less, nothing would ever be sent."),
+        ({"kind": "email", "at_once": "99999"}, "at_once", "Give 32 at most."),
+        ({"kind": "email", "per_second": "99999"}, "per_second", "Give 1,000 at most."),
     ],
 )
 def test_what_cannot_be_sent_to_is_an_error_at_its_field(ana, changes, field, words):
@@ -134,6 +140,26 @@ def test_what_cannot_be_sent_to_is_an_error_at_its_field(ana, changes, field, wo
     assert words in errors_of(response)
     assert field in response.context["adminform"].form.errors
     assert not Destination.objects.exists()
+
+
+@pytest.mark.parametrize(("field", "value"), [("at_once", 0), ("at_once", 33), ("per_second", 0), ("per_second", 1001)])
+def test_the_database_takes_no_pace_at_which_nothing_is_sent(db, field, value):
+    with pytest.raises(IntegrityError, match="destination_sends_something"), transaction.atomic():
+        make_destination(**{field: value})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pace_that_was_stored_before_there_were_bounds_is_brought_within_them():
+    newest = MigrationExecutor(connection).loader.graph.leaf_nodes("automations")
+    MigrationExecutor(connection).migrate([("automations", "0001_what_follows_a_session")])
+    try:
+        old = [make_destination(at_once=0, per_second=0), make_destination(at_once=32_000, per_second=32_000)]
+    finally:
+        MigrationExecutor(connection).migrate(newest)
+    for destination in old:
+        destination.refresh_from_db()
+
+    assert [(one.at_once, one.per_second) for one in old] == [(1, 1), (32, 1000)]
 
 
 def test_plain_http_may_be_allowed_by_the_setting(ana, settings):

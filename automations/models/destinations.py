@@ -1,9 +1,18 @@
 """Destinations: where messages and requests go, with what it takes to get in."""
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
 AT_ONCE, PER_SECOND = 2, 5
+# As many as a worker's threads that destinations which failed last may take; what one receiver could be sent.
+MOST_AT_ONCE, MOST_PER_SECOND = 32, 1000
+
+
+def _between_one_and(most: int) -> list[MinValueValidator]:
+    least = MinValueValidator(1, "Give 1 or more: with less, nothing would ever be sent.")
+    return [least, MaxValueValidator(most, f"Give {most:,} at most.")]  # type: ignore[list-item]
 
 
 class Destination(models.Model):
@@ -31,9 +40,17 @@ class Destination(models.Model):
         "sign requests", default=False, help_text="By Standard Webhooks, with the secret named “signing”."
     )
     at_once = models.PositiveSmallIntegerField(
-        "requests at once", default=AT_ONCE, help_text="How many may be under way at a time."
+        "requests at once",
+        default=AT_ONCE,
+        validators=_between_one_and(MOST_AT_ONCE),
+        help_text=f"How many may be under way at a time: 1 to {MOST_AT_ONCE}.",
     )
-    per_second = models.PositiveSmallIntegerField("requests a second", default=PER_SECOND)
+    per_second = models.PositiveSmallIntegerField(
+        "requests a second",
+        default=PER_SECOND,
+        validators=_between_one_and(MOST_PER_SECOND),
+        help_text=f"1 to {MOST_PER_SECOND:,}.",
+    )
     owner_email = models.EmailField(blank=True, help_text="Who gets a mail when it is paused because it fails.")
 
     paused_at = models.DateTimeField(null=True, editable=False)
@@ -47,6 +64,18 @@ class Destination(models.Model):
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                name="destination_sends_something_at_once",
+                condition=Q(at_once__gte=1, at_once__lte=MOST_AT_ONCE),
+                violation_error_message=f"Requests at once are 1 to {MOST_AT_ONCE}.",
+            ),
+            models.CheckConstraint(
+                name="destination_sends_something_a_second",
+                condition=Q(per_second__gte=1, per_second__lte=MOST_PER_SECOND),
+                violation_error_message=f"Requests a second are 1 to {MOST_PER_SECOND:,}.",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
