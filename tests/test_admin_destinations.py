@@ -114,7 +114,16 @@ def test_what_no_preset_is_called_fills_in_nothing(ana):
         ({"kind": "http"}, "address", "Give the address that requests go to."),
         ({"kind": "http", "address": "http://plain.example.com/"}, "address", "https"),
         ({"kind": "http", "address": "https://a.acme.com/{{ session.id }}"}, "address", "Only secrets go in here."),
-        ({"kind": "http", "address": "https://a.acme.com/{{ secrets.token }}"}, "address", "secrets.token"),
+        (
+            {"kind": "http", "address": "https://a.acme.com/{{ secrets.token }}"},
+            "address",
+            "There is no secret named token. Add it below.",
+        ),
+        (
+            {"kind": "http", "address": "https://a.acme.com/", "headers": "X-Key: {{ secrets.token }}"},
+            "headers",
+            "There is no secret named token. Add it below.",
+        ),
         ({"kind": "http", "address": "https://YOUR-DOMAIN.freshdesk.com/"}, "address", "Write your own address"),
         ({"kind": "slack", "address": SLACK}, "address", "paste the address as the secret below"),
         ({"kind": "http", "address": "https://a.acme.com/", "headers": "Host: b"}, "headers", "set by Frontdesk"),
@@ -198,7 +207,7 @@ def test_a_secret_is_kept_replaced_deleted_and_never_shown(ana):
         assert destination.secrets.get().token not in response.content.decode()
 
     refused = change(ana, destination, **{"secrets-0-DELETE": "on"})
-    assert "secrets.key" in errors_of(refused)  # the address needs it
+    assert "There is no secret named key." in errors_of(refused)  # the address needs it
     assert change(ana, destination, address="https://a.acme.com/", **{"secrets-0-DELETE": "on"}).status_code == 302
     assert not destination.secrets.exists()
 

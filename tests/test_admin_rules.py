@@ -163,7 +163,7 @@ WHATSAPP = {"kind": "whatsapp", "address": "https://api.livetok.ai/v1"}
         (EMAIL, "recipient", "{{ customer.mail }}", "Did you mean customer.email?"),
         (EMAIL, "subject", "{{ session.nosuch }}", "session.nosuch"),
         (EMAIL, "subject", "", "Give the mail a subject."),
-        (EMAIL, "text", "{{ secrets.token }}", "secrets are known in a destination's headers alone"),
+        (EMAIL, "text", "{{ secrets.token }}", "secrets are known in headers, and in a destination's address, alone"),
         (EMAIL, "text", "{% include 'x' %}", "is no tag"),
         (HTTP, "body", "", "Give the JSON to send."),
         (HTTP, "body", '{"a": {{ session.id }}}', "this is no JSON"),

@@ -70,7 +70,7 @@ def test_a_damaged_key_file_is_told_and_not_a_crash(chief, settings, tmp_path):
     [
         ({"address": "http://shop.example.com/"}, "https"),
         ({"address": "https://shop.example.com/{{ secrets.token }}"}, "secrets are known in"),
-        ({"headers": "Authorization: {{ secrets.other }}"}, "secrets.other"),
+        ({"headers": "Authorization: {{ secrets.other }}"}, "There is no secret named other. Add it below."),
         ({"headers": "Authorization: Bearer abc"}, "Put it into the secrets"),
         ({"address": "https://ada:s3cr3t@shop.example.com/"}, "without placeholders or a user"),
         ({"pointers": "last_order = orders/0"}, "starts with a slash"),

@@ -200,7 +200,7 @@ def test_a_file_from_before_there_were_sources_leaves_them_as_they_are(world):
         ({"rule": {"actions": [{"destination": "CRM", "body": 5.5}]}}, "action 1, body: It is a value of another"),
         ({"rule": {"actions": "all"}}, "actions: it is a list"),
         ({"destination": {"address": "http://crm.example.com"}}, "Destination “CRM”, address: "),
-        ({"destination": {"secrets": []}}, "Destination “CRM”, address: "),
+        ({"destination": {"secrets": []}}, "Destination “CRM”, secrets: Its texts ask for “path”: list it."),
         ({"destination": {"secrets": "path"}}, "Destination “CRM”, secrets: It is a list of names."),
         ({"destination": {"headers": "Host: x"}}, "Destination “CRM”, headers: "),
         (

@@ -126,7 +126,7 @@ def test_keys_are_sent_as_they_are_written() -> None:
         ('{"a": 1e999}', "too large"),
         (f'{{"a": {"9" * 5000}}}', "no JSON to send"),
         ('{"a": {"b": ["{{ sesion.id }}"]}}', "/a/b/0: Line 1: “sesion.id” is no name"),
-        ('{"a": "{{ secrets.token }}"}', "headers alone"),
+        ('{"a": "{{ secrets.token }}"}', "secrets are known in headers"),
         ('"{% for n in customer.numbers %}"', "endfor"),
         ("[" * 21 + "]" * 21, "20 levels"),
         ("[" * 10_000 + "]" * 10_000, "20 levels"),

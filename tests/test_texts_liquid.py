@@ -44,7 +44,7 @@ def problems_of(text: str, filled_with: dict[str, object]) -> list[str]:
         ("{{ session.id.__class__ }}", "nothing follows"),
         ("{{ __class__ }}", "is no name"),
         ("{{ now }}", "is no name"),
-        ("{{ secrets.api_token }}", "secrets are known in a destination's headers alone"),
+        ("{{ secrets.api_token }}", "secrets are known in headers, and in a destination's address, alone"),
         ("{% for n in customer.numbers %}{{ m }}{% endfor %}", "“m” is no name"),
         ("{{ customer.name | upcaes }}", "“upcaes” is no filter. Did you mean upcase?"),
         ("{{ customer.name | safe }}", "is no filter"),
@@ -150,10 +150,10 @@ def test_secrets_are_seen_only_where_they_are_named_and_handed_over() -> None:
     with_secrets = {**sample_data(), "secrets": {"token": "s3cret"}}
     assert check("Bearer {{ secrets.token }}", ["token"]) == []
     assert check("Bearer {{ secrets.tokem }}", ["token"]) == [
-        "Line 1: “secrets.tokem” is no name. Did you mean secrets.token?"
+        "Line 1: There is no secret named tokem. Add it below, or did you mean token?"
     ]
     assert fill("Bearer {{ secrets.token }}", sample_data(), secrets={"token": "s3cret"}) == "Bearer s3cret"
-    assert "headers alone" in problems_of("{{ secrets.token }}", with_secrets)[0]
+    assert "secrets are known in headers" in problems_of("{{ secrets.token }}", with_secrets)[0]
 
 
 LIST = data(
@@ -311,7 +311,7 @@ def test_a_line_break_becomes_a_space() -> None:
         ("Idempotency-Key", "a", "set by Frontdesk"),
         ("webhook-signature", "a", "set by Frontdesk"),
         ("Transfer-Encoding", "chunked", "set by Frontdesk"),
-        ("X-Key", "{{ secrets.none }}", "no name"),
+        ("X-Key", "{{ secrets.none }}", "There is no secret named none. Add it below."),
     ],
 )
 def test_a_bad_header_is_refused(name: str, text: str, problem: str) -> None:

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from automations.admin.offers import action_for
 from automations.models import Action, Destination
+from automations.needs import why_not_on
 from automations.texts.checks import check_action
 from customers.admin.rows import ShortFormSet, ShortInline
 
@@ -98,6 +99,10 @@ class ActionFormSet(ShortFormSet):
         # Where an action has an error of its own, that is said already.
         if self.instance.is_active and is_idle and not any(self.errors):
             raise ValidationError("A rule that is on does something: give it an action, or leave it off.")
+        used = [row["destination"] for row in rows if row.get("destination") and not row.get("DELETE")]
+        problems = why_not_on(used) if self.instance.is_active else []
+        if problems:
+            raise ValidationError([f"{problem} Until then, leave the rule off." for problem in problems])
 
 
 class ActionInline(ShortInline, admin.StackedInline):

@@ -19,10 +19,10 @@ from django.utils.safestring import SafeString
 from automations.admin.offers import LIVETOK_ADDRESS, LIVETOK_HEADERS, OFFERS, Offer, known_host
 from automations.admin.secret_rows import SecretInline, keep_secret, missing_key, names_after, sealed_parts
 from automations.deliveries.pausing import held_by, resume
-from automations.deliveries.sending import SIGNING, SIGNING_BEFORE
 from automations.facts import deliveries_that_failed
 from automations.models import Delivery, Destination, Secret
-from automations.outgoing.signing import made_signing_secret
+from automations.needs import incomplete_destinations, needs_words
+from automations.outgoing.signing import SIGNING, SIGNING_BEFORE, made_signing_secret
 from automations.sealing import SealingError
 from automations.texts.destinations import check_destination
 from automations.texts.names import GROUPS
@@ -123,15 +123,19 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("paused", "paused"), ("failing", "failing"), ("working", "working")]
+        return [("paused", "paused"), ("needs", "needs secrets"), ("failing", "failing"), ("working", "working")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Destination]) -> QuerySet[Destination]:
+        if self.value() not in {choice for choice, _ in self.lookup_choices}:
+            return queryset
+        needs = Q(pk__in=incomplete_destinations())
         conditions = {
             "paused": Q(paused_at__isnull=False),
-            "failing": Q(paused_at__isnull=True, failures_in_row__gt=0),
-            "working": Q(paused_at__isnull=True, failures_in_row=0),
+            "needs": Q(paused_at__isnull=True) & needs,
+            "failing": Q(paused_at__isnull=True, failures_in_row__gt=0) & ~needs,
+            "working": Q(paused_at__isnull=True, failures_in_row=0) & ~needs,
         }
-        return queryset.filter(conditions[self.value() or ""]) if self.value() in conditions else queryset
+        return queryset.filter(conditions[self.value() or ""])
 
 
 @admin.register(Destination)
@@ -213,6 +217,12 @@ class DestinationAdmin(KeptWhereUsedAdmin):
 
     def response_change(self, request: HttpRequest, obj: Destination) -> Any:
         answer = super().response_change(request, obj)
+        if obj.paused_at:
+            text = format_html(
+                'It is still paused, and what is for it waits: <a href="{}">resume it</a> once all is mended.',
+                _change_page(obj),
+            )
+            self.message_user(request, text, messages.WARNING)
         return self._secret_page(request, obj) or answer
 
     def _secret_page(self, request: HttpRequest, destination: Destination) -> HttpResponse | None:
@@ -307,6 +317,9 @@ class DestinationAdmin(KeptWhereUsedAdmin):
             since = moment_words(destination.paused_at)
             because = destination.paused_because
             return format_html('<span class="state denied">paused</span> since {}. {}', since, because)
+        needs = needs_words(destination)
+        if needs:
+            return format_html('<span class="state denied">{}</span>', needs)
         missing = [problem for secret in destination.secrets.all() if (problem := missing_key(secret))]
         if missing:
             return format_html('<span class="state denied">key missing</span> {}', missing[0])

@@ -15,6 +15,7 @@ from automations.admin import tryouts
 from automations.admin.actions import ActionInline, initial_action
 from automations.admin.rule_fields import RuleForm
 from automations.models import Action, Destination, Firing, Rule, Trigger
+from automations.needs import why_not_on
 from automations.rules.rehearsal import Rehearsal, can_be_rehearsed, rehearse
 from automations.texts.names import NAMES
 from customers.admin.pages import KeptWhereUsedAdmin, counted, without_related_links
@@ -124,7 +125,13 @@ class RuleAdmin(KeptWhereUsedAdmin):
         if idle:
             text = f"Not switched on, since nothing would be done: {', '.join(idle)}. Add an action first."
             self.message_user(request, text, messages.WARNING)
-        self._switch(request, queryset.filter(is_active=False, actions__isnull=False).distinct(), is_active=True)
+        off, unfit = queryset.filter(is_active=False, actions__isnull=False).distinct(), []
+        for rule in off.prefetch_related("actions__destination__secrets"):
+            problems = why_not_on(action.destination for action in rule.actions.all())
+            if problems:
+                unfit.append(rule.pk)
+                self.message_user(request, f"“{rule}” was not switched on. {' '.join(problems)}", messages.WARNING)
+        self._switch(request, off.exclude(pk__in=unfit), is_active=True)
 
     @admin.action(description="Switch off the selected rules", permissions=["change"])
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:

@@ -13,9 +13,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from automations.admin.offers import OFFERS
-from automations.deliveries.sending import SIGNING, SIGNING_BEFORE
 from automations.models import Destination, Secret
-from automations.outgoing.signing import SigningError, check_signing_secret
+from automations.outgoing.signing import SIGNING, SIGNING_BEFORE, SigningError, check_signing_secret
 from automations.sealing import Sealed, SealingError, has_key, seal
 from customers.admin.rows import ShortFormSet, ShortInline
 from customers.history import moment_words

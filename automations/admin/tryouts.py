@@ -23,6 +23,7 @@ from automations.deliveries.making import Filled, fill_action, make_delivery
 from automations.deliveries.masks import MASK
 from automations.facts import values_of
 from automations.models import Action, Delivery, Destination, Rule, Trigger
+from automations.needs import why_not_on
 from automations.rules.rehearsal import MOST_SESSIONS, can_be_rehearsed, rehearse
 from automations.texts.liquid import TextError
 from automations.texts.names import NAMES
@@ -102,6 +103,10 @@ def send_test(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpRes
     action = actions.filter(pk=chosen).first() if chosen.isdecimal() and len(chosen) <= LONGEST_KEY else None
     if action is None:
         raise Http404
+    problems = why_not_on([action.destination])
+    if problems:
+        model_admin.message_user(request, f"Nothing was sent: {problems[0]}", messages.ERROR)
+        return HttpResponseRedirect(_preview_page(rule, asked))
     may_see = request.user.has_perm("sessions_app.view_session")
     session = _session(rule, asked) if asked and may_see else None
     with transaction.atomic():
@@ -123,8 +128,12 @@ def _delivery_page(delivery: Delivery, rule: Rule, asked: str) -> str:
     try:
         return reverse("admin:automations_delivery_change", args=[delivery.pk])
     except NoReverseMatch:
-        query = urlencode({"session": asked}) if asked else ""
-        return f"{reverse('admin:automations_rule_preview', args=[rule.pk])}?{query}"
+        return _preview_page(rule, asked)
+
+
+def _preview_page(rule: Rule, asked: str) -> str:
+    query = urlencode({"session": asked}) if asked else ""
+    return f"{reverse('admin:automations_rule_preview', args=[rule.pk])}?{query}"
 
 
 def _rule(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> Rule:

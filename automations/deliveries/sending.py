@@ -11,17 +11,17 @@ from django.core.mail import EmailMessage
 from automations.deliveries.masks import hidden_texts
 from automations.deliveries.results import Tried
 from automations.models import Delivery, Destination
+from automations.needs import missing_secrets
 from automations.outgoing.addresses import AddressError
 from automations.outgoing.headers import HeaderError
 from automations.outgoing.http import MaybeSentError, NotSentError, Request, send
-from automations.outgoing.signing import SigningError, final_headers
+from automations.outgoing.signing import SIGNING, SIGNING_BEFORE, SigningError, final_headers
 from automations.outgoing.timed_mail import MAIL_SECONDS, mail_connection
 from automations.sealing import Sealed, SealingError, open_sealed
 from automations.texts.destinations import fill_destination
 from automations.texts.liquid import TextError
 
 ANSWER_SECONDS = 10.0
-SIGNING, SIGNING_BEFORE = "signing", "signing-before"
 
 Kind = Destination.Kind
 
@@ -29,10 +29,13 @@ Kind = Destination.Kind
 def attempt(delivery: Delivery, sealed: Mapping[str, Sealed]) -> Tried:
     """Send it once. `sealed` are the destination's secrets by name."""
     started = time.monotonic()
+    missing = missing_secrets(delivery.destination, sealed.keys())
+    if missing:
+        return _waits(f"It needs secrets: {', '.join(missing)}. Enter them on its page.")
     try:
         secrets = {name: open_sealed(secret) for name, secret in sealed.items()}
     except SealingError as error:
-        return Tried(0.0, error=str(error), pauses_because=str(error))
+        return _waits(str(error))
     if delivery.destination.kind == Kind.EMAIL:
         return _mail(delivery, started)
     try:
@@ -41,6 +44,11 @@ def attempt(delivery: Delivery, sealed: Mapping[str, Sealed]) -> Tried:
     except (TextError, SigningError, HeaderError, AddressError) as error:
         return Tried(0.0, error=str(error), pauses_because=str(error), secrets=secrets.values())
     return _request(request, hidden, started)
+
+
+def _waits(because: str) -> Tried:
+    """Nothing was tried, and the destination waits for a hand."""
+    return Tried(0.0, error=because, pauses_because=because)
 
 
 def request_of(delivery: Delivery, secrets: Mapping[str, str]) -> Request:

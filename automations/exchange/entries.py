@@ -4,7 +4,6 @@ No secrets are in it, only their names. What has its usual value is left out, so
 """
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import time
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from django.db import models
 
 from automations.models import Action, Destination, Rule, Source
+from automations.needs import missing_secrets
+from automations.texts.destinations import secrets_named
 from customers.models import Agent, Channel, Customer, Tier
 
 FORMAT, VERSION = "frontdesk-rules", 1
@@ -52,7 +53,6 @@ NAMED: Mapping[str, tuple[type[models.Model], str]] = {
 NAMED_BY_SOURCES = ("tiers", "agents")
 
 Entry = dict[str, Any]
-_SECRET = re.compile(r"\bsecrets\.([A-Za-z0-9_-]+)")
 
 
 class CannotExportError(Exception):
@@ -91,7 +91,9 @@ def _named_secrets(secrets: Collection[str]) -> Entry:
 
 def _secrets_of(owner: Destination | Source) -> set[str]:
     stored = {secret.name for secret in owner.secrets.all()}
-    return stored.union(_SECRET.findall(owner.address), _SECRET.findall(owner.headers))
+    if isinstance(owner, Destination):
+        return stored | set(missing_secrets(owner, stored))
+    return stored | secrets_named(owner.address, owner.headers)
 
 
 def rule_entry(rule: Rule, names: Mapping[str, Sequence[str]], actions: Iterable[Action]) -> Entry:

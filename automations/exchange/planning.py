@@ -36,7 +36,7 @@ from automations.exchange.filling import (
 )
 from automations.models import Action, Destination, Rule, Source
 from automations.texts.checks import asks_for_something, check_action, check_fit, check_lists
-from automations.texts.destinations import check_destination
+from automations.texts.destinations import check_destination, secrets_named
 
 MOST_OF_EACH, MOST_ACTIONS = 500, 20
 LARGEST_FILE = 1024 * 1024
@@ -147,7 +147,11 @@ def _plan_destination(entry: Entry, plan: Plan) -> None:
         problems.setdefault("kind", []).append(f"Here it is “{kind}”, and rules use it so. Give one another name.")
     wanted = wanted_secrets(entry, problems)
     if not problems and row.kind != Destination.Kind.EMAIL:
-        checked = check_destination(row.address, row.headers, wanted, allows_http=settings.OUTGOING_ALLOW_HTTP)
+        named = secrets_named(row.address, row.headers)
+        checked = check_destination(
+            row.address, row.headers, {*wanted, *named}, allows_http=settings.OUTGOING_ALLOW_HTTP
+        )
+        checked["secrets"] = _unlisted(named, wanted)
         problems = {name: found for name, found in checked.items() if found}
     plan.problems += _sentences(where, problems)
     changes = _differences(before, destination_entry(row, []))
@@ -161,12 +165,18 @@ def _plan_source(entry: Entry, named: Named, plan: Plan) -> None:
     problems = fill_row(row, entry, SOURCE_FIELDS, ("secrets", *NAMED_BY_SOURCES))
     wanted = wanted_secrets(entry, problems)
     if not problems:
-        checked = check_source(row.address, row.headers, row.pointers, wanted)
+        named_secrets = secrets_named(row.address, row.headers)
+        checked = check_source(row.address, row.headers, row.pointers, {*wanted, *named_secrets})
+        checked["secrets"] = _unlisted(named_secrets, wanted)
         problems = {name: found for name, found in checked.items() if found}
     chosen, unknown = chosen_by(entry, named)
     plan.problems += _sentences(f"Source “{entry['name'][:120]}”", problems | unknown)
     changes = _differences(before, source_entry(row, names_of_chosen(chosen), []))
     plan.sources.append(Planned(row, stored is None, changes, _missing(wanted, stored), chosen))
+
+
+def _unlisted(named: Collection[str], wanted: Collection[str]) -> list[str]:
+    return [f"Its texts ask for “{name}”: list it." for name in sorted(set(named) - set(wanted))]
 
 
 def _missing(wanted: Iterable[str], stored: Destination | Source | None) -> list[str]:

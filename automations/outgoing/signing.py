@@ -10,6 +10,8 @@ from standardwebhooks import Webhook
 
 from automations.outgoing.headers import checked_headers
 
+# The names of a destination's secrets that requests are signed with.
+SIGNING, SIGNING_BEFORE = "signing", "signing-before"
 PREFIX = "whsec_"
 FEWEST_BYTES, MOST_BYTES = 24, 64  # Standard Webhooks, "Signature scheme"
 

@@ -1,5 +1,6 @@
 """A destination's address and headers, filled with its secrets alone: no value of a caller's gets in."""
 
+import re
 from collections.abc import Collection, Mapping
 
 from automations.outgoing.addresses import AddressError, check_url
@@ -9,6 +10,8 @@ from automations.texts.liquid import TextError, fill
 
 # In the place of secrets while an address is checked.
 _STAND_IN = "https://example.com/x"
+_PLACEHOLDER = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
+_SECRET = re.compile(r"\bsecrets\.([A-Za-z0-9_-]+)")
 
 
 def check_destination(
@@ -16,6 +19,11 @@ def check_destination(
 ) -> dict[str, list[str]]:
     """By field, what keeps it from being saved. `secrets` are the names of those that it has."""
     return {"address": _check_address(address, secrets, allows_http), "headers": check_headers(headers, secrets)}
+
+
+def secrets_named(address: str, headers: str) -> set[str]:
+    """The names of the secrets that they ask for, whether there are any such or not."""
+    return {name for mark in _PLACEHOLDER.findall(f"{address}\n{headers}") for name in _SECRET.findall(mark)}
 
 
 def fill_destination(address: str, headers: str, secrets: Mapping[str, str]) -> tuple[str, dict[str, str]]:

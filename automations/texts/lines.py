@@ -1,7 +1,7 @@
 """What stands on one line: headers, subjects and addresses."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from automations.texts.escapes import as_it_is, escape_address
 from automations.texts.liquid import TextError, check, fill
@@ -33,7 +33,7 @@ REFUSED_HEADERS = frozenset(
 )
 
 
-def check_line(text: str, secrets: Iterable[str] = ()) -> list[str]:
+def check_line(text: str, secrets: Collection[str] | None = None) -> list[str]:
     """What keeps a subject or a header's value from being saved; `secrets` as in `liquid.check`."""
     if _CONTROLS.search(text):
         return ["It stands on one line: no line breaks, tabs or control characters."]

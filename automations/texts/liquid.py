@@ -7,7 +7,7 @@ import: tags and filters are listed, not taken away. Nor raw, nor ranges such as
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
@@ -156,20 +156,20 @@ class _Environment(Environment):
 _ENVIRONMENT = _Environment(tolerance=Mode.STRICT)
 
 
-def check(text: str, secrets: Iterable[str] = ()) -> list[str]:
+def check(text: str, secrets: Collection[str] | None = None) -> list[str]:
     """What keeps a text from being saved: sentences for staff, each with its line; nothing where it is sound.
 
-    `secrets` are the names of secrets it may use as `secrets.NAME`: in a destination's headers alone.
+    `secrets` are the names of those it may use as `secrets.NAME`; None where it may use none, as in a body.
     """
     try:
-        template = _compiled(text, frozenset(secrets))
+        template = _compiled(text, None if secrets is None else frozenset(secrets))
     except TextError as error:
         return error.problems
     # A context's keys are known only once there is a customer: what a sample lacks is no fault of the text.
     if _reads_context(template):
         return []
     try:
-        _render(template, {**sample_data(), "secrets": dict.fromkeys(secrets, "secret")}, as_it_is, Budget())
+        _render(template, {**sample_data(), "secrets": dict.fromkeys(secrets or (), "secret")}, as_it_is, Budget())
     except TextError as error:
         return error.problems
     return []
@@ -187,7 +187,7 @@ def fill(
 
     Raises TextError for whatever `check` refuses, and for what goes beyond the bounds.
     """
-    template = _compiled(text, frozenset(secrets or ()))
+    template = _compiled(text, None if secrets is None else frozenset(secrets))
     return _render(template, _seen(data, secrets), escape, budget or Budget())
 
 
@@ -196,7 +196,7 @@ def value_or_text(text: str, data: Mapping[str, object], escape: Escape, budget:
 
     A value has its own type and is not escaped yet, whatever texts are in it. Raises TextError as `fill` does.
     """
-    template = _compiled(text, frozenset())
+    template = _compiled(text, None)
     expression = _lone_expression(template)
     if expression is None or _is_link(expression):
         return _render(template, _seen(data, None), escape, budget)
@@ -209,7 +209,7 @@ def value_or_text(text: str, data: Mapping[str, object], escape: Escape, budget:
 
 def names_in(text: str) -> frozenset[str]:
     """The names that a text uses, such as `session.id`. Raises TextError for whatever `check` refuses."""
-    analysis = _compiled(text, frozenset()).analyze(include_partials=False)
+    analysis = _compiled(text, None).analyze(include_partials=False)
     return frozenset(".".join(str(part) for part in _path_of(name)[:2]) for name in _all(analysis.globals))
 
 
@@ -236,7 +236,7 @@ def _seen(data: Mapping[str, object], secrets: Mapping[str, str] | None) -> Mapp
 
 
 @lru_cache(maxsize=256)
-def _compiled(text: str, secrets: frozenset[str]) -> BoundTemplate:
+def _compiled(text: str, secrets: frozenset[str] | None) -> BoundTemplate:
     """The text, parsed and found sound. Raises TextError."""
     if len(text.encode("utf-8", "replace")) > LONGEST_SOURCE:
         raise TextError([f"A text has at most {LONGEST_SOURCE // 1024} KB."])
@@ -272,11 +272,11 @@ def _refuse_slow_marks(text: str) -> None:
         position = end + 2
 
 
-def _problems(template: BoundTemplate, text: str, secrets: frozenset[str]) -> list[str]:
+def _problems(template: BoundTemplate, text: str, secrets: frozenset[str] | None) -> list[str]:
     analysis = template.analyze(include_partials=False)
     found: list[tuple[int, str]] = []
     for variable in _all(analysis.globals):
-        problem = problem_with(_path_of(variable), [f"secrets.{name}" for name in secrets])
+        problem = problem_with(_path_of(variable), secrets)
         if problem:
             found.append((variable.span.index, problem))
     for name, spans in analysis.filters.items():

@@ -83,16 +83,18 @@ LINKS = frozenset(name for name, entry in NAMES.items() if entry.kind is Kind.LI
 PARTS_OF_A_LIST = frozenset({"first", "last", "size"})
 
 
-def problem_with(path: tuple[object, ...], extra: Iterable[str] = ()) -> str | None:
+def problem_with(path: tuple[object, ...], secrets: Iterable[str] | None = None) -> str | None:
     """Why a path such as ("session", "id") names nothing, in words for staff; None where it does.
 
-    `extra` are further full names that this text may use, such as `secrets.api_token`.
+    `secrets` are the names of those that the text may use as `secrets.NAME`; None where it may use none at all.
     """
-    known = {*NAMES, *extra}
-    groups = {name.partition(".")[0] for name in known}
+    known = {*NAMES, *(f"secrets.{name}" for name in secrets or ())}
     written = ".".join(str(part) for part in path)
-    if path[0] == "secrets" and "secrets" not in groups:
-        return f"“{written}”: secrets are known in a destination's headers alone."
+    if path[0] == "secrets" and secrets is None:
+        return f"“{written}”: secrets are known in headers, and in a destination's address, alone."
+    if path[0] == "secrets" and len(path) > 1 and f"secrets.{path[1]}" not in known:
+        return _no_such_secret(str(path[1]), list(secrets or ()))
+    groups = {name.partition(".")[0] for name in known} | {"secrets"}
     if path[0] not in groups:
         return f"“{written}” is no name. {_suggestion(written, known)}"
     if len(path) == 1:
@@ -113,8 +115,13 @@ def _suggestion(written: str, known: set[str]) -> str:
     return f"Did you mean {close[0]}?" if close else "The names stand beside the field."
 
 
+def _no_such_secret(name: str, secrets: list[str]) -> str:
+    close = get_close_matches(name, sorted(secrets), n=1, cutoff=0.6)
+    return f"There is no secret named {name}. Add it below{f', or did you mean {close[0]}?' if close else '.'}"
+
+
 def _first_of(group: str, known: set[str]) -> str:
-    return min(name for name in known if name.startswith(f"{group}."))
+    return min((name for name in known if name.startswith(f"{group}.")), default=f"{group}.token")
 
 
 def data_of(values: Mapping[str, object], zone: tzinfo) -> dict[str, object]:
