@@ -444,7 +444,7 @@ def test_a_test_goes_through_the_queue_with_the_sessions_values(ana, livetok):
     rule = make_rule("began_allowed", make_destination())
     action = rule.actions.get()
     path = f"{PATH}{rule.pk}/test/"
-    assert ana.get(path).status_code == 405
+    assert ana.get(path).headers["Location"].startswith(f"{PATH}{rule.pk}/preview/")
 
     response = ana.post(path, {"action": action.pk, "session": "first"})
 

@@ -69,7 +69,8 @@ def test_a_copied_database_is_confirmed_by_an_administrator_alone(viewer, destin
     assert not copies.may_send()
 
     assert "This is the real one" in said_to(administrator)
-    assert administrator.get("/admin/automations/confirm-database/").status_code == 405
+    assert administrator.get("/admin/automations/confirm-database/").headers["Location"] == "/admin/"
+    assert not copies.may_send()
     page = administrator.post("/admin/automations/confirm-database/", follow=True)
     assert "This is the real one: what waits is sent now." in text_of(page)
     assert COPY not in said_to(administrator)

@@ -1,4 +1,4 @@
-"""A destination whose secrets are not entered yet, as after an import: it says so, and nothing is switched on for it."""
+"""A destination whose secrets are not entered yet, as after an import, says so; nothing is switched on for it."""
 
 import pytest
 

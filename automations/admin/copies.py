@@ -7,7 +7,6 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.views.decorators.http import require_POST
 
 from automations.deliveries.copies import confirm_this_one
 from automations.models import Installation
@@ -15,8 +14,9 @@ from sessions_app.database.pieces import bulk_transaction
 
 
 @admin.site.admin_view
-@require_POST
 def confirm(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":  # typed into the address bar: the button is on the first page
+        return HttpResponseRedirect(reverse("admin:index"))
     if not request.user.has_perm("automations.change_installation"):
         raise PermissionDenied
     who: Any = request.user.pk

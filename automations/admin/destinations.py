@@ -2,7 +2,6 @@
 
 import re
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
@@ -10,19 +9,19 @@ from django.contrib import admin, messages
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import models, transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from automations.admin.offers import LIVETOK_ADDRESS, LIVETOK_HEADERS, OFFERS, Offer, known_host
 from automations.admin.secret_rows import SecretInline, keep_secret, missing_key, names_after, sealed_parts
+from automations.admin.signing_pages import rotate_page, rule_for, secret_page, show_once
 from automations.deliveries.pausing import held_by, resume
 from automations.facts import deliveries_that_failed
 from automations.models import Delivery, Destination, Secret
 from automations.needs import incomplete_destinations, needs_words
-from automations.outgoing.signing import SIGNING, SIGNING_BEFORE, made_signing_secret
+from automations.outgoing.signing import SIGNING, made_signing_secret
 from automations.sealing import SealingError
 from automations.texts.destinations import check_destination
 from automations.texts.names import GROUPS
@@ -79,7 +78,7 @@ class DestinationForm(forms.ModelForm):
             data["headers"] = data.get("headers") or LIVETOK_HEADERS
         if "address" in fitting and "address" in data:
             self._check_address(kind, data)
-        self.signing = self._signing_secret(data) if data.get("is_signed") else ""
+        self.signing = self._signing_secret() if data.get("is_signed") else None
         return data
 
     def _names(self) -> set[str]:
@@ -106,16 +105,15 @@ class DestinationForm(forms.ModelForm):
             for sentence in sentences:
                 self.add_error(name if name in self.fields else None, sentence)
 
-    def _signing_secret(self, data: dict[str, Any]) -> str:
+    def _signing_secret(self) -> tuple[str, str] | None:
         """A new one, where requests are to be signed and there is none; sealed here, so that it fails in time."""
         if SIGNING in self._names():
-            return ""
-        secret = made_signing_secret()
+            return None
         try:
-            self.signing_sealed = sealed_parts(secret)
+            return sealed_parts(made_signing_secret())
         except (SealingError, ImproperlyConfigured) as error:
             self.add_error("is_signed", str(error))
-        return secret
+            return None
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -205,15 +203,14 @@ class DestinationAdmin(KeptWhereUsedAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if form.signing:
-            keep_secret(form.instance, SIGNING, form.signing_sealed)
-            # Kept for the answer to this request alone: no message, cookie or session ever holds it.
-            request._made_secret = form.signing  # type: ignore[attr-defined]
+            keep_secret(form.instance, SIGNING, form.signing)
+            request._made_signing = form.signing  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: Destination, post_url_continue: str | None = None) -> Any:
         answer = super().response_add(request, obj, post_url_continue)
         text = format_html('<a href="{}">Add a rule for it</a>: nothing goes there without one.', rule_for(obj))
         self.message_user(request, text, messages.INFO)
-        return self._secret_page(request, obj) or answer
+        return self._or_its_secret(request, obj, answer)
 
     def response_change(self, request: HttpRequest, obj: Destination) -> Any:
         answer = super().response_change(request, obj)
@@ -223,72 +220,25 @@ class DestinationAdmin(KeptWhereUsedAdmin):
                 _change_page(obj),
             )
             self.message_user(request, text, messages.WARNING)
-        return self._secret_page(request, obj) or answer
+        return self._or_its_secret(request, obj, answer)
 
-    def _secret_page(self, request: HttpRequest, destination: Destination) -> HttpResponse | None:
-        secret = getattr(request, "_made_secret", "")
-        if not secret:
-            return None
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"The signing secret of “{destination.name}”",
-            "opts": self.opts,
-            "destination": destination,
-            "secret": secret,
-            "rule_for": rule_for(destination),
-            "has_before": destination.secrets.filter(name=SIGNING_BEFORE).exists(),
-        }
-        return TemplateResponse(request, "admin/automations/destination/made.html", context)
+    def _or_its_secret(self, request: HttpRequest, destination: Destination, answer: HttpResponse) -> HttpResponse:
+        made = getattr(request, "_made_signing", None)
+        return show_once(request, destination, made) if made else answer
 
     # What its buttons do
 
     def get_urls(self) -> list[URLPattern]:
+        views: dict[str, Any] = {"secret": secret_page, "rotate": rotate_page, "resume": resume_view}
         own = [
-            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"automations_destination_{name}")
-            for name, view in (("resume", self.resume), ("rotate", self.rotate))
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(lambda request, pk, view=view: view(self, request, pk)),
+                name=f"automations_destination_{name}",
+            )
+            for name, view in views.items()
         ]
         return [*own, *super().get_urls()]
-
-    def resume(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What waits goes out again; what made it fail is forgotten."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        with transaction.atomic():
-            destination = self._locked(request, pk)
-            resume(destination)
-            self.log_change(request, destination, "Resumed.")
-        self.message_user(request, f"“{destination.name}” is resumed: what waited goes out now.", messages.SUCCESS)
-        return HttpResponseRedirect(_change_page(destination))
-
-    def rotate(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A new signing secret; until staff delete the old one, requests are signed with both."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        secret = made_signing_secret()
-        with transaction.atomic():
-            destination = self._locked(request, pk)
-            old = destination.secrets.filter(name=SIGNING).first()
-            try:
-                sealed = sealed_parts(secret)
-            except (SealingError, ImproperlyConfigured) as error:
-                self.message_user(request, f"Nothing was changed. {error}", messages.ERROR)
-                return HttpResponseRedirect(_change_page(destination))
-            if old is not None:
-                keep_secret(destination, SIGNING_BEFORE, (old.fingerprint, old.token))
-            keep_secret(destination, SIGNING, sealed)
-            self.log_change(request, destination, "Signing secret rotated.")
-        request._made_secret = secret  # type: ignore[attr-defined]
-        page = self._secret_page(request, destination)
-        assert page is not None
-        return page
-
-    def _locked(self, request: HttpRequest, pk: int) -> Destination:
-        destination = Destination.objects.select_for_update(of=("self",)).filter(pk=pk).first()
-        if destination is None:
-            raise Http404
-        if not self.has_change_permission(request, destination):
-            raise PermissionDenied
-        return destination
 
     # Columns
 
@@ -350,9 +300,20 @@ def _known_kind(request: HttpRequest, destination: Destination | None) -> str:
     return destination.kind if destination is not None else offer.kind if offer else ""
 
 
-def rule_for(destination: Destination) -> str:
-    """The page that adds a rule with an action for the destination."""
-    return f"{reverse('admin:automations_rule_add')}?{urlencode({'destination': destination.pk})}"
+def resume_view(model_admin: DestinationAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """What waits goes out again; what made it fail is forgotten. Who came without its button is led back to that."""
+    with transaction.atomic():
+        destination = Destination.objects.select_for_update(of=("self",)).filter(pk=pk).first()
+        if destination is None:
+            raise Http404
+        if not model_admin.has_change_permission(request, destination):
+            raise PermissionDenied
+        if request.method == "POST":
+            resume(destination)
+            model_admin.log_change(request, destination, "Resumed.")
+            text = f"“{destination.name}” is resumed: what waited goes out now."
+            model_admin.message_user(request, text, messages.SUCCESS)
+    return HttpResponseRedirect(_change_page(destination))
 
 
 def _change_page(destination: Destination) -> str:

@@ -12,7 +12,7 @@ from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -93,9 +93,9 @@ def preview_page(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> Http
 
 def send_test(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse:
     """Make a delivery of one action, as the rule would, and lead to it. It goes out by the same queue."""
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
     rule = _rule(model_admin, request, pk)
+    if request.method != "POST":
+        return HttpResponseRedirect(_preview_page(rule, ""))
     if not model_admin.has_change_permission(request, rule):
         raise PermissionDenied
     chosen, asked = request.POST.get("action", ""), request.POST.get("session", "")[:LONGEST_ID]
