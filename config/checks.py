@@ -6,6 +6,7 @@ import phonenumbers
 from django.conf import settings
 from django.core import checks
 
+from automations.outgoing.mail import has_mail_server
 from config.secrets import SHORTEST_KEY
 
 SHORTEST_SECRET = 16
@@ -91,5 +92,18 @@ def check_secret_key(**kwargs: Any) -> list[checks.CheckMessage]:
             "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'. Everybody signs in again, and nothing else "
             "changes.",
             id="frontdesk.E003",
+        )
+    ]
+
+
+@checks.register
+def check_sender(**kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.HAS_SENDER or not has_mail_server():
+        return []
+    return [
+        checks.Warning(
+            "EMAIL_URL is set, and EMAIL_FROM is not: mails would be from frontdesk@localhost, which servers refuse.",
+            hint="Give EMAIL_FROM an address such as frontdesk@example.com, or set PUBLIC_URL: its host is used then.",
+            id="frontdesk.W003",
         )
     ]

@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import re
 import warnings
 from collections.abc import Callable
+from email.utils import getaddresses
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,12 @@ def _address(name: str, read: Callable[..., dict[str, Any]], default: str, sampl
     except (ImproperlyConfigured, KeyError, ValueError) as error:
         raise ImproperlyConfigured(f"{name} cannot be read. Give an address such as {sample}") from error
     return found
+
+
+def sender_by_host(host: str | None) -> str:
+    """Who mails are from where Frontdesk is reached by that host. Blank for what no mail server would look up."""
+    is_name = re.fullmatch(r"([\w-]+\.)+[^\W\d_][\w-]+", host or "")
+    return f"Frontdesk <frontdesk@{host}>" if is_name else ""
 
 
 DATA_DIR = Path(env("DATA_DIR", default="data"))
@@ -258,6 +266,15 @@ EMAIL_CONFIG = _address(
     "EMAIL_URL", env.email_url, "consolemail://", "smtp+tls://user:password@mail.example.com:587, or leave it out"
 )
 vars().update(EMAIL_CONFIG)
+EMAIL_FROM = env("EMAIL_FROM", default="")
+_senders = [address for _, address in getaddresses([EMAIL_FROM])]
+if EMAIL_FROM and not (len(_senders) == 1 and re.fullmatch(r"[^@\s<>,]+@[^@\s<>,]+", _senders[0])):
+    raise ImproperlyConfigured(
+        f"EMAIL_FROM is {EMAIL_FROM[:100]!r}; give one address such as Frontdesk <frontdesk@example.com>"
+    )
+HAS_SENDER = bool(EMAIL_FROM or sender_by_host(_public.hostname))
+DEFAULT_FROM_EMAIL = EMAIL_FROM or sender_by_host(_public.hostname) or "Frontdesk <frontdesk@localhost>"
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["customers.authentication.ApiKeyAuthentication"],

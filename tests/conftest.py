@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "OUTGOING_ALLOWED_HOSTS": "",
     "OUTGOING_ALLOW_HTTP": "",
     "EMAIL_URL": "consolemail://",
+    "EMAIL_FROM": "Frontdesk <frontdesk@example.com>",
     "ADMIN_USERNAME": "admin",
     "ADMIN_PASSWORD": "",
     # Playwright's synchronous API runs an event loop in this thread; Django would take us for an async program.

@@ -167,3 +167,55 @@ def _name(packet: bytes) -> str:
         labels.append(packet[place + 1 : place + 1 + size].decode())
         place += 1 + size
     return ".".join(labels)
+
+
+@dataclass(frozen=True)
+class ReceivedMail:
+    """A mail as it came: whom the envelope names, and the bytes."""
+
+    sender: str
+    recipients: list[str]
+    content: bytes
+
+
+@dataclass
+class SmtpStandin:
+    """A mail server (RFC 5321) that takes all but `refused`: recipients with what each is answered."""
+
+    port: int
+    refused: dict[str, str] = field(default_factory=dict)
+    mails: list[ReceivedMail] = field(default_factory=list)
+
+
+@contextmanager
+def smtp_standin() -> Iterator[SmtpStandin]:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.say("220 ready")
+            sender, recipients = "", []
+            while line := self.rfile.readline().decode().strip():
+                verb, _, address = line.partition("<")
+                verb, address = verb.upper(), address.partition(">")[0]
+                if verb.startswith("MAIL"):
+                    sender, recipients = address, []
+                    self.say("250 OK")
+                elif verb.startswith("RCPT"):
+                    if address not in standin.refused:
+                        recipients.append(address)
+                    self.say(standin.refused.get(address, "250 OK"))
+                elif verb == "DATA":
+                    self.say("354 go on")
+                    content = b"".join(iter(self.rfile.readline, b".\r\n"))
+                    standin.mails.append(ReceivedMail(sender, recipients, content))
+                    self.say("250 OK")
+                else:
+                    self.say("221 bye" if verb == "QUIT" else "250 OK")
+
+        def say(self, text: str) -> None:
+            self.wfile.write(text.encode() + b"\r\n")
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    standin = SmtpStandin(server.server_address[1])
+    with _served(server):
+        yield standin

@@ -25,11 +25,12 @@ def test_good_settings_are_clean(settings):
         ("SECRET_KEY", "short", "frontdesk.E003"),
         ("SECRET_KEY", "abcd" * 20, "frontdesk.E003"),
         ("IS_HTTPS", False, "frontdesk.W002"),
+        ("HAS_SENDER", False, "frontdesk.W003"),
     ],
 )
 def test_a_setting_that_cannot_be_meant_is_named(settings, name, value, check):
     settings.IS_HTTPS = True
     assert found(settings, **{name: value}) == [check]
     message = next(message for message in run_checks(include_deployment_checks=True) if message.id == check)
-    assert (name if name != "IS_HTTPS" else "PUBLIC_URL") in message.msg
+    assert {"IS_HTTPS": "PUBLIC_URL", "HAS_SENDER": "EMAIL_FROM"}.get(name, name) in message.msg
     assert message.hint

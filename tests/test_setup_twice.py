@@ -63,6 +63,8 @@ SETTINGS = [
     ("DATABASE_URL", "postgres://secret-user:p@host:port/name"),
     ("EMAIL_URL", "nonsense"),
     ("EMAIL_URL", "smtp://secret-user:p@host:port"),
+    ("EMAIL_FROM", "nobody"),
+    ("EMAIL_FROM", "a@b.example, c@d.example"),
     ("PORT", "65536"),
     ("PORT", "0"),
     ("WEB_PROCESSES", "0"),

@@ -187,6 +187,8 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
 
     @admin.display(description="to")
     def recipient_shown(self, delivery: Delivery) -> str:
+        if delivery.reached and delivery.state != Delivery.State.DELIVERED:
+            return f"{delivery.recipient} (taken for {delivery.reached}, who will not get it again)"
         return delivery.recipient or "–"
 
     @admin.display(description="subject")

@@ -21,6 +21,7 @@ from automations.deliveries.pausing import held_by, resume
 from automations.facts import deliveries_that_failed
 from automations.models import Delivery, Destination, Secret
 from automations.needs import incomplete_destinations, needs_words
+from automations.outgoing.mail import NO_SERVER, has_mail_server
 from automations.outgoing.signing import SIGNING, made_signing_secret
 from automations.sealing import SealingError
 from automations.texts.destinations import check_destination
@@ -192,6 +193,8 @@ class DestinationAdmin(KeptWhereUsedAdmin):
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         obj = kwargs.get("obj")
+        is_mail = _known_kind(request, obj) == Kind.EMAIL
+        context["mail_problem"] = NO_SERVER if is_mail and not has_mail_server() else ""
         context |= {"offers": OFFERS.values(), "offer": _offer(request) if obj is None else None}
         if obj is not None:
             context |= {"held": held_by(obj), "failed_page": deliveries_that_failed(obj.pk)} if obj.paused_at else {}

@@ -24,6 +24,7 @@ from automations.deliveries.masks import MASK
 from automations.facts import values_of
 from automations.models import Action, Delivery, Destination, Rule, Trigger
 from automations.needs import why_not_on
+from automations.outgoing.mail import NO_SERVER, has_mail_server
 from automations.rules.rehearsal import MOST_SESSIONS, can_be_rehearsed, rehearse
 from automations.texts.liquid import TextError
 from automations.texts.names import NAMES
@@ -46,6 +47,8 @@ class Shown:
     address: str
     headers: list[tuple[str, str]]
     problems: list[str]
+    # What keeps it from going out, however well it is filled in.
+    notice: str = ""
 
 
 def rehearsal_page(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse:
@@ -103,7 +106,7 @@ def send_test(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpRes
     action = actions.filter(pk=chosen).first() if chosen.isdecimal() and len(chosen) <= LONGEST_KEY else None
     if action is None:
         raise Http404
-    problems = why_not_on([action.destination])
+    problems = why_not_on([action.destination]) + _mail_problem(action.destination)
     if problems:
         model_admin.message_user(request, f"Nothing was sent: {problems[0]}", messages.ERROR)
         return HttpResponseRedirect(_preview_page(rule, asked))
@@ -201,7 +204,12 @@ def _shown(action: Action, values: dict[str, object]) -> Shown:
         address=_masked(destination.address),
         headers=list(_headers(destination)),
         problems=problems,
+        notice="".join(_mail_problem(destination)),
     )
+
+
+def _mail_problem(destination: Destination) -> list[str]:
+    return [NO_SERVER] if destination.kind == Destination.Kind.EMAIL and not has_mail_server() else []
 
 
 def _readable(body: bytes) -> str:

@@ -111,10 +111,14 @@ def _why_not_new(delivery: Delivery) -> str:
 
 
 def _send_same(delivery: Delivery) -> Delivery | str:
-    """It waits again, as if it had never been tried. Its attempts stay."""
+    """It waits again, as if it had never been tried. Its attempts stay.
+
+    A mail that reached some of its recipients goes to the others alone; one that reached all goes to all.
+    """
+    reached = "" if delivery.state == State.DELIVERED else delivery.reached
     finished = Delivery.objects.filter(pk=delivery.pk, finished_at__isnull=False)
     changed = finished.update(
-        state=State.WAITING, next_attempt_at=Now(), finished_at=None, attempts_made=0, not_after=None
+        state=State.WAITING, next_attempt_at=Now(), finished_at=None, attempts_made=0, not_after=None, reached=reached
     )
     return delivery if changed else "It is being sent already."
 

@@ -18,6 +18,7 @@ from automations.deliveries.claiming import Claim, database_now
 from automations.deliveries.masks import masked
 from automations.facts import address_of_this, destination_page
 from automations.models import Attempt, Delivery, Destination
+from automations.outgoing.mail import has_mail_server
 from automations.outgoing.timed_mail import MAIL_SECONDS, mail_connection
 from automations.texts.liquid import TextError, fill
 from automations.texts.pointers import PointerError, value_at
@@ -54,6 +55,9 @@ class Tried:
     retry_after: str = ""
     may_have_arrived: bool = False
     secrets: Collection[str] = ()
+    # Of a mail: who has it now, and whether those that were refused would be refused for ever.
+    reached: Sequence[str] = ()
+    is_final: bool | None = None
     # Nothing was tried: a secret's key is gone, say. The destination waits for a hand.
     pauses_because: str = ""
 
@@ -165,11 +169,13 @@ def _outcome(delivery: Delivery, tried: Tried, now: datetime) -> dict[str, objec
         return {"state": State.UNKNOWN, "finished_at": now}
     if tried.status == GONE:
         return _waits_for_staff(now)
-    may_try_again = tried.status is None or tried.status in TRIED_AGAIN
-    if not may_try_again or delivery.attempts_made > len(AGAIN_AFTER):
-        return {"state": State.FAILED, "finished_at": now}
+    # A mail server's codes are others than HTTP's.
+    is_final = tried.is_final if tried.is_final is not None else tried.status not in {None, *TRIED_AGAIN}
+    reached = {"reached": ", ".join(tried.reached)} if tried.reached else {}
+    if is_final or delivery.attempts_made > len(AGAIN_AFTER):
+        return {"state": State.FAILED, "finished_at": now} | reached
     wait = wait_before(delivery.attempts_made, tried.retry_after, now)
-    return {"state": State.WAITING, "next_attempt_at": now + wait}
+    return {"state": State.WAITING, "next_attempt_at": now + wait} | reached
 
 
 def _waits_for_staff(now: datetime) -> dict[str, object]:
@@ -217,8 +223,8 @@ def _kept(delivery: Delivery, tried: Tried) -> dict[str, object]:
 
 
 def _count(destination: Destination, tried: Tried, now: datetime) -> bool:
-    """Count failures in a row. Whether this one pauses it."""
-    if tried.is_good:
+    """Count failures in a row. Whether this one pauses it. A mail server that takes some recipients is no failure."""
+    if tried.is_good or tried.reached:
         if destination.failures_in_row:
             destination.failures_in_row, destination.failing_since = 0, None
             _keep_count(destination)
@@ -254,7 +260,7 @@ def _why_pause(destination: Destination, tried: Tried, now: datetime) -> str:
 def tell_owner(destination: Destination) -> None:
     """A mail of its own, not a delivery: what sends those may be what fails. Best effort; the admin says it anyway."""
     logger.warning("destination paused", extra={"destination": destination.name})
-    if not destination.owner_email:
+    if not (destination.owner_email and has_mail_server()):
         return
     page = address_of_this(destination_page(destination.pk))
     text = (

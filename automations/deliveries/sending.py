@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from smtplib import SMTPException
 
 from django.conf import settings
-from django.core.mail import EmailMessage
 
 from automations.deliveries.masks import hidden_texts
 from automations.deliveries.results import Tried
@@ -15,8 +14,9 @@ from automations.needs import missing_secrets
 from automations.outgoing.addresses import AddressError
 from automations.outgoing.headers import HeaderError
 from automations.outgoing.http import MaybeSentError, NotSentError, Request, send
+from automations.outgoing.mail import NO_SERVER, has_mail_server, post
 from automations.outgoing.signing import SIGNING, SIGNING_BEFORE, SigningError, final_headers
-from automations.outgoing.timed_mail import MAIL_SECONDS, mail_connection
+from automations.outgoing.timed_mail import MAIL_SECONDS
 from automations.sealing import Sealed, SealingError, open_sealed
 from automations.texts.destinations import fill_destination
 from automations.texts.liquid import TextError
@@ -88,16 +88,35 @@ def _request(request: Request, hidden: Collection[str], started: float) -> Tried
 
 
 def _mail(delivery: Delivery, started: float) -> Tried:
-    recipients = [part.strip() for part in delivery.recipient.split(",") if part.strip()]
-    message = EmailMessage(
-        delivery.subject,
-        bytes(delivery.body).decode(),
-        to=recipients,
-        headers={"Message-ID": f"<{delivery.key}@frontdesk>", "Auto-Submitted": "auto-generated"},
-        connection=mail_connection(MAIL_SECONDS),
-    )
+    """Who got it at an earlier attempt does not get it again."""
+    if not has_mail_server():
+        return _waits(NO_SERVER)
+    recipients, reached = addresses_in(delivery.recipient), addresses_in(delivery.reached)
     try:
-        message.send()
-    except (OSError, SMTPException, ValueError) as error:  # ValueError: an address that no mail can have
+        posted = post(
+            recipients,
+            delivery.subject,
+            bytes(delivery.body).decode(),
+            to=[one for one in recipients if one not in reached],
+            message_id=f"<{delivery.key}@frontdesk>",
+            seconds=MAIL_SECONDS,
+        )
+    except (OSError, SMTPException, ValueError) as error:  # ValueError: a subject that no mail can have
         return Tried(time.monotonic() - started, error=f"{type(error).__name__}: {error}")
-    return Tried(time.monotonic() - started, 250)
+    seconds, refused = time.monotonic() - started, posted.refused
+    if not refused:
+        return Tried(seconds, 250)
+    words = [f"{one} was refused: {refusal.status} {refusal.text}" for one, refusal in refused.items()]
+    if posted.accepted:
+        words.append(f"Taken for {', '.join(posted.accepted)}")
+    return Tried(
+        seconds,
+        next(iter(refused.values())).status,
+        f"{'. '.join(words)}.",
+        reached=[*reached, *posted.accepted],
+        is_final=all(refusal.is_final for refusal in refused.values()),
+    )
+
+
+def addresses_in(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from automations.deliveries.copies import is_copy
 from automations.facts import destination_page
 from automations.models import Delivery, Destination, Installation, Rule, Secret
+from automations.outgoing.mail import has_mail_server
 from automations.sealing import fingerprint_of, known_keys
 
 UNSEEN = timedelta(minutes=1)
@@ -37,13 +38,19 @@ class Standstill:
     is_copy: bool
     has_no_worker: bool
     missing_keys: Sequence[MissingKey]
+    lacks_mail_server: bool
 
 
 def standstill() -> Standstill:
-    """Everything that is in the way now. Writes nothing; six queries at most, however much waits."""
+    """Everything that is in the way now. Writes nothing; seven queries at most, however much waits."""
     found = Destination.objects.filter(paused_at__isnull=False).values_list("pk", "name", "paused_because")
     paused = [Paused(name, destination_page(pk), because) for pk, name, because in found[:MOST_NAMED]]
-    return Standstill(paused, is_copy(), _has_no_worker(), _missing_keys())
+    return Standstill(paused, is_copy(), _has_no_worker(), _missing_keys(), _lacks_mail_server())
+
+
+def _lacks_mail_server() -> bool:
+    """Whether there is a destination for mails, and no server to send them by."""
+    return not has_mail_server() and Destination.objects.filter(kind=Destination.Kind.EMAIL).exists()
 
 
 def _has_no_worker() -> bool:

@@ -1,7 +1,7 @@
 """What a file of rules, destinations and sources would make and change. All is checked before any is stored."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 

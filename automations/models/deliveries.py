@@ -36,6 +36,8 @@ class Delivery(models.Model):
     # Follows the destination's address.
     path = models.TextField(blank=True)
     recipient = models.CharField(max_length=300, blank=True)
+    # Those of the recipients who have the mail, while others were refused.
+    reached = models.TextField(blank=True)
     subject = models.CharField(max_length=998, blank=True)
     body = models.BinaryField()
 
