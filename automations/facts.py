@@ -6,6 +6,7 @@ from datetime import datetime
 from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from automations.models import Rule
 from customers.models import Customer
@@ -30,7 +31,7 @@ def values_of(
     values: dict[str, object] = {
         "event.id": key,
         "event.trigger": rule.trigger,
-        "event.label": rule.get_trigger_display().capitalize(),
+        "event.label": capfirst(rule.get_trigger_display()),
         "event.at": happened_at,
         "event.link": link,
         "rule.name": rule.name,

@@ -26,6 +26,11 @@ STATE_SENTENCES = {
     "unknown": "No answer came, but it may have arrived. It is not repeated by itself: send it again, or leave it.",
     "skipped": "It was not sent: when its turn came, it was older than its rule allows.",
 }
+NOT_FILLED_IN = "It could not be filled in, so nothing was sent. Why stands below."
+IN_A_COPY = (
+    "This database looks like a copy, so nothing is sent until an administrator confirms on the admin's first page "
+    "that it is the real one."
+)
 
 # A class of the style sheets, by state.
 STATE_KINDS = {"delivered": "open", "failed": "denied", "unknown": "missing_end", "skipped": "missing_end"}

@@ -10,11 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from automations.deliveries import again
+from automations.deliveries import again, copies
 from automations.deliveries.worker import send_due
 from automations.models import Action, Attempt, Delivery, Destination, Firing
 from automations.outgoing.addresses import parse_allowed_hosts
 from automations.rules.judging import judge
+from automations.wording import IN_A_COPY
 from sessions_app.models import Session
 from tests.builders import limit, make_customer, make_tier
 from tests.following import add_secret, judge_and_send, make_destination, make_rule
@@ -120,6 +121,45 @@ class TestPages:
         assert "a@b.example" in text
         assert "Idempotency-Key" not in text
 
+    def test_what_could_not_be_filled_in_says_so_and_shows_no_request(self, livetok, viewer, destination):
+        make_rule("began_allowed", destination, action={"body": '{"city": "{{ customer.context.city.x }}"}'})
+        Action.objects.update(body='{"a": "{{ nonsense }}"}')
+        happen(livetok, "call-1")
+        viewer.user.user_permissions.add(
+            Permission.objects.get(codename="view_bodies", content_type__app_label="automations")
+        )
+
+        text = text_of(page_of(viewer, Delivery.objects.get()))
+        assert "It could not be filled in, so nothing was sent. Why stands below." in text
+        assert "“nonsense” is no name" in text
+        assert "given up" not in text
+        assert "Request: none Headers: none" in text
+        assert "Body: none" in text
+        assert 'class="field-attempts">1<' in viewer.get(LIST).content.decode()
+
+    def test_a_copied_database_says_that_nothing_is_sent(self, livetok, viewer, manager, receiver, monkeypatch):
+        rule = make_rule("began_allowed", make_destination(f"{receiver.url}/in", name="The CRM"))
+        happen(livetok, "call-1")
+        assert copies.may_send()
+        monkeypatch.setattr(copies, "identity", lambda: "another file")
+
+        assert IN_A_COPY in text_of(page_of(viewer, Delivery.objects.get()))
+        assert "when this database is confirmed" in text_of(viewer.get(LIST))
+        path = f"/admin/automations/rule/{rule.pk}/test/"
+        page = manager.post(path, {"action": rule.actions.get().pk}, follow=True)
+        assert f"The test waits. {IN_A_COPY}" in text_of(page)
+        assert "on its way" not in text_of(page)
+        Delivery.objects.update(state="failed", finished_at=timezone.now(), attempts_made=1)
+        page = manager.post(f"{LIST}{Delivery.objects.first().pk}/again/", {"way": "same"}, follow=True)
+        assert IN_A_COPY in text_of(page)
+        assert IN_A_COPY in text_of(
+            manager.post(f"/admin/automations/destination/{Destination.objects.get().pk}/resume/", follow=True)
+        )
+
+        copies.confirm_this_one()
+        assert IN_A_COPY not in text_of(page_of(viewer, Delivery.objects.first()))
+        assert "when this database is confirmed" not in text_of(viewer.get(LIST))
+
     def test_a_paused_destination_is_said(self, livetok, viewer, destination):
         make_rule("began_allowed", destination)
         happen(livetok, "call-1")
@@ -192,6 +232,16 @@ class TestSendingOneAgain:
         entry = LogEntry.objects.get()
         assert (entry.user, entry.object_id) == (manager.user, str(failed.pk))
         assert "Sent again" in entry.change_message
+
+    def test_attempts_from_before_are_counted_too_and_the_page_says_who_sent_it_again(self, manager, receiver, failed):
+        history = f"{LIST}{failed.pk}/history/"
+        assert "Nobody has sent it again." in text_of(manager.get(history))
+        before = failed.attempts.count()
+
+        self.send(manager, failed, "same")
+        assert send_due() == 1
+        assert f'class="field-attempts">{before + 1}<' in manager.get(LIST).content.decode()
+        assert "Sent again, with the same id." in text_of(manager.get(history))
 
     def test_filled_in_again_it_says_what_is_true_now_under_a_new_id(self, manager, receiver, failed):
         customer = Session.objects.get().customer

@@ -6,11 +6,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from automations.facts import values_of
 from automations.models import Action, Delivery, Firing, Rule
 from automations.rules import rehearsal
 from automations.rules.judging import judge
 from automations.rules.matching import why_not
 from automations.rules.rehearsal import rehearse
+from automations.texts.checks import check_action
 from customers.models import Agent, Tier
 from sessions_app.models import Session
 from tests.builders import limit, make_channel, make_customer, make_tier, the_session
@@ -187,6 +189,16 @@ def test_a_text_that_could_not_be_sent_is_an_error_at_its_field(ana, destination
     assert words in errors_of(response)
     [form] = [form for form in response.context["inline_admin_formsets"][0].formset.forms if form.errors]
     assert set(form.errors) == {field}
+
+
+def test_names_keep_their_capitals(ana, mails):
+    assert check_action("whatsapp", {})["template_name"] == [
+        "The name as WhatsApp has it, small letters, digits and underscores."
+    ]
+    rule = make_rule("silent", mails)
+    assert "LiveTok's webhook is silent, or was heard again" in text_of(ana.get(PATH))
+    label = values_of(rule, None, timezone.now(), key="k")["event.label"]
+    assert label == "LiveTok's webhook is silent, or was heard again"
 
 
 @pytest.mark.parametrize(

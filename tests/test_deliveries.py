@@ -8,16 +8,18 @@ from django.core import mail
 from django.utils import timezone
 from standardwebhooks import Webhook
 
+from automations.admin.offers import action_for
 from automations.deliveries import copies
 from automations.deliveries.claiming import LEASE, NO_RESULT, claim
 from automations.deliveries.pausing import resume
 from automations.deliveries.results import AGAIN_AFTER, Tried, record, wait_before
 from automations.deliveries.worker import send_due
-from automations.models import Attempt, Delivery, Destination, Installation
+from automations.models import Action, Attempt, Delivery, Destination, Installation
 from automations.outgoing.addresses import AllowedHosts, parse_allowed_hosts
 from automations.outgoing.signing import made_signing_secret
 from automations.rules.judging import judge
 from automations.sealing import KEY_FILE
+from customers.models import Customer
 from tests.builders import make_customer, make_tier
 from tests.following import add_secret, judge_and_send, later, make_destination, make_rule
 from tests.standins import Reply, http_standin
@@ -286,6 +288,14 @@ class TestWhatsApp:
             "template_language": "en_US",
             "template_parameters": [{"type": "text", "text": "a"}],
         }
+
+    def test_as_it_is_offered_it_reaches_a_caller_without_a_name(self, livetok, receiver, whatsapp):
+        Action.objects.update(text=action_for(whatsapp)["text"])
+        Customer.objects.update(name="")
+        happen(livetok, "a")
+        send_due()
+
+        assert json.loads(receiver.requests[0].body)["template_parameters"] == [{"type": "text", "text": "there"}]
 
     def test_what_may_have_been_sent_is_not_repeated(self, livetok, receiver, whatsapp):
         receiver.answer = Reply(502)

@@ -206,9 +206,12 @@ def test_a_whatsapp_message_with_a_fault_is_refused_on_saving(
 @pytest.mark.parametrize(
     "changes, problem",
     [
-        ({"session.number": None}, "is no number"),
+        ({"session.number": None}, "To: There is no number to write to."),
         ({"session.number": "sip:ada@example.com"}, "is no number"),
-        ({"customer.name": " \n"}, "Parameter 1 is empty"),
+        (
+            {"customer.name": " \n"},
+            'which WhatsApp refuses. Write what stands in its place, such as {{ customer.name | default: "there" }}.',
+        ),
     ],
 )
 def test_a_whatsapp_message_without_a_number_or_a_parameter_is_not_sent(

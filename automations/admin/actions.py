@@ -13,6 +13,7 @@ from automations.admin.offers import action_for
 from automations.models import Action, Destination
 from automations.needs import why_not_on
 from automations.texts.checks import check_action
+from automations.texts.messages import DEFAULT_PARAMETER
 from customers.admin.rows import ShortFormSet, ShortInline
 
 Kind = Destination.Kind
@@ -39,7 +40,8 @@ HELP_OF_KIND: dict[tuple[str, str], str] = {
     (Kind.SLACK.value, "body"): "JSON as Slack takes it. Callers' values cannot call anybody, or make links.",
     (Kind.TEAMS.value, "body"): "JSON with an Adaptive Card. Callers' values cannot make links.",
     (Kind.WHATSAPP.value, "recipient"): "A number such as {{ session.number }}.",
-    (Kind.WHATSAPP.value, "text"): "The template's parameters, one on each line.",
+    (Kind.WHATSAPP.value, "text"): "The template's parameters, one on each line. None may be empty: "
+    f"{DEFAULT_PARAMETER} says what stands for a name that is not known.",
     (Kind.WHATSAPP.value, "template_name"): "The template's name, as WhatsApp has it.",
     (Kind.WHATSAPP.value, "template_language"): "Such as en_US.",
 }

@@ -22,7 +22,9 @@ from automations.deliveries.again import (
     send_again,
     why_not,
 )
+from automations.deliveries.copies import is_copy
 from automations.models import Delivery, Destination
+from automations.wording import IN_A_COPY
 from customers.history import moment_words
 from sessions_app.database.pieces import keys_of
 
@@ -128,6 +130,8 @@ class SendAgainMixin(admin.ModelAdmin):
         if result.sent:
             text = "1 delivery is" if len(result.sent) == 1 else f"{len(result.sent):,} deliveries are"
             self.message_user(request, f"{text} on the way again.", messages.SUCCESS)
+            if is_copy():
+                self.message_user(request, IN_A_COPY, messages.WARNING)
         for words in reasons_in_words(result.left):
             self.message_user(request, words, messages.WARNING)
         return result

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -14,9 +14,19 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from automations.admin.again import SendAgainMixin
+from automations.deliveries.copies import is_copy
 from automations.facts import destination_page, rule_page
 from automations.models import Action, Attempt, Delivery, Destination, Firing, Rule
-from automations.wording import STATE_KINDS, STATE_SENTENCES, STATES, kept_link, status_words, without_secrets
+from automations.wording import (
+    IN_A_COPY,
+    NOT_FILLED_IN,
+    STATE_KINDS,
+    STATE_SENTENCES,
+    STATES,
+    kept_link,
+    status_words,
+    without_secrets,
+)
 from customers.admin.pages import counted
 from customers.history import moment_words
 from sessions_app.admin.bodies import BodiesAdmin, body_or_none
@@ -90,7 +100,16 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
     with_bodies = {"body_hidden": "body_shown"}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        return super().get_queryset(request).select_related(*self.list_select_related)
+        attempts = Attempt.objects.filter(delivery=OuterRef("pk")).order_by().values("delivery")
+        return (
+            super()
+            .get_queryset(request)
+            .select_related(*self.list_select_related)
+            .annotate(
+                attempts_count=Subquery(attempts.annotate(count=Count("pk")).values("count")),
+                in_a_copy=Value(is_copy()),
+            )
+        )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Without what its kind of destination, or the delivery itself, does not have."""
@@ -156,7 +175,8 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
             "delivery": delivery,
             "words": STATES[delivery.state],
             "kind": STATE_KINDS.get(delivery.state, ""),
-            "sentence": STATE_SENTENCES[delivery.state],
+            "sentence": NOT_FILLED_IN if delivery.is_unfilled else STATE_SENTENCES[delivery.state],
+            "in_a_copy": IN_A_COPY if delivery.finished_at is None and is_copy() else "",
             "destination": delivery.destination,
             "destination_page": destination_page(delivery.destination_id),
         }
@@ -174,11 +194,15 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
 
     @admin.display(description="request")
     def request_line(self, delivery: Delivery) -> SafeString:
+        if delivery.is_unfilled:
+            return SafeString("none")
         address = without_secrets(delivery.destination.address) + delivery.path
         return format_html("<code>{} {}</code>", delivery.method or "–", address)
 
     @admin.display(description="headers")
     def headers(self, delivery: Delivery) -> SafeString:
+        if delivery.is_unfilled:
+            return SafeString("none")
         own = without_secrets(delivery.destination.headers).strip()
         names = "Idempotency-Key and webhook-id: the key below"
         signed = ", webhook-timestamp and webhook-signature" if delivery.destination.is_signed else ""
@@ -201,7 +225,7 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
 
     @admin.display(description="body")
     def body_shown(self, delivery: Delivery) -> SafeString | str:
-        return body_or_none(bytes(delivery.body))
+        return "none" if delivery.is_unfilled else body_or_none(bytes(delivery.body))
 
     @admin.display(description="attempts")
     def attempts_table(self, delivery: Delivery) -> SafeString:
@@ -210,15 +234,23 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
         return SafeString(render_to_string("admin/automations/delivery/attempts.html", {"lines": lines}))
 
 
-def _how_far(delivery: Delivery) -> Iterator[str]:
-    """Parts of a sentence."""
+def _how_far(delivery: Any) -> Iterator[str]:
+    """Parts of a sentence. Attempts are all that its page shows, those before it was sent again included."""
     if delivery.is_test:
         yield "a test"
-    if delivery.attempts_made > 1 or (delivery.attempts_made and delivery.finished_at is None):
-        yield counted(delivery.attempts_made, "attempt")
+    attempts = delivery.attempts_count or 0
+    if attempts > 1 or (attempts and delivery.finished_at is None):
+        yield counted(attempts, "attempt")
     if delivery.state == Delivery.State.WAITING:
-        is_paused = delivery.destination.paused_at is not None
-        yield "next when the destination is resumed" if is_paused else f"next {moment_words(delivery.next_attempt_at)}"
+        yield f"next {_next_attempt(delivery)}"
+
+
+def _next_attempt(delivery: Any) -> str:
+    if delivery.in_a_copy:
+        return "when this database is confirmed"
+    if delivery.destination.paused_at is not None:
+        return "when the destination is resumed"
+    return moment_words(delivery.next_attempt_at)
 
 
 def _rule_of(delivery: Delivery) -> Rule | None:

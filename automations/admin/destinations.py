@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from automations.admin.offers import LIVETOK_ADDRESS, LIVETOK_HEADERS, OFFERS, Offer, known_host
 from automations.admin.secret_rows import SecretInline, keep_secret, missing_key, names_after, sealed_parts
 from automations.admin.signing_pages import rotate_page, rule_for, secret_page, show_once
+from automations.deliveries.copies import is_copy
 from automations.deliveries.pausing import held_by, resume
 from automations.facts import deliveries_that_failed
 from automations.models import Delivery, Destination, Secret
@@ -26,6 +27,7 @@ from automations.outgoing.signing import SIGNING, made_signing_secret
 from automations.sealing import SealingError
 from automations.texts.destinations import check_destination
 from automations.texts.names import GROUPS
+from automations.wording import IN_A_COPY
 from customers.admin.pages import KeptWhereUsedAdmin
 from customers.history import Part, moment_words
 
@@ -316,6 +318,8 @@ def resume_view(model_admin: DestinationAdmin, request: HttpRequest, pk: int) ->
             model_admin.log_change(request, destination, "Resumed.")
             text = f"“{destination.name}” is resumed: what waited goes out now."
             model_admin.message_user(request, text, messages.SUCCESS)
+            if is_copy():
+                model_admin.message_user(request, IN_A_COPY, messages.WARNING)
     return HttpResponseRedirect(_change_page(destination))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from automations.models import Destination
-from automations.texts.messages import DEFAULT_MAIL, DEFAULT_SUBJECT
+from automations.texts.messages import DEFAULT_MAIL, DEFAULT_PARAMETER, DEFAULT_SUBJECT
 from automations.texts.presets import PRESETS, Preset
 
 Kind = Destination.Kind
@@ -98,7 +98,7 @@ def action_for(destination: Destination) -> dict[str, Any]:
         recipient = destination.owner_email
         return {"recipient": recipient, "subject": DEFAULT_SUBJECT, "text": DEFAULT_MAIL}
     if destination.kind == Kind.WHATSAPP:
-        return {"recipient": "{{ session.number }}", "template_language": "en_US", "text": "{{ customer.name }}"}
+        return {"recipient": "{{ session.number }}", "template_language": "en_US", "text": DEFAULT_PARAMETER}
     preset = _preset_of(destination)
     return {
         "method": preset.method,

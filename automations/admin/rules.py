@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from automations.admin import tryouts
 from automations.admin.actions import ActionInline, initial_action
@@ -162,7 +163,7 @@ class RuleAdmin(KeptWhereUsedAdmin):
 
     @admin.display(description="when", ordering="trigger")
     def trigger_in_words(self, rule: Rule) -> str:
-        return rule.get_trigger_display().capitalize()
+        return capfirst(rule.get_trigger_display())
 
     @admin.display(description="what it does")
     def does(self, rule: Rule) -> str:

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from automations.admin.actions import LONGEST_KEY
+from automations.deliveries.copies import is_copy
 from automations.deliveries.making import Filled, fill_action, make_delivery
 from automations.deliveries.masks import MASK
 from automations.facts import values_of
@@ -28,6 +29,7 @@ from automations.outgoing.mail import NO_SERVER, has_mail_server
 from automations.rules.rehearsal import MOST_SESSIONS, can_be_rehearsed, rehearse
 from automations.texts.liquid import TextError
 from automations.texts.names import NAMES
+from automations.wording import IN_A_COPY
 from sessions_app.models import Session
 from sessions_app.wording import duration_words, reason_words, state_words
 
@@ -118,6 +120,8 @@ def send_test(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpRes
     delivery.refresh_from_db()
     if delivery.state == Delivery.State.FAILED:
         model_admin.message_user(request, "The test could not be filled in, so nothing is sent.", messages.ERROR)
+    elif is_copy():
+        model_admin.message_user(request, f"The test waits. {IN_A_COPY}", messages.WARNING)
     elif action.destination.paused_at:
         text = f"The test waits: “{action.destination}” is paused."
         model_admin.message_user(request, text, messages.WARNING)

@@ -90,7 +90,7 @@ def _unsure(delivery: Delivery, may_arrive_twice: bool) -> str:
 def _why_not_same(delivery: Delivery) -> str:
     if delivery.finished_at is None:
         return "It is not finished: it is still sent by itself."
-    if delivery.state == State.FAILED and not delivery.attempts_made:
+    if delivery.is_unfilled:
         return "It could not be filled in, so there is nothing to send."
     return ""
 

@@ -98,6 +98,11 @@ class Delivery(models.Model):
     def __str__(self) -> str:
         return str(self.key)
 
+    @property
+    def is_unfilled(self) -> bool:
+        """Whether its texts could not be filled in, so that there was nothing to send."""
+        return self.state == self.State.FAILED and not self.attempts_made
+
 
 class Attempt(models.Model):
     """One try to send a delivery, with what came of it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.utils.text import capfirst
 
 from automations.texts.bodies import check_json_body
 from automations.texts.lines import check_address, check_line
@@ -131,7 +132,7 @@ def _check_whatsapp(texts: Mapping[str, str]) -> Problems:
     for problem in found:
         start = next((start for start in _WHATSAPP_FIELDS if problem.startswith(start)), "")
         told = problem.removeprefix(start)
-        problems.setdefault(_WHATSAPP_FIELDS.get(start, "text"), []).append(told.capitalize() if start else told)
+        problems.setdefault(_WHATSAPP_FIELDS.get(start, "text"), []).append(capfirst(told))
     return problems
 
 

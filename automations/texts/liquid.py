@@ -358,7 +358,7 @@ def _in_words(error: BaseException) -> str:
     if not isinstance(error, LiquidError):
         return f"It cannot be filled in: {error}."
     if error.token is None or error.token.start_index < 0:
-        return f"{str(error.message).capitalize()}."
+        return f"{str(error.message)[:1].upper()}{str(error.message)[1:]}."
     line, token = _line(error.token.source, error.token.start_index), error.token
     if error.message == f"unexpected tag '{token.value}'":
         return f"Line {line}: “{token.value}” is no tag. {_suggestion(token.value, TAGS)}"

@@ -9,6 +9,8 @@ from automations.texts.liquid import TextError
 
 WHATSAPP_PATH = "/messages/templates"
 MOST_PARAMETERS = 20
+DEFAULT_PARAMETER = '{{ customer.name | default: "there" }}'
+EMPTY_PARAMETER = f"is empty, which WhatsApp refuses. Write what stands in its place, such as {DEFAULT_PARAMETER}."
 _E164 = re.compile(r"\+[0-9]{7,15}")
 _SPELLING = re.compile(r"[\s().\-/]+")
 _TEMPLATE_NAME = re.compile(r"[a-z0-9_]{1,512}")
@@ -67,9 +69,11 @@ def whatsapp_body(
     problems = check_whatsapp(to, template_name, template_language, parameters)
     number = _SPELLING.sub("", fill_line(to, data)) if not problems else ""
     if not problems and not _E164.fullmatch(number):
-        problems.append(f"“{number[:40]}” is no number such as +442079460958.")
+        is_known = bool(number)
+        told = f"“{number[:40]}” is no number such as +442079460958." if is_known else "There is no number to write to."
+        problems.append(f"To: {told}")
     texts = [re.sub(r" {2,}", " ", fill_line(text, data)) for text in parameters] if not problems else []
-    problems += [f"Parameter {position} is empty." for position, text in enumerate(texts, start=1) if not text]
+    problems += [f"Parameter {position} {EMPTY_PARAMETER}" for position, text in enumerate(texts, start=1) if not text]
     if problems:
         raise TextError(problems)
     body: dict[str, object] = {"to": number, "template_name": template_name, "template_language": template_language}

@@ -79,3 +79,18 @@ def test_the_pages_of_rules_and_destinations_are_accessible_and_fit(
         # The field in which Django's own choice of many is searched has no label.
         assert_accessible(page, but=".select2-search__field")
         console_errors.clear()  # axe adds a style of its own where a page has forms, and the policy blocks it
+
+
+def test_the_buttons_of_a_paused_destination_cover_nothing(page: Page, live_server_process):
+    server = live_server_process
+    sign_in(page, server)
+    page.goto(f"{server.url}{ADMIN}/destination/add/")
+    page.get_by_role("navigation", name="Presets").get_by_role("link", name="E-mail").click()
+    page.locator("#id_name").fill("Mails that go nowhere")
+    page.get_by_role("button", name="Save and continue editing").click()
+    # Without a mail server it says so in the same place as a pause does.
+    box, buttons = page.locator(".refused").bounding_box(), page.locator(".object-tools").bounding_box()
+
+    assert box is not None
+    assert buttons is not None
+    assert buttons["y"] + buttons["height"] <= box["y"]
