@@ -66,11 +66,13 @@ def post(
 
 
 def _send(connection: EmailBackend, message: EmailMessage, envelope: list[str]) -> dict[str, Refusal]:
-    content = message.message().as_bytes(linesep="\r\n")
+    content = message.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]
     sender = sanitize_address(message.from_email, "utf-8")
     connection.open()
+    smtp = connection.connection
+    assert smtp is not None
     try:
-        refused = connection.connection.sendmail(sender, envelope, content)
+        refused = smtp.sendmail(sender, envelope, content)
     except SMTPRecipientsRefused as error:
         refused = error.recipients
         # One that was taken before all were refused got nothing either: the server hung up (421), say.
