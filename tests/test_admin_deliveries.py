@@ -135,7 +135,6 @@ class TestPages:
         assert "given up" not in text
         assert "Request: none Headers: none" in text
         assert "Body: none" in text
-        assert 'class="field-attempts">1<' in viewer.get(LIST).content.decode()
 
     def test_a_copied_database_says_that_nothing_is_sent(self, livetok, viewer, manager, receiver, monkeypatch):
         rule = make_rule("began_allowed", make_destination(f"{receiver.url}/in", name="The CRM"))
@@ -235,12 +234,12 @@ class TestSendingOneAgain:
 
     def test_attempts_from_before_are_counted_too_and_the_page_says_who_sent_it_again(self, manager, receiver, failed):
         history = f"{LIST}{failed.pk}/history/"
-        assert "Nobody has sent it again." in text_of(manager.get(history))
+        assert "Nobody sent it again." in text_of(manager.get(history))
         before = failed.attempts.count()
 
         self.send(manager, failed, "same")
         assert send_due() == 1
-        assert f'class="field-attempts">{before + 1}<' in manager.get(LIST).content.decode()
+        assert f"{before + 1} attempts" in text_of(manager.get(LIST))
         assert "Sent again, with the same id." in text_of(manager.get(history))
 
     def test_filled_in_again_it_says_what_is_true_now_under_a_new_id(self, manager, receiver, failed):

@@ -217,7 +217,7 @@ def test_a_file_from_before_there_were_sources_leaves_them_as_they_are(world):
         ({"source": {"address": "http://shop.example.com"}}, "Source “Shop”, address: "),
         ({"source": {"address": "https://shop.example.com/{{ secrets.token }}"}}, "Source “Shop”, address: "),
         ({"source": {"headers": "Cookie: session=abc123"}}, "Source “Shop”, headers: Cookie: written out"),
-        ({"source": {"secrets": []}}, "Source “Shop”, headers: "),
+        ({"source": {"secrets": []}}, "Source “Shop”, secrets: Its texts ask for “token”: list it."),
         ({"source": {"secrets": "token"}}, "Source “Shop”, secrets: It is a list of names."),
         ({"source": {"pointers": "last_order"}}, "Source “Shop”, pointers: "),
         ({"source": {"limit_ms": 601}}, "Source “Shop”, as a whole: Give a time limit from 1 to 600 ms."),
