@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 
 from automations.apart import each_alone
-from automations.deliveries import results
+from automations.deliveries import results, worker
 from automations.deliveries.masks import hidden_texts, masked
 from automations.deliveries.results import AGAIN_AFTER, wait_before
 from automations.deliveries.worker import Sender, send_due
@@ -183,6 +183,23 @@ def test_an_attempt_that_fails_by_our_fault_is_tried_again_and_ends(both_are_tol
     assert run_sender_until(is_through)
     assert states() == {"odd": "waiting", "well": "waiting"}
     assert {"fault of Frontdesk" in error for error in Attempt.objects.values_list("error", flat=True)} == {True}
+
+
+@pytest.mark.parametrize("part", ["claim", "record_all"])
+def test_a_round_that_fails_is_followed_by_the_next(both_are_told, odd, well, part, monkeypatch):
+    done, failed = getattr(worker, part), []
+
+    def fail_once(*args, **kwargs):
+        if not failed:
+            failed.append(part)
+            raise RuntimeError("a mistake")
+        return done(*args, **kwargs)
+
+    monkeypatch.setattr(worker, part, fail_once)
+
+    assert run_sender_until(is_through)
+    assert states() == {"odd": "delivered", "well": "delivered"}
+    assert len(odd.requests) == len(well.requests) == 1
 
 
 def test_failed_attempts_leave_no_rows_in_the_destinations_history(both_are_told, odd):

@@ -1,8 +1,9 @@
 """A session's page says which rules fired on it, what came of it, and why the others did not."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -153,6 +154,20 @@ class TestUsage:
         assert "7 of 10 call minutes a month (70 %), told at 50 % on another session." in lines_of(viewer)["Half"][1]
         assert lines_of(viewer, "first")["Half"] == (True, "")
         assert "at 50 %" in text_of(page_of(viewer, "first"))
+
+
+@time_machine.travel(datetime(2024, 3, 16, 0, 10, tzinfo=UTC), tick=False)
+def test_a_call_over_midnight_shows_both_days(livetok, viewer, destination):
+    make_customer(make_tier("small", limit("call_minutes", 100)), "+15550009")
+    make_rule("usage_reached", destination, name="Half", thresholds=[90])
+    kind = {"sessionId": "call-1", "kind": "telephony"}
+    livetok.begin(**kind, phoneNumber="+15550009", timestamp="2024-03-15T23:00:00Z")
+    livetok.end(**kind, duration=70 * 60, timestamp="2024-03-16T00:10:00Z")
+    judge.judge()
+
+    why_not = lines_of(viewer)["Half"][1]
+    assert "10 of 100 call minutes a day (10 %)" in why_not
+    assert "60 of 100 call minutes a day from 15 March (60 %)" in why_not
 
 
 def test_without_rules_and_without_the_permission_there_is_nothing(livetok, viewer, destination):

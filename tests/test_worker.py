@@ -83,6 +83,20 @@ def test_a_job_that_fails_is_logged_and_comes_again(error, caplog):
 
 
 @pytest.mark.django_db
+def test_a_connection_that_cannot_be_closed_ends_nothing(monkeypatch):
+    stop, calls = threading.Event(), []
+
+    def fail_once():
+        calls.append("closing")
+        if len(calls) == 1:
+            raise ValueError("a mistake")
+
+    monkeypatch.setattr(jobs, "close_old_connections", fail_once)
+    run_jobs([Job("working", timedelta(milliseconds=5), lambda should_stop: stop.set())], stop)
+    assert calls == ["closing"] * 2
+
+
+@pytest.mark.django_db
 def test_a_job_that_fails_does_not_keep_others_from_running():
     stop, calls = threading.Event(), []
 
