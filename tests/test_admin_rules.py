@@ -176,7 +176,7 @@ WHATSAPP = {"kind": "whatsapp", "address": "https://api.livetok.ai/v1"}
         ({**HTTP, "kind": "slack"}, "body", '{"text": "{{ nosuch }}"}', "is no name"),
         (WHATSAPP, "recipient", "", "Give a number"),
         (WHATSAPP, "template_name", "No Name", "small letters, digits and underscores"),
-        (WHATSAPP, "template_language", "english", "Such as en_us."),
+        (WHATSAPP, "template_language", "english", "Such as en_US."),
         (WHATSAPP, "text", "{{ nosuch.name }}", "Parameter 1:"),
     ],
 )
