@@ -11,7 +11,7 @@ from django.db.models import Q
 from automations.facts import rule_page
 from automations.models import Delivery, Firing, Occurrence, Rule, Trigger
 from automations.rules.conditions import failed_condition
-from automations.rules.matching import conditions_of, first_event_at, subject_of, triggers_of
+from automations.rules.matching import conditions_of, happened_at, subject_of, triggers_of
 from automations.rules.usage_alerts import reached, uses_of
 from automations.wording import STATE_KINDS, STATES, kept_link
 from customers.history import moment_words
@@ -110,22 +110,10 @@ def _conditions_words(rule: Rule, session: Session, triggers: Collection[str]) -
 
 
 def _off_then(rule: Rule, session: Session) -> list[str]:
-    happened_at = _happened_at(rule, session)
-    if rule.active_since is None or happened_at is None or happened_at >= rule.active_since:
+    at = happened_at(rule.trigger, session)
+    if rule.active_since is None or at is None or at >= rule.active_since:
         return []
     return [f"It was off then, and was switched on later, at {moment_words(rule.active_since)}."]
-
-
-def _happened_at(rule: Rule, session: Session) -> datetime | None:
-    """When what the rule waits for happened, by our clock."""
-    began, ended = session.begin_received_at, session.end_received_at
-    if rule.trigger in (Trigger.BEGAN_ALLOWED, Trigger.BEGAN_DENIED):
-        return began
-    if rule.trigger == Trigger.NEW_CALLER:
-        return first_event_at(session)
-    if rule.trigger == Trigger.MISSING_END:
-        return min((moment for moment in (session.missing_from, session.declared_missing_at) if moment), default=None)
-    return ended or began
 
 
 @dataclass(frozen=True)
@@ -143,7 +131,8 @@ def _limits(session: Session) -> list[_LimitNow]:
     for subject, standing, use in uses_of(session):
         limit = use.limit
         if use.share is not None and limit.period:
-            scope = "".join(f", {part}" for part in (limit.channel, limit.agent) if part)
+            scope = f" on {limit.channel}" if limit.channel else ""
+            scope += f" with agent {limit.agent}" if limit.agent else ""
             used = f"{round(use.used or 0, 1):g} of {limit.amount}"
             # Of a session over midnight, an earlier period is the second of its limit.
             earlier = f" from {standing.spans[limit.period].first_day:%-d %B}" if limit in seen else ""

@@ -298,7 +298,9 @@ class TestSendingOneAgain:
         send_due()
         delivery = Delivery.objects.get()
 
-        assert "may get it twice" in text_of(manager.get(f"{LIST}{delivery.pk}/again/"))
+        page = text_of(manager.get(f"{LIST}{delivery.pk}/again/"))
+        assert "may get it twice" in page
+        assert "Home › Automations › Deliveries ›" in page
         for way in ("same", "new"):
             assert "say that it may arrive twice" in text_of(self.send(manager, delivery, way))
         assert states() == ["unknown"]

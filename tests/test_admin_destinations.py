@@ -15,6 +15,8 @@ from django.utils.formats import date_format
 from automations.admin.offers import OFFERS
 from automations.deliveries.sending import request_of
 from automations.models import Delivery, Destination, Secret
+from automations.outgoing.addresses import parse_allowed_hosts
+from automations.outgoing.headers import REFUSED
 from automations.sealing import KEY_FILE, Sealed, fingerprint_of, open_sealed
 from tests.following import add_secret, make_destination, make_rule
 from tests.staff import errors_of, form_of, staff, text_of
@@ -76,7 +78,8 @@ OWN = {
 @pytest.mark.parametrize("slug", OFFERS)
 def test_every_preset_is_saved_with_its_secrets_and_what_is_its_own_and_leads_to_a_rule(ana, slug):
     offer = OFFERS[slug]
-    values = {f"secrets-{index}-value": "https://example.com/x" for index in range(len(offer.secrets))}
+    secrets = {"slack": SLACK, "teams": "https://flows.acme.com/x"}
+    values = {f"secrets-{index}-value": secrets.get(slug, "s3cr3t") for index in range(len(offer.secrets))}
 
     response = add(ana, slug, **values, **OWN.get(slug, {}), owner_email="sales@acme.com")
 
@@ -141,10 +144,20 @@ def test_what_no_preset_is_called_fills_in_nothing(ana):
         ({"kind": "email", "per_second": "0"}, "per_second", "Give 1 or more: with less, nothing would ever be sent."),
         ({"kind": "email", "at_once": "99999"}, "at_once", "Give 32 at most."),
         ({"kind": "email", "per_second": "99999"}, "per_second", "Give 1,000 at most."),
+        ({"kind": "http", "address": "https://10.0.0.1/"}, "address", "10.0.0.1 is not on the public internet."),
+        ({"kind": "http", "address": "https://[fd00::1]/x"}, "address", "fd00::1 is not on the public internet."),
+        ({"kind": "http", "address": "https://0x7f.1/"}, "address", "127.0.0.1 is not on the public internet."),
+        ({"kind": "http", "address": "https://169.254.169.254/"}, "address", "is a cloud's own service"),
+        (
+            {"kind": "http", "address": "https://a.acme.com/", "headers": "X-A: 1\nx-a: 2"},
+            "headers",
+            "x-a is given twice",
+        ),
+        ({"kind": "http", "address": "https://a.acme.com/", "name": "a\nb"}, "name", "It stands on one line"),
     ],
 )
 def test_what_cannot_be_sent_to_is_an_error_at_its_field(ana, changes, field, words):
-    response = add(ana, name="There", **changes)
+    response = add(ana, **{"name": "There", **changes})
 
     assert words in errors_of(response)
     assert field in response.context["adminform"].form.errors
@@ -160,15 +173,60 @@ def test_the_database_takes_no_pace_at_which_nothing_is_sent(db, field, value):
 @pytest.mark.django_db(transaction=True)
 def test_a_pace_that_was_stored_before_there_were_bounds_is_brought_within_them():
     newest = MigrationExecutor(connection).loader.graph.leaf_nodes("automations")
-    MigrationExecutor(connection).migrate([("automations", "0001_what_follows_a_session")])
+    before = MigrationExecutor(connection).migrate([("automations", "0001_what_follows_a_session")])
+    old = before.apps.get_model("automations", "Destination").objects
     try:
-        old = [make_destination(at_once=0, per_second=0), make_destination(at_once=32_000, per_second=32_000)]
+        old.create(name="little", kind="email", at_once=0, per_second=0)
+        old.create(name="much", kind="email", at_once=32_000, per_second=32_000)
     finally:
         MigrationExecutor(connection).migrate(newest)
-    for destination in old:
-        destination.refresh_from_db()
 
-    assert [(one.at_once, one.per_second) for one in old] == [(1, 1), (32, 1000)]
+    found = Destination.objects.order_by("name").values_list("at_once", "per_second")
+    assert list(found) == [(1, 1), (32, 1000)]
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_a_header_that_no_request_could_have_is_refused_on_saving(ana, name):
+    changes = {"kind": "http", "address": "https://a.acme.com/", "headers": f"{name.title()}: x"}
+
+    assert "is set by Frontdesk itself" in errors_of(add(ana, name="There", **changes))
+
+
+def test_an_address_within_is_saved_where_the_setting_has_it(ana, settings):
+    settings.OUTGOING_ALLOWED_HOSTS = parse_allowed_hosts(["10.0.0.0/8"])
+
+    assert add(ana, name="There", kind="http", address="https://10.0.0.1/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("slug", "pasted", "words"),
+    [
+        ("slack", "https://hooks.acme.com/x", "Paste the address that starts with https://hooks.slack.com/services/"),
+        ("slack", "http://hooks.slack.com/services/T0/B0/xyz", "Paste the address that starts with"),
+        ("teams", "T0/B0/xyz", "Give an address that starts with https://."),
+        ("teams", "https://10.0.0.1/x", "10.0.0.1 is not on the public internet."),
+    ],
+)
+def test_another_address_than_the_presets_own_is_refused_as_its_secret(ana, slug, pasted, words):
+    response = add(ana, slug, **{"secrets-0-value": pasted})
+
+    assert words in errors_of(response)
+    assert pasted not in errors_of(response)
+    assert not Destination.objects.exists()
+
+
+def test_a_preset_is_remembered_whatever_the_host_is(ana):
+    secrets = {"secrets-0-value": "a@acme.com", "secrets-1-value": "k"}
+    add(ana, "zendesk", **secrets, address="https://support.acme.com/api/v2/tickets.json")
+
+    destination = Destination.objects.get()
+    form = form_of(ana, f"/admin/automations/rule/add/?destination={destination.pk}")
+
+    assert destination.preset == "zendesk"
+    assert '"ticket"' in form["actions-0-body"]
+    assert form["actions-0-kept_pointer"] == "/ticket/id"
+    change(ana, destination, name="Help desk")
+    assert Destination.objects.get().preset == "zendesk"
 
 
 def test_plain_http_may_be_allowed_by_the_setting(ana, settings):

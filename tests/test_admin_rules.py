@@ -4,16 +4,21 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from automations.facts import values_of
-from automations.models import Action, Delivery, Firing, Rule
+from automations.models import Action, Delivery, Firing, Rule, Trigger
 from automations.rules import rehearsal
 from automations.rules.judging import judge
 from automations.rules.matching import why_not
 from automations.rules.rehearsal import rehearse
 from automations.texts.checks import check_action
+from automations.texts.names import NAMES
 from customers.models import Agent, Tier
+from customers.zones import company_zone
 from sessions_app.models import Session
 from tests.builders import limit, make_channel, make_customer, make_tier, the_session
 from tests.following import add_secret, make_destination, make_rule
@@ -428,6 +433,9 @@ def test_the_preview_shows_what_would_go_out_for_the_newest_session_that_fits_or
     assert "t0psecret" not in chosen.content.decode()
     unknown = text_of(ana.get(f"{PATH}{rule.pk}/preview/?session=nosuch"))
     assert "There is no session with the id nosuch." in unknown
+    assert "With samples." in unknown
+    assert "none fits" not in unknown
+    assert "would not fire" not in text_of(chosen)
 
 
 def test_the_preview_takes_samples_where_no_session_fits(ana, mails):
@@ -496,6 +504,118 @@ def test_a_viewer_sees_rules_and_what_they_would_do_and_changes_nothing(ana, liv
     switch(viewer, "switch_off", rule)
     assert Rule.objects.get().is_active
     assert not Delivery.objects.exists()
+
+
+def test_a_preview_is_of_the_moment_that_the_rule_waits_for(ana, livetok, mails):
+    make_customer(make_tier("vip"), "+15550001")
+    session = begun_and_ended(livetok)
+    said = "at {{ event.at }}, {{ session.state }}, {{ session.duration_seconds }} s, {{ session.ended_at }}"
+    action = {"recipient": "a@b.example", "subject": said, "text": "x"}
+    began, ended = (make_rule(trigger, mails, action=action) for trigger in ("began_allowed", "ended"))
+
+    at_begin, at_end = (text_of(ana.get(f"{PATH}{rule.pk}/preview/?session=first")) for rule in (began, ended))
+
+    assert f"at {in_zone(session.begin_received_at)}, open, s, " in at_begin
+    assert "When it ended, and how long it took, is not known yet at that moment." in at_begin
+    assert (
+        f"at {in_zone(session.end_received_at)}, ended, {session.duration_seconds} s, {in_zone(session.ended_at)}"
+        in at_end
+    )
+    assert "not known yet" not in at_end
+    key = Action.objects.get(rule=began).pk
+    ana.post(f"{PATH}{began.pk}/test/", {"action": key, "session": "first"})
+    assert Delivery.objects.get().subject.startswith(f"at {in_zone(session.begin_received_at)}, open,  s,")
+    assert Delivery.objects.get().not_after > timezone.now()  # as a test of now
+
+
+@pytest.mark.parametrize(
+    ("trigger", "conditions", "words"),
+    [
+        ("ended", {"least_duration_seconds": 600}, "would not fire on this session. It was shorter than the rule asks"),
+        ("began_denied", {}, "would not fire on this session. It waits for this: a session was denied."),
+        ("usage_reached", {"thresholds": [80]}, ""),
+        ("usage_reached", {"thresholds": [80], "covers_tests": False, "tiers": []}, ""),
+    ],
+)
+def test_a_preview_says_why_the_rule_would_not_fire_on_the_session(ana, livetok, mails, trigger, conditions, words):
+    make_customer(make_tier("vip"), "+15550001")
+    begun_and_ended(livetok)
+    action = {"recipient": "a@b.example", "subject": "x", "text": "{{ session.id }}"}
+    rule = make_rule(trigger, mails, action=action, **conditions)
+
+    text = text_of(ana.get(f"{PATH}{rule.pk}/preview/?session=first"))
+
+    assert words in text
+    assert ("would not fire" in text) == bool(words)
+
+
+def test_a_preview_of_usage_says_what_fails_too(ana, livetok, mails):
+    livetok.begin(sessionId="first", phoneNumber="", customerId="")
+    action = {"recipient": "a@b.example", "subject": "x", "text": "y"}
+    rule = make_rule("usage_reached", mails, thresholds=[80], action=action)
+
+    assert "Its caller is no customer" in text_of(ana.get(f"{PATH}{rule.pk}/preview/?session=first"))
+
+
+def begun_and_ended(livetok):
+    livetok.begin(sessionId="first", phoneNumber="+15550001", timestamp=now_text(minutes=9))
+    livetok.end(sessionId="first", timestamp=now_text(minutes=2), durationSeconds=90)
+    Session.objects.update(begin_received_at=timezone.now() - timedelta(minutes=9))
+    return Session.objects.get()
+
+
+def in_zone(moment):
+    return moment.astimezone(company_zone()).isoformat(timespec="seconds")
+
+
+def test_who_may_not_see_what_deliveries_say_previews_samples_alone(livetok):
+    livetok.begin(sessionId="first", timestamp=now_text(minutes=9))
+    destination = make_destination("https://a.acme.com/")
+    rule = make_rule("began_allowed", destination, action={"path": "/of/{{ session.id }}"})
+    viewer = staff("viewers", "vera")
+
+    for query in ("", "?session=first"):
+        text = text_of(viewer.get(f"{PATH}{rule.pk}/preview/{query}"))
+        assert "first" not in text
+        assert "With samples: what is said of a real session is shown to those who may" in text
+    viewer.user.user_permissions.add(
+        Permission.objects.get(codename="view_bodies", content_type__app_label="automations")
+    )
+    client = Client()
+    client.force_login(User.objects.get(username="vera"))
+    assert "/of/first" in text_of(client.get(f"{PATH}{rule.pk}/preview/"))
+
+
+def test_the_names_stand_with_samples_as_a_text_shows_them(ana, mails):
+    page = text_of(ana.get(f"{PATH}add/?destination={mails.pk}"))
+
+    assert "+44 20 7946 0958, +44 20 7946 0123" in page
+    assert '{"city": "London"}' in page
+    assert "https://frontdesk.example.com/reports/sessions/1/" in page
+    trigger, label = NAMES["event.trigger"].sample, NAMES["event.label"].sample
+    assert Trigger(trigger).label.capitalize() == label
+    for name, pattern in (("session", "session.link"), ("session", "event.link"), ("customer", "customer.link")):
+        assert str(NAMES[pattern].sample).endswith(reverse(f"reports:{name}", args=[1]))
+
+
+def test_a_rule_that_is_saved_while_it_is_off_says_so(ana, mails):
+    told = "“Tell sales” is off: it fires on nothing until it is switched on."
+    add(ana, mails, trigger="ended")
+    assert told in text_of(ana.get(PATH))
+    rule = Rule.objects.get()
+    change(ana, rule, is_active="on")
+    assert "is off" not in text_of(ana.get(PATH))
+    change(ana, rule, is_active="")
+    assert told in text_of(ana.get(PATH))
+
+
+def test_without_a_destination_there_is_no_form_to_fill_in(ana):
+    page = ana.get(f"{PATH}add/")
+
+    assert "A rule needs somewhere to go: add a destination first." in text_of(page)
+    assert 'name="trigger"' not in page.content.decode()
+    make_destination("https://a.acme.com/")
+    assert 'name="trigger"' in ana.get(f"{PATH}add/").content.decode()
 
 
 def test_who_may_see_no_sessions_previews_samples_alone(livetok):

@@ -68,7 +68,7 @@ WORDS_OF_THE_ANSWER = {"dailyCallMinutes", "dailyMessageLimit"}
 # Those that play LiveTok speak its language.
 PLAY_LIVETOK = (
     "sessions_app.demo.",
-    "sessions_app.management.commands.demo",
+    "automations.management.commands.demo",
     "sessions_app.management.commands.livetok",
 )
 

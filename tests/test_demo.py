@@ -12,12 +12,14 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.db.models import F
 
+from automations.models import Attempt, Delivery, Destination, Firing, Rule, Source
 from customers.defaults import make_defaults
 from customers.models import Agent, Customer, Policy, Tier, TierLimit
 from sessions_app.demo.making import Plan, is_made, make_demo
 from sessions_app.demo.rhythm import OFFICE, PRIVATE, arrivals, duration_seconds
 from sessions_app.models import Session, WebhookEvent
 from tests.builders import assert_usage_is_sound, make_customer, make_tier
+from tests.following import judge_and_send
 
 UNTIL = datetime(2026, 3, 15, 10, 30, tzinfo=UTC)
 SMALL = ["--days", "10", "--customers", "40", "--until", "2026-03-15T10:30:00Z"]
@@ -48,6 +50,30 @@ def test_a_small_demo_has_of_everything_and_can_be_recounted(db, capsys):
     assert not Session.objects.filter(number_received__contains=" ").exists()
     assert len(set(Session.objects.values_list("time_zone", flat=True))) > 3
     assert f"{Session.objects.count():,} sessions" in capsys.readouterr().out
+
+
+def test_a_demo_shows_what_followed_and_sends_nothing(db, capsys):
+    make_defaults()
+    call_command("demo", *SMALL)
+
+    assert Destination.objects.count() == 4
+    assert not Destination.objects.filter(paused_at=None).exists()
+    addresses = [
+        *Destination.objects.values_list("address", flat=True),
+        *Source.objects.values_list("address", flat=True),
+    ]
+    assert all(".example/" in address for address in addresses if address)
+    assert not Source.objects.filter(is_active=True).exists()
+    states = set(Delivery.objects.values_list("state", flat=True))
+    assert states == {"delivered", "waiting", "failed", "unknown", "skipped"}
+    assert set(Firing.objects.values_list("rule", flat=True)) == set(Rule.objects.values_list("pk", flat=True))
+    assert not Firing.objects.exclude(
+        fired_at__range=(UNTIL - timedelta(days=8), UNTIL + timedelta(minutes=1))
+    ).exists()
+    assert Attempt.objects.exists()
+    assert Delivery.objects.exclude(kept_link="").exists()
+    assert "Look around at http" in capsys.readouterr().out
+    assert judge_and_send() == 0
 
 
 def test_a_demo_is_dated_by_its_own_clock(db):

@@ -1,12 +1,14 @@
 """Rules, destinations and sources as one JSON file, from one installation to another."""
 
 import json
-from datetime import time
+import time
+from datetime import time as clock_time
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
 
 from automations.exchange.entries import CannotExportError, exported
 from automations.exchange.planning import plan_of
@@ -20,6 +22,9 @@ from tests.staff import staff, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# Half of a pair, as JSON lets it through.
+HALF = "\ud800"
+DEEP = json.loads("[" * 900 + "]" * 900)
 PAGE = "/admin/automations/import/"
 
 
@@ -84,8 +89,8 @@ def world(livetok):
         channels=[make_channel("telephony")],
         agents=[reception],
         weekdays=[0, 4],
-        from_time=time(9),
-        until_time=time(17, 30),
+        from_time=clock_time(9),
+        until_time=clock_time(17, 30),
         least_duration_seconds=60,
         action={"path": "/x", "kept_pointer": "/id", "not_later_than_minutes": 5},
     )
@@ -179,9 +184,9 @@ def test_a_file_from_before_there_were_sources_leaves_them_as_they_are(world):
     [
         ({"rule": {"tiers": ["platinum"]}}, "Rule “Tell sales”, tiers: There is none here called “platinum”."),
         ({"rule": {"agents": ["x"]}}, "Rule “Tell sales”, agents: There is none here called “x”."),
-        ({"rule": {"customers": [7]}}, "Rule “Tell sales”, customers: It is a list of texts."),
-        ({"rule": {"customers": 7}}, "Rule “Tell sales”, customers: It is a list of texts."),
-        ({"rule": {"tiers": None}}, "Rule “Tell sales”, tiers: It is a list of texts."),
+        ({"rule": {"customers": [7]}}, "Rule “Tell sales”, customers: It is a list of texts, 1,000 at most."),
+        ({"rule": {"customers": 7}}, "Rule “Tell sales”, customers: It is a list of texts, 1,000 at most."),
+        ({"rule": {"tiers": None}}, "Rule “Tell sales”, tiers: It is a list of texts, 1,000 at most."),
         ({"rule": {"trigger": "never"}}, "Rule “Tell sales”, trigger: "),
         ({"rule": {"weekdays": [7]}}, "Rule “Tell sales”, weekdays: “7” is no day"),
         ({"rule": {"weekdays": "monday"}}, "Rule “Tell sales”, weekdays: It is a value of another kind."),
@@ -201,7 +206,7 @@ def test_a_file_from_before_there_were_sources_leaves_them_as_they_are(world):
         ({"rule": {"actions": "all"}}, "actions: it is a list"),
         ({"destination": {"address": "http://crm.example.com"}}, "Destination “CRM”, address: "),
         ({"destination": {"secrets": []}}, "Destination “CRM”, secrets: Its texts ask for “path”: list it."),
-        ({"destination": {"secrets": "path"}}, "Destination “CRM”, secrets: It is a list of names."),
+        ({"destination": {"secrets": "path"}}, "Destination “CRM”, secrets: It is a list of names, 20 at most"),
         ({"destination": {"headers": "Host: x"}}, "Destination “CRM”, headers: "),
         (
             {"destination": {"headers": "Authorization: Bearer abc123"}},
@@ -218,15 +223,61 @@ def test_a_file_from_before_there_were_sources_leaves_them_as_they_are(world):
         ({"source": {"address": "https://shop.example.com/{{ secrets.token }}"}}, "Source “Shop”, address: "),
         ({"source": {"headers": "Cookie: session=abc123"}}, "Source “Shop”, headers: Cookie: written out"),
         ({"source": {"secrets": []}}, "Source “Shop”, secrets: Its texts ask for “token”: list it."),
-        ({"source": {"secrets": "token"}}, "Source “Shop”, secrets: It is a list of names."),
+        ({"source": {"secrets": "token"}}, "Source “Shop”, secrets: It is a list of names, 20 at most"),
         ({"source": {"pointers": "last_order"}}, "Source “Shop”, pointers: "),
         ({"source": {"limit_ms": 601}}, "Source “Shop”, as a whole: Give a time limit from 1 to 600 ms."),
         ({"source": {"limit_ms": "long"}}, "Source “Shop”, limit_ms: "),
         ({"source": {"tiers": ["platinum"]}}, "Source “Shop”, tiers: There is none here called “platinum”."),
         ({"source": {"agents": ["x"]}}, "Source “Shop”, agents: There is none here called “x”."),
-        ({"source": {"agents": "x"}}, "Source “Shop”, agents: It is a list of texts."),
+        ({"source": {"agents": "x"}}, "Source “Shop”, agents: It is a list of texts, 1,000 at most."),
         ({"source": {"channels": []}}, "Source “Shop”, channels: There is no such field."),
         ({"source": {"is_active": True}}, "Source “Shop”, is_active: There is no such field."),
+        ({"rule": {"from_time": 8}}, "Rule “Tell sales”, from_time: It is a value of another kind."),
+        ({"rule": {"reasons": DEEP}}, "Rule “Tell sales”, reasons: It is a value of another kind."),
+        ({"rule": {"reasons": [[HALF]]}}, "Rule “Tell sales”, reasons: It is a value of another kind."),
+        ({"rule": {"reasons": [HALF]}}, "Rule “Tell sales”, reasons: It holds a character that cannot be stored."),
+        ({"rule": {"trigger": HALF}}, "Rule “Tell sales”, trigger: It holds a character that cannot be stored."),
+        ({"rule": {"name": "a\nb"}}, "name: It stands on one line"),
+        ({"rule": {"thresholds": list(range(1, 900))}}, "Rule “Tell sales”, thresholds: At most 10 of them."),
+        ({"rule": {"tiers": ["x"] * 1001}}, "Rule “Tell sales”, tiers: It is a list of texts, 1,000 at most."),
+        ({"rule": {"tiers": [hex(i) for i in range(900)]}}, "tiers: And 880 more are unknown here."),
+        ({"rule": {HALF: 1}}, "Rule “Tell sales”, \ufffd: There is no such field."),
+        ({"rule": {"actions": [{"destination": HALF}]}}, "action 1: there is no destination “\ufffd”"),
+        (
+            {"rule": {"actions": [{"destination": "CRM", "body": "{}", "text": "x"}]}},
+            "action 1, text: http has no such",
+        ),
+        ({"destination": {HALF: 1}}, "Destination “CRM”, \ufffd: There is no such field."),
+        (
+            {"destination": {"kind": "slack", "headers": "X-A: b"}},
+            "Destination “CRM”, headers: slack has no such field.",
+        ),
+        (
+            {"destination": {"kind": "slack", "is_signed": True}},
+            "Destination “CRM”, is_signed: slack has no such field.",
+        ),
+        ({"destination": {"kind": "slack", "address": "https://a.acme.com/x"}}, "Whoever has this address can write"),
+        ({"destination": {"kind": "email"}}, "Destination “CRM”, address: email has no such field."),
+        (
+            {"destination": {"address": "https://10.0.0.1/"}},
+            "Destination “CRM”, address: 10.0.0.1 is not on the public",
+        ),
+        ({"destination": {"address": "https://a.acme.com/{{ session.id }}"}}, "address: Only secrets go in here."),
+        ({"destination": {"address": "https://YOUR-DOMAIN.freshdesk.com/"}}, "address: Write your own address here"),
+        ({"destination": {"headers": "X-A: 1\nx-a: 2"}}, "Destination “CRM”, headers: x-a is given twice."),
+        ({"destination": {"name": "C\nRM"}}, "name: It stands on one line"),
+        ({"destination": {"preset": "fax"}}, "Destination “CRM”, preset: There is no such preset"),
+        ({"destination": {"secrets": ["a b"]}}, "Destination “CRM”, secrets: It is a list of names"),
+        (
+            {"source": {"address": "https://10.0.0.1/"}},
+            "Source “Shop”, address: 10.0.0.1 is not on the public internet.",
+        ),
+        ({"source": {"headers": "Accept: a\naccept: b"}}, "Source “Shop”, headers: accept is given twice."),
+        ({"source": {"name": "Sh\nop"}}, "name: It stands on one line"),
+        ({"document": {HALF: 1}}, "There is nothing called “\ufffd”"),
+        ({"document": {"version": HALF}}, "The file is of version \ufffd;"),
+        ({"document": {"version": DEEP}}, "The file is of version …;"),
+        ({"document": {"destinations": [{"name": "d", "kind": "email"}, {"name": " d ", "kind": "email"}]}}, "twice"),
         ({"document": {"sources": [{}]}}, "sources, number 1: it is an object with a name."),
         ({"document": {"version": 2}}, "The file is of version 2; this Frontdesk reads version 1."),
         ({"document": {"format": "other"}}, "This is no file of rules"),
@@ -242,6 +293,97 @@ def test_what_is_wrong_is_named_and_nothing_is_stored(livetok, changes, expected
     assert not Rule.objects.exists()
     assert not Destination.objects.exists()
     assert not Source.objects.exists()
+
+
+def test_texts_and_lists_are_stored_as_a_form_stores_them(livetok):
+    rule = {"name": " Tell sales ", "trigger": "usage_reached", "thresholds": [100, 80, 100], "weekdays": [4, 0, 4]}
+    destination = {"name": " CRM\n", "address": " https://crm.example.com/ ", "secrets": []}
+
+    assert import_file(as_text(a_file(rule=rule, destination=destination))).problems == []
+
+    rule = Rule.objects.get()
+    assert (rule.name, rule.thresholds, rule.weekdays) == ("Tell sales", [80, 100], [0, 4])
+    assert (Destination.objects.get().name, Destination.objects.get().address) == ("CRM", "https://crm.example.com/")
+
+
+def test_what_was_saved_before_a_check_may_stay_but_not_be_changed_or_made_anew(livetok):
+    make_destination("https://10.0.0.1/", name="Within")
+    document = json.loads(exported())
+    assert import_file(as_text(document)).problems == []
+
+    document["destinations"][0]["per_second"] = 7
+    assert "10.0.0.1 is not on the public internet" in import_file(as_text(document)).problems[0]
+    Destination.objects.all().delete()
+    assert "10.0.0.1 is not on the public internet" in import_file(as_text(document)).problems[0]
+
+
+def test_a_text_that_ends_with_a_line_break_is_no_change(world):
+    Action.objects.update(body='{"id": 1}\n')
+
+    assert [one.verb for one in plan_of(exported()).everything] == ["unchanged"] * 3
+
+
+def test_a_preset_goes_along_and_an_old_signing_secret_does_not(livetok):
+    destination = make_destination(name="CRM", preset="zendesk", is_signed=True)
+    add_secret(destination, "signing-before", "whsec_old")
+    [entry] = json.loads(exported())["destinations"]
+    assert entry["preset"] == "zendesk"
+    assert entry["secrets"] == ["signing"]
+    assert plan_of(exported()).everything[0].verb == "unchanged"
+
+    Secret.objects.all().delete()
+    Destination.objects.all().delete()
+    # Of a file that was made before, too.
+    old = {**entry, "secrets": ["signing-before"]}
+    document = {"format": "frontdesk-rules", "version": 1, "destinations": [old]}
+    assert import_file(as_text(document)).destinations[0].missing_secrets == ["signing"]
+    assert Destination.objects.get().preset == "zendesk"
+
+
+def test_many_unknown_names_are_told_of_at_once(livetok):
+    rules = [{"name": str(n), "trigger": "ended", "tiers": [hex(n * 1000 + i) for i in range(1000)]} for n in range(80)]
+    document = {"format": "frontdesk-rules", "version": 1, "rules": rules}
+    started = time.monotonic()
+
+    plan = plan_of(as_text(document))
+
+    assert len(plan.problems) == 80 * 21
+    assert time.monotonic() - started < 5
+
+
+def test_what_is_changed_while_a_file_is_checked_is_not_written_over(world, monkeypatch):
+    document = json.loads(exported())
+    document["rules"][0]["tiers"] = []
+
+    def edited_meanwhile(text):
+        plan = plan_of(text)
+        world.name = "Tell everybody"
+        world.save()
+        return plan
+
+    monkeypatch.setattr("automations.exchange.storing.plan_of", edited_meanwhile)
+    plan = import_file(as_text(document))
+
+    assert "Somebody changed rules" in plan.problems[0]
+    rule = Rule.objects.get()
+    assert (rule.name, rule.is_active, rule.tiers.count()) == ("Tell everybody", True, 1)
+
+
+def test_a_destination_that_is_paused_meanwhile_stays_so(world, monkeypatch):
+    document = json.loads(exported())
+    document["destinations"][0]["owner_email"] = "new@b.example"
+
+    def paused_meanwhile(text):
+        plan = plan_of(text)
+        Destination.objects.update(paused_at=timezone.now(), paused_because="It fails.", failures_in_row=20)
+        return plan
+
+    monkeypatch.setattr("automations.exchange.storing.plan_of", paused_meanwhile)
+    import_file(as_text(document))
+
+    destination = Destination.objects.get()
+    assert (destination.owner_email, destination.paused_because) == ("new@b.example", "It fails.")
+    assert destination.failures_in_row == 20
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format": 5}', "[" * 100_000])
@@ -315,6 +457,8 @@ class TestPages:
         assert "Tell sales new, off" in text
         assert "Destination “CRM” still needs its secrets entered: path." in text
         assert "Source Shop new, off" in text
+        assert "Destination CRM new https://crm.example.com/{{ secrets.path }}" in text
+        assert "Home › Automations › Rules ›" in text
         assert "Source “Shop” still needs its secrets entered: token." in text
         assert not Rule.objects.exists()
 

@@ -15,7 +15,7 @@ from automations.rules.missing_ends import tell_missing_ends
 from automations.rules.silence import look_for_silence
 from customers.models import Customer, Policy
 from sessions_app.models import Session, WebhookEvent
-from tests.builders import limit, make_customer, make_tier
+from tests.builders import limit, make_customer, make_tier, set_policy, the_session
 from tests.following import make_destination, make_rule
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,6 +93,16 @@ def test_a_rule_fires_once_for_a_session_whatever_comes_again(livetok, destinati
 
 
 NAMED, NAMELESS = {"phoneNumber": "+15550003"}, {"phoneNumber": ""}
+
+
+def test_a_new_caller_is_told_of_although_the_tier_denies_the_session(livetok, destination):
+    set_policy(unknown_callers="serve", unknown_callers_tier=make_tier("closed", limit("sessions", 0)))
+    rule = make_rule("new_caller", destination)
+    livetok.begin(sessionId="a", phoneNumber="+15550003")
+
+    assert fired(rule) == ["a"]
+    assert the_session("a").allowed is False
+    assert Customer.objects.get().source == "first_contact"
 
 
 @pytest.mark.parametrize("is_judged_between", [True, False], ids=["judged at once", "judged at the end"])
@@ -309,6 +319,7 @@ def test_people_get_twenty_messages_in_ten_minutes_and_then_one_digest(livetok, 
     digest = Delivery.objects.filter(destination=mail).order_by("-pk")[0]
     assert Delivery.objects.filter(destination=mail).count() == 21
     assert digest.subject.startswith(f"“{rule.name}” fired 5 times more")
+    assert not digest.subject.endswith(":")
     assert bytes(digest.body).decode().count("/reports/sessions/") == 5
 
 

@@ -1,14 +1,22 @@
 """Credentials go into secrets: a header or an address that has one written out is not saved."""
 
+import re
+
 import pytest
 
 from automations.admin.offers import OFFERS
+from automations.outgoing.addresses import AllowedHosts
 from automations.texts.destinations import check_destination, check_headers, fill_destination
 from automations.texts.presets import PRESETS
 
 pytestmark = pytest.mark.pure
 
 SECRETS = ["token", "user"]
+
+
+def problems_of(address, headers="", secrets=SECRETS, kind="http"):
+    found = check_destination(kind, address, headers, secrets, allows_http=False, allowed=AllowedHosts())
+    return found.get("address", [])
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,7 @@ def test_other_headers_and_those_with_a_secret_are_saved(header):
     ],
 )
 def test_parameters_of_an_address_are_looked_at_as_well(query, named):
-    problems = check_destination(f"https://crm.example.com{query}", "", SECRETS, allows_http=False)["address"]
+    problems = problems_of(f"https://crm.example.com{query}")
 
     assert [problem.partition(": ")[0] for problem in problems] == named
     assert "abc123" not in " ".join(problems)
@@ -91,7 +99,7 @@ def test_parameters_of_an_address_are_looked_at_as_well(query, named):
 
 def test_a_name_and_a_password_before_the_host_are_refused():
     address = "https://ada:abc123@crm.example.com/"
-    [problem] = check_destination(address, "", SECRETS, allows_http=False)["address"]
+    [problem] = problems_of(address)
 
     assert "user name" in problem
     assert "abc123" not in problem
@@ -109,8 +117,9 @@ def test_all_that_a_click_fills_in_can_be_saved(slug):
     secrets = [name for name, _ in offer.secrets]
 
     assert check_headers(offer.headers, secrets) == []
-    if offer.address and "…" not in offer.address:
-        assert check_destination(offer.address, offer.headers, secrets, allows_http=False)["address"] == []
+    if offer.address:
+        address = re.sub("YOUR-[A-Z]+|example", "acme", offer.address)
+        assert problems_of(address, offer.headers, secrets, kind=offer.kind) == []
 
 
 @pytest.mark.parametrize("slug", sorted(PRESETS))

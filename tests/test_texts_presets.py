@@ -97,6 +97,21 @@ def test_nobody_is_called_and_nothing_linked_by_a_callers_name_in_slack(name: st
     assert f"<{NAMES['event.link'].sample}|Open in Frontdesk>" in shown
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"tier.name": "Gold", "session.channel_label": "Telephone", "session.agent_id": "4"}, "Gold, Telephone, 4"),
+        ({"tier.name": "Gold", "session.agent_id": "4", "session.agent_name": "Ada"}, "Gold, Ada"),
+        ({"session.duration_minutes": 2.5}, "No tier, 2.5 min"),
+    ],
+)
+def test_slack_says_what_there_is_and_leaves_no_comma_for_what_there_is_not(values, said) -> None:
+    link = {"event.link": NAMES["event.link"].sample, "session.id": "a"}
+    body = filled(SLACK, data_of({**link, **values}, UTC))
+
+    assert str(value_at(body, "/blocks/0/text/text")).split("\n")[1] == said
+
+
 def test_slack_makes_no_links_or_mentions_of_plain_words() -> None:
     assert value_at(filled(SLACK, sample_data()), "/blocks/0/text/verbatim") is True
 
@@ -153,9 +168,9 @@ def test_the_link_of_a_ticket_is_made_of_the_answer(preset: Preset, answer: obje
 def test_the_mail_as_it_is_offered_can_be_saved_and_tells_the_sample() -> None:
     assert check_line(DEFAULT_SUBJECT) == []
     assert check(DEFAULT_MAIL) == []
-    assert fill_line(DEFAULT_SUBJECT, sample_data()) == "Session ended: Ada Lovelace"
+    assert fill_line(DEFAULT_SUBJECT, sample_data()) == "A session ended: Ada Lovelace"
     mail = fill(DEFAULT_MAIL, sample_data())
-    assert mail.startswith("Session ended at 13:07 on 28 November 2026.\n\nCaller:   Ada Lovelace +442079460958\n")
+    assert mail.startswith("A session ended at 13:07 on 28 November 2026.\n\nCaller:   Ada Lovelace +442079460958\n")
     assert "\n\n\n" not in mail
 
 

@@ -13,6 +13,7 @@ from automations.deliveries.worker import send_due
 from automations.models import Destination, Firing, Rule
 from automations.outgoing.addresses import parse_allowed_hosts
 from automations.rules.judging import judge
+from customers.models import Customer
 from sessions_app.models import Session
 from tests.builders import limit, make_customer, make_tier
 from tests.following import make_destination, make_rule
@@ -146,6 +147,17 @@ class TestUsage:
         assert not has_fired
         assert why_not.startswith("It tells at 50 % of a limit.")
         assert why_not.endswith("as they are counted now: 4 of 10 call minutes a month (40 %).")
+
+    def test_and_on_which_channel_or_with_which_agent(self, livetok, viewer):
+        of_agent = limit("call_minutes", 20, "month", agent="4")
+        on_channel = limit("call_minutes", 9, "week", channel="telephony")
+        tier = make_tier("scoped", of_agent, on_channel)
+        Customer.objects.update(tier=tier)
+        self.call(livetok, "call-1", 2)
+
+        why_not = lines_of(viewer)["Half"][1]
+        assert "0 of 20 call minutes a month with agent 4 (0 %)." in why_not
+        assert "2 of 9 call minutes a week on telephony (22 %)." in why_not
 
     def test_and_that_it_was_told_on_another_session(self, livetok, viewer):
         self.call(livetok, "first", 6)

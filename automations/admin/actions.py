@@ -13,21 +13,13 @@ from automations.admin.offers import action_for
 from automations.models import Action, Destination
 from automations.needs import why_not_on
 from automations.texts.checks import check_action
+from automations.texts.kinds import ACTION_FIELDS, ACTION_FIELDS_OF_SOME, KEPT
 from automations.texts.messages import DEFAULT_PARAMETER
 from customers.admin.rows import ShortFormSet, ShortInline
 
 Kind = Destination.Kind
 
-KEPT = ("kept_pointer", "kept_link")
-FIELDS_OF_KIND: dict[str, tuple[str, ...]] = {
-    Kind.EMAIL.value: ("recipient", "subject", "text"),
-    Kind.SLACK.value: ("body",),
-    Kind.TEAMS.value: ("body",),
-    Kind.HTTP.value: ("method", "path", "body", *KEPT),
-    Kind.WHATSAPP.value: ("recipient", "template_name", "template_language", "text", *KEPT),
-}
-OF_SOME_KIND = tuple(dict.fromkeys(name for names in FIELDS_OF_KIND.values() for name in names))
-DEFAULTS: dict[str, Any] = {name: getattr(Action(), name) for name in OF_SOME_KIND}
+DEFAULTS: dict[str, Any] = {name: getattr(Action(), name) for name in ACTION_FIELDS_OF_SOME}
 # Digits of a key that the database can hold.
 LONGEST_KEY = 18
 # With these, a field's label need not say for which kind it is.
@@ -53,10 +45,10 @@ class ActionForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.kind = self._kind()
-        for name in OF_SOME_KIND:
+        for name in ACTION_FIELDS_OF_SOME:
             if name not in self.fields:
                 continue
-            if self.kind and name not in FIELDS_OF_KIND[self.kind]:
+            if self.kind and name not in ACTION_FIELDS[self.kind]:
                 self.fields[name].widget = forms.HiddenInput()
                 continue
             text = HELP_OF_KIND.get((self.kind, name), self.fields[name].help_text)
@@ -76,8 +68,8 @@ class ActionForm(forms.ModelForm):
         destination = data.get("destination")
         if destination is None:
             return data
-        for name in OF_SOME_KIND:
-            if name in data and name not in FIELDS_OF_KIND[destination.kind]:
+        for name in ACTION_FIELDS_OF_SOME:
+            if name in data and name not in ACTION_FIELDS[destination.kind]:
                 data[name] = DEFAULTS[name]
         for name, problem in check_action(destination.kind, data).items():
             if name not in self.errors:

@@ -1,6 +1,5 @@
 """Destinations with their secrets: by a click, signed where that is wanted, and resumed by hand."""
 
-import re
 from typing import Any
 
 from django import forms
@@ -26,23 +25,12 @@ from automations.outgoing.mail import NO_SERVER, has_mail_server
 from automations.outgoing.signing import SIGNING, made_signing_secret
 from automations.sealing import SealingError
 from automations.texts.destinations import check_destination
-from automations.texts.names import GROUPS
+from automations.texts.kinds import DESTINATION_FIELDS, DESTINATION_FIELDS_OF_SOME
 from automations.wording import IN_A_COPY
 from customers.admin.pages import KeptWhereUsedAdmin
 from customers.history import Part, moment_words
 
 Kind = Destination.Kind
-
-FIELDS_OF_KIND = {
-    Kind.EMAIL.value: [],
-    Kind.SLACK.value: ["address"],
-    Kind.TEAMS.value: ["address"],
-    Kind.HTTP.value: ["address", "headers", "is_signed"],
-    Kind.WHATSAPP.value: ["address", "headers"],
-}
-# What the presets write where only staff know better.
-LEFT_TO_FILL_IN = ("YOUR-", "…", "://example.com/")
-
 
 ADDRESS_HELP: dict[str, str] = {
     Kind.SLACK: "Leave it: the part that is a secret is given below.",
@@ -51,13 +39,13 @@ ADDRESS_HELP: dict[str, str] = {
     Kind.WHATSAPP: "LiveTok's own, unless you were given another.",
 }
 SIGNED_HELP = "By Standard Webhooks. A secret for it is made and shown once, unless one named “signing” is given below."
-# A name of something else than a secret within a placeholder.
-_CALLERS = re.compile(rf"\{{[{{%][^}}]*?\b({'|'.join(sorted(GROUPS))})\.")
 
 
 class DestinationForm(forms.ModelForm):
     # Of a page whose kind is settled already, by what is stored or by a preset.
     kind_known = ""
+    # What a new one is made by, where that is an HTTP request: another kind has one preset alone.
+    preset = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,12 +56,14 @@ class DestinationForm(forms.ModelForm):
             self.fields["is_signed"].help_text = SIGNED_HELP
         if self.kind_known:
             self.instance.kind = self.kind_known
+        if self.preset:
+            self.instance.preset = self.preset
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         kind = self.kind_known or data.get("kind", "")
-        fitting = FIELDS_OF_KIND.get(kind, [])
-        for name in ("address", "headers", "is_signed"):
+        fitting = DESTINATION_FIELDS.get(kind, ())
+        for name in DESTINATION_FIELDS_OF_SOME:
             if name in data and name not in fitting:
                 data[name] = False if name == "is_signed" else ""
         if kind == Kind.WHATSAPP and "address" in data:
@@ -89,21 +79,14 @@ class DestinationForm(forms.ModelForm):
         return names_after(self.data, stored)
 
     def _check_address(self, kind: str, data: dict[str, Any]) -> None:
-        address, headers = data["address"], data.get("headers") or ""
-        if any(part in address for part in LEFT_TO_FILL_IN):
-            self.add_error("address", "Write your own address here instead of the example.")
-            return
-        if kind in (Kind.SLACK, Kind.TEAMS) and "{{" not in address:
-            self.add_error(
-                "address",
-                f"Whoever has this address can write there, so it is a secret. Write "
-                f"{OFFERS[kind].address} here, and paste the address as the secret below.",
-            )
-            return
-        for name in ("address", "headers"):
-            if name in self.fields and _CALLERS.search(data.get(name) or ""):
-                self.add_error(name, "Only secrets go in here. A caller's values go into a rule's path or body.")
-        problems = check_destination(address, headers, self._names(), allows_http=settings.OUTGOING_ALLOW_HTTP)
+        problems = check_destination(
+            kind,
+            data["address"],
+            data.get("headers") or "",
+            self._names(),
+            allows_http=settings.OUTGOING_ALLOW_HTTP,
+            allowed=settings.OUTGOING_ALLOWED_HOSTS,
+        )
         for name, sentences in problems.items():
             for sentence in sentences:
                 self.add_error(name if name in self.fields else None, sentence)
@@ -155,7 +138,7 @@ class DestinationAdmin(KeptWhereUsedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         kind = _known_kind(request, obj)
-        fields = FIELDS_OF_KIND.get(kind, ["address", "headers", "is_signed"])
+        fields = DESTINATION_FIELDS.get(kind, DESTINATION_FIELDS_OF_SOME)
         first = ["name", *([] if kind and obj is None else ["kind"]), *(["state"] if obj is not None else [])]
         pace = ("at_once", "per_second")
         return [
@@ -171,8 +154,11 @@ class DestinationAdmin(KeptWhereUsedAdmin):
         return ["kind", "state"] if obj is not None else []
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        kind = _known_kind(request, obj)
-        kwargs["form"] = type("DestinationForm", (DestinationForm,), {"kind_known": kind})
+        known = {"kind_known": _known_kind(request, obj)}
+        offer = _offer(request)
+        if obj is None and offer and offer.kind == Kind.HTTP:
+            known["preset"] = offer.slug
+        kwargs["form"] = type("DestinationForm", (DestinationForm,), known)
         return super().get_form(request, obj, change=change, **kwargs)
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:

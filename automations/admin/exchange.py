@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
@@ -105,6 +106,7 @@ def _page(request: HttpRequest, plan: Plan | None = None, **context: Any) -> Htt
     shown: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "Export and import rules and sources",
+        "app_name": apps.get_app_config("automations").verbose_name,
         "plan": plan,
     }
     if plan is not None:

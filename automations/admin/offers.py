@@ -5,13 +5,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from automations.models import Destination
+from automations.texts.destinations import SECRET_ADDRESSES
 from automations.texts.messages import DEFAULT_MAIL, DEFAULT_PARAMETER, DEFAULT_SUBJECT
 from automations.texts.presets import PRESETS, Preset
 
 Kind = Destination.Kind
 
-SLACK_ADDRESS = "https://hooks.slack.com/services/{{ secrets.path }}"
-TEAMS_ADDRESS = "{{ secrets.address }}"
 LIVETOK_ADDRESS = "https://api.livetok.ai/v1"
 LIVETOK_HEADERS = "Authorization: Bearer {{ secrets.api_key }}"
 # Those that a domain of the company's own stands in, as the presets write it.
@@ -61,7 +60,7 @@ OFFERS: dict[str, Offer] = {
             Kind.SLACK,
             "Make an incoming webhook for a channel in Slack and paste its address as the secret “path”: whoever has "
             "it can write there.",
-            SLACK_ADDRESS,
+            SECRET_ADDRESSES[Kind.SLACK],
             secrets=(("path", "The address of the webhook, or its part after /services/"),),
         ),
         Offer(
@@ -69,7 +68,7 @@ OFFERS: dict[str, Offer] = {
             "Microsoft Teams",
             Kind.TEAMS,
             PRESETS["teams"].fill_in.replace("paste its address", "paste its address as the secret “address”"),
-            TEAMS_ADDRESS,
+            SECRET_ADDRESSES[Kind.TEAMS],
             secrets=(("address", "The whole address of the workflow"),),
         ),
         *(_of_preset(preset) for slug, preset in PRESETS.items() if slug not in ("slack", "teams")),
@@ -112,6 +111,8 @@ def _preset_of(destination: Destination) -> Preset:
     """The one that the destination was made by, or that fits its address."""
     if destination.kind in (Kind.SLACK, Kind.TEAMS):
         return PRESETS[destination.kind]
+    if destination.preset in PRESETS:
+        return PRESETS[destination.preset]
     host, path = _host_and_path(destination.address)
     for preset in PRESETS.values():
         known_host, known_path = _host_and_path(preset.address)

@@ -7,11 +7,9 @@ from django.core.exceptions import ValidationError
 
 from automations.models import Rule
 from automations.rules.conditions import WEEKDAYS
-from automations.texts.checks import MOST_PERCENT, asks_for_something, check_fit
+from automations.texts.checks import MOST_PERCENT, MOST_THRESHOLDS, asks_for_something, check_fit, in_order
 from sessions_app.decision.rules import Reason
 from sessions_app.wording import reason_words
-
-MOST_THRESHOLDS = 10
 
 
 class ThresholdsField(forms.CharField):
@@ -29,7 +27,7 @@ class ThresholdsField(forms.CharField):
             raise ValidationError(f"Write whole numbers from 1 to {MOST_PERCENT}, such as 80, 100.")
         if len(parts) > MOST_THRESHOLDS:
             raise ValidationError(f"At most {MOST_THRESHOLDS} of them.")
-        return sorted({int(part) for part in parts})
+        return in_order([int(part) for part in parts])
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return bool((self.prepare_value(initial) or "") != (self.prepare_value(data) or ""))

@@ -1,5 +1,6 @@
 """Rules: when, under which conditions, what; switched on and off, rehearsed and tried out."""
 
+from functools import cache
 from typing import Any
 
 from django import forms
@@ -18,13 +19,21 @@ from automations.admin.rule_fields import RuleForm
 from automations.models import Action, Destination, Firing, Rule, Trigger
 from automations.needs import why_not_on
 from automations.rules.rehearsal import Rehearsal, can_be_rehearsed, rehearse
-from automations.texts.names import NAMES
+from automations.texts.liquid import fill
+from automations.texts.names import NAMES, Name, sample_data
 from customers.admin.pages import KeptWhereUsedAdmin, counted, without_related_links
 from customers.history import Part, moment_words
 
 # On the form itself, which is not to wait for it.
 MOST_ON_FORM, SECONDS_ON_FORM = 2000, 1.0
 MOST_OFFERED = 30
+
+
+@cache
+def names_with_samples() -> list[tuple[str, Name, str]]:
+    """Each name with its sample as a text would show it."""
+    data = sample_data()
+    return [(name, entry, fill(f"{{{{ {name} }}}}", data)) for name, entry in NAMES.items()]
 
 
 @admin.register(Rule)
@@ -83,7 +92,7 @@ class RuleAdmin(KeptWhereUsedAdmin):
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         obj = kwargs.get("obj")
-        context["names"] = NAMES
+        context["names"] = names_with_samples()
         if obj is None:
             context["destinations"] = Destination.objects.all()[:MOST_OFFERED]
             context["chosen"] = request.GET.get("destination", "")
@@ -103,6 +112,21 @@ class RuleAdmin(KeptWhereUsedAdmin):
         if obj.is_active and not was_on:
             obj.active_since = timezone.now()
         super().save_model(request, obj, form, change)
+
+    def response_add(self, request: HttpRequest, obj: Rule, post_url_continue: str | None = None) -> Any:
+        answer = super().response_add(request, obj, post_url_continue)
+        self._say_that_it_is_off(request, obj)
+        return answer
+
+    def response_change(self, request: HttpRequest, obj: Rule) -> Any:
+        answer = super().response_change(request, obj)
+        self._say_that_it_is_off(request, obj)
+        return answer
+
+    def _say_that_it_is_off(self, request: HttpRequest, rule: Rule) -> None:
+        if not rule.is_active:
+            text = f"“{rule}” is off: it fires on nothing until it is switched on."
+            self.message_user(request, text, messages.WARNING)
 
     # Pages of its own
 

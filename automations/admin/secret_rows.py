@@ -1,10 +1,10 @@
 """Secrets in the form of their destination or source: written there, and never read."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
@@ -16,11 +16,11 @@ from automations.admin.offers import OFFERS
 from automations.models import Destination, Secret
 from automations.outgoing.signing import SIGNING, SIGNING_BEFORE, SigningError, check_signing_secret
 from automations.sealing import Sealed, SealingError, has_key, seal
+from automations.texts.destinations import SECRET_NAME, check_secret_of_address
 from customers.admin.rows import ShortFormSet, ShortInline
 from customers.history import moment_words
 
 LONGEST_SECRET = 4000
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 class SecretForm(forms.ModelForm):
@@ -41,7 +41,7 @@ class SecretForm(forms.ModelForm):
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
-        if not NAME.fullmatch(name):
+        if not SECRET_NAME.fullmatch(name):
             raise forms.ValidationError("Start with a letter: addresses and headers name it as {{ secrets.name }}.")
         return name
 
@@ -67,7 +67,18 @@ class SecretFormSet(ShortFormSet):
             if not form.instance.pk:
                 form.add_error("value", "Give its value, or leave out the row.")
             return
-        value = without_prefix(value, self.instance.address)
+        address = self.instance.address
+        value = without_prefix(value, address)
+        problems = check_secret_of_address(
+            address,
+            name,
+            value,
+            allows_http=settings.OUTGOING_ALLOW_HTTP,
+            allowed=settings.OUTGOING_ALLOWED_HOSTS,
+        )
+        if problems:
+            form.add_error("value", problems)
+            return
         try:
             if name in (SIGNING, SIGNING_BEFORE):
                 check_signing_secret(value)
@@ -118,7 +129,7 @@ def names_after(data: Any, stored: Iterable[Secret]) -> set[str]:
             names.pop(key, None)
         elif name and (data.get(f"{row}-value") or key in names):
             names[key] = name
-    return {name for name in names.values() if NAME.fullmatch(name)}
+    return {name for name in names.values() if SECRET_NAME.fullmatch(name)}
 
 
 class SecretInline(ShortInline, admin.StackedInline):

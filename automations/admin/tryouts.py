@@ -26,6 +26,8 @@ from automations.facts import values_of
 from automations.models import Action, Delivery, Destination, Rule, Trigger
 from automations.needs import why_not_on
 from automations.outgoing.mail import NO_SERVER, has_mail_server
+from automations.rules.conditions import failed_condition
+from automations.rules.matching import came_before_its_end, conditions_of, happened_at, subject_of, why_not
 from automations.rules.rehearsal import MOST_SESSIONS, can_be_rehearsed, rehearse
 from automations.texts.liquid import TextError
 from automations.texts.names import NAMES
@@ -82,7 +84,7 @@ def _line(session: Session, now: datetime) -> dict[str, Any]:
 def preview_page(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse:
     rule = _rule(model_admin, request, pk)
     asked = request.GET.get("session", "").strip()[:LONGEST_ID]
-    may_see = request.user.has_perm("sessions_app.view_session")
+    may_see = _may_see_what_is_said(model_admin, request, rule)
     session = _session(rule, asked) if may_see else None
     values = _values(rule, session)
     context = {
@@ -90,10 +92,21 @@ def preview_page(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> Http
         "asked": asked or (session.session_id if session else ""),
         "is_unknown": bool(asked) and may_see and session is None,
         "takes_session": rule.trigger != Trigger.SILENT,
+        "may_see": may_see,
+        "why_not": _why_not(rule, session) if session else "",
+        "is_before_its_end": session is not None and session.has_end and came_before_its_end(rule.trigger, session),
         "has_made_up_usage": rule.trigger == Trigger.USAGE_REACHED,
         "shown": [_shown(action, values) for action in rule.actions.select_related("destination")],
     }
     return _page(model_admin, request, "preview", f"Preview: {rule}", rule, context)
+
+
+def _may_see_what_is_said(model_admin: ModelAdmin, request: HttpRequest, rule: Rule) -> bool:
+    """Of a real session, as of deliveries. Whoever may change a rule may have it sent to themselves anyhow."""
+    may_see_bodies = request.user.has_perm("automations.view_bodies")
+    return request.user.has_perm("sessions_app.view_session") and (
+        may_see_bodies or model_admin.has_change_permission(request, rule)
+    )
 
 
 def send_test(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse:
@@ -184,13 +197,39 @@ def _values(rule: Rule, session: Session | None) -> dict[str, object]:
     """What texts are filled with: the session's, else the samples beside the field."""
     samples = {name: entry.sample for name, entry in NAMES.items() if not name.startswith("kept.")}
     key = f"test-{uuid.uuid4()}"
-    own = values_of(rule, session, timezone.now(), key=key)
+    at = happened_at(rule.trigger, session) if session else None
+    own = values_of(rule, session, at or timezone.now(), key=key)
+    if session is not None and came_before_its_end(rule.trigger, session):
+        own |= _OF_AN_END | {"session.state": _state_then(rule, session)}
     if session is None:
         shown = samples if rule.trigger != Trigger.SILENT else {}
         return shown | {name: value for name, value in own.items() if name != "event.link" or not shown}
     if rule.trigger == Trigger.USAGE_REACHED:
         return {name: value for name, value in samples.items() if name.startswith("usage.")} | own
     return own
+
+
+# Not known before a session's end.
+_OF_AN_END: dict[str, object] = {
+    "session.ended_at": None,
+    "session.duration_seconds": None,
+    "session.duration_minutes": None,
+}
+
+
+def _state_then(rule: Rule, session: Session) -> Session.State:
+    if rule.trigger == Trigger.MISSING_END:
+        return Session.State.MISSING_END
+    return Session.State.DENIED if session.allowed is False else Session.State.OPEN
+
+
+def _why_not(rule: Rule, session: Session) -> str:
+    """Why the rule, as it is now, does not fire on the session; empty where it does."""
+    if rule.trigger != Trigger.USAGE_REACHED:
+        return why_not(rule, session)
+    if session.customer is None:
+        return "Its caller is no customer, so nothing is used up."
+    return failed_condition(conditions_of(rule), subject_of(session))
 
 
 def _shown(action: Action, values: dict[str, object]) -> Shown:

@@ -13,7 +13,8 @@ from typing import Any
 from django.conf import settings
 
 from automations.models import Source
-from automations.outgoing.addresses import AddressError, check_url
+from automations.outgoing.addresses import AddressError, check_on_saving
+from automations.outgoing.headers import joined
 from automations.outgoing.http import Request
 from automations.sealing import Sealed, open_sealed
 from automations.texts.destinations import check_headers, fill_headers
@@ -111,7 +112,11 @@ def _check_address(address: str) -> list[str]:
     if others:
         return [f"An address cannot name {', '.join(others)}. There are: {', '.join(sorted(NAMES))}."]
     try:
-        check_url(fill_address(address, sample_data()), allows_http=settings.OUTGOING_ALLOW_HTTP)
+        check_on_saving(
+            fill_address(address, sample_data()),
+            allows_http=settings.OUTGOING_ALLOW_HTTP,
+            allowed=settings.OUTGOING_ALLOWED_HOSTS,
+        )
     except (AddressError, TextError) as error:
         return [str(error)]
     return []
@@ -175,7 +180,7 @@ def address_for(recipe: Recipe, data: Mapping[str, object]) -> str:
 def request_for(recipe: Recipe, address: str) -> Request:
     """Raises TextError, or SealingError where a secret's key is gone."""
     secrets = {name: open_sealed(sealed) for name, sealed in recipe.sealed.items()}
-    headers = {"Accept": "application/json"} | fill_headers(recipe.headers, secrets)
+    headers = joined({"Accept": "application/json"}, fill_headers(recipe.headers, secrets))
     return Request("GET", address, headers, b"")
 
 

@@ -18,6 +18,7 @@ from automations.texts.liquid import TextError
 from automations.texts.messages import WHATSAPP_PATH, whatsapp_body
 from automations.texts.names import data_of
 from automations.texts.paths import fill_path
+from automations.texts.recipients import fill_recipients
 from customers.zones import company_zone
 from sessions_app.models import Session
 
@@ -102,10 +103,7 @@ def fill_action(action: Action, values: Mapping[str, object]) -> Filled:
     data = data_of(values, company_zone())
     kind = action.destination.kind
     if kind == Kind.EMAIL:
-        recipient = _fill_column("recipient", "To", action.recipient, data)
-        subject = _fill_column("subject", "Subject", action.subject, data)
-        if not recipient:
-            raise TextError(["To: nobody is left to write to."])
+        recipient, subject = fill_recipients(action.recipient, data), _fill_subject(action.subject, data)
         return Filled(fill_plain_body(action.text, data), recipient=recipient, subject=subject)
     if kind == Kind.WHATSAPP:
         parameters = [line for line in action.text.splitlines() if line.strip()]
@@ -115,12 +113,12 @@ def fill_action(action: Action, values: Mapping[str, object]) -> Filled:
     return Filled(body, method=action.method, path=fill_path(action.path, data))
 
 
-def _fill_column(name: str, label: str, text: str, data: Mapping[str, object]) -> str:
+def _fill_subject(text: str, data: Mapping[str, object]) -> str:
     """A line that fits its column of a delivery."""
-    most: int = Delivery._meta.get_field(name).max_length  # type: ignore[union-attr, assignment]
+    most: int = Delivery._meta.get_field("subject").max_length  # type: ignore[union-attr, assignment]
     filled = fill_line(text, data)
     if len(filled) > most:
-        raise TextError([f"{label}: with its values it has {len(filled):,} characters, and {most:,} are the most."])
+        raise TextError([f"Subject: with its values it has {len(filled):,} characters, and {most:,} are the most."])
     return filled
 
 
@@ -139,7 +137,8 @@ def make_digest(
     delivery = Delivery(destination=destination, action=action, not_after=_not_after(action, happened_at))
     if destination.kind == Kind.EMAIL:
         text = "\n".join(f"{line.words} {line.link}".strip() for line in lines)
-        delivery.recipient, delivery.subject, delivery.body = action.recipient, lines[0].words, text.encode()
+        delivery.recipient, delivery.body = action.recipient, text.encode()
+        delivery.subject = lines[0].words.removesuffix(":")
         if has_placeholders(action.recipient):  # each has another one: there is nobody to tell of all
             store_all([Made(delivery, "A digest has no single recipient.")])
             return delivery

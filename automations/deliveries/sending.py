@@ -12,7 +12,7 @@ from automations.deliveries.results import Tried
 from automations.models import Delivery, Destination
 from automations.needs import missing_secrets
 from automations.outgoing.addresses import AddressError
-from automations.outgoing.headers import HeaderError
+from automations.outgoing.headers import HeaderError, joined
 from automations.outgoing.http import MaybeSentError, NotSentError, Request, send
 from automations.outgoing.mail import NO_SERVER, has_mail_server, post
 from automations.outgoing.signing import SIGNING, SIGNING_BEFORE, SigningError, final_headers
@@ -59,7 +59,7 @@ def request_of(delivery: Delivery, secrets: Mapping[str, str]) -> Request:
     signing = [secrets[name] for name in (SIGNING, SIGNING_BEFORE) if name in secrets] if destination.is_signed else []
     if destination.is_signed and not signing:
         raise SigningError(f"Requests are to be signed: give the destination a secret named “{SIGNING}”.")
-    own = {"Content-Type": "application/json"} | headers
+    own = joined({"Content-Type": "application/json"}, headers)
     final = final_headers(own, key=str(delivery.key), body=body, secrets=signing, now=datetime.now(UTC))
     return Request(delivery.method, address + delivery.path, final, body)
 

@@ -12,12 +12,23 @@ from django.db import models
 
 from automations.models import Action, Destination, Rule, Source
 from automations.needs import missing_secrets
+from automations.outgoing.signing import SIGNING_BEFORE
 from automations.texts.destinations import secrets_named
 from customers.models import Agent, Channel, Customer, Tier
 
 FORMAT, VERSION = "frontdesk-rules", 1
 
-DESTINATION_FIELDS = ("name", "kind", "address", "headers", "is_signed", "at_once", "per_second", "owner_email")
+DESTINATION_FIELDS = (
+    "name",
+    "kind",
+    "preset",
+    "address",
+    "headers",
+    "is_signed",
+    "at_once",
+    "per_second",
+    "owner_email",
+)
 SOURCE_FIELDS = ("name", "address", "headers", "pointers", "limit_ms", "fresh_minutes", "stale_hours")
 RULE_FIELDS = (
     "name",
@@ -90,7 +101,8 @@ def _named_secrets(secrets: Collection[str]) -> Entry:
 
 
 def _secrets_of(owner: Destination | Source) -> set[str]:
-    stored = {secret.name for secret in owner.secrets.all()}
+    """What another installation needs, too: an old signing secret is none of it."""
+    stored = {secret.name for secret in owner.secrets.all()} - {SIGNING_BEFORE}
     if isinstance(owner, Destination):
         return stored | set(missing_secrets(owner, stored))
     return stored | secrets_named(owner.address, owner.headers)

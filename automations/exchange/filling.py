@@ -1,13 +1,18 @@
 """What an entry of a file says, put into an unsaved row, with what is wrong with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from automations.exchange.entries import NAMED, Entry
+from automations.texts.destinations import SECRET_NAME
 from automations.texts.names import sound
+
+MOST_NAMES, MOST_SECRETS, MOST_UNKNOWN = 1000, 20, 20
+ASKED_AT_ONCE = 500
 
 _NOT_GIVEN = object()
 
@@ -15,14 +20,17 @@ Named = Mapping[str, Mapping[str, Any]]
 
 
 def named_by(entries: Iterable[Entry], fields: Iterable[str]) -> Named:
-    """What the entries name of others in these fields, by that name. One query for each field."""
+    """What the entries name of others in these fields, by that name."""
+    entries = list(entries)
     found: dict[str, dict[str, Any]] = {}
     for name in fields:
         model, key = NAMED[name]
         lists = [keys for entry in entries if are_texts(keys := entry.get(name, []))]
-        keys = {key for keys in lists for key in keys}
-        rows = model._default_manager.filter(**{f"{key}__in": keys})
-        found[name] = {str(getattr(row, key)): row for row in rows}
+        wanted = iter({key for keys in lists for key in keys})
+        found[name] = {}
+        while some := list(islice(wanted, ASKED_AT_ONCE)):
+            rows = model._default_manager.filter(**{f"{key}__in": some})
+            found[name] |= {str(getattr(row, key)): row for row in rows}
     return found
 
 
@@ -33,11 +41,13 @@ def chosen_by(entry: Entry, named: Named) -> tuple[dict[str, list[Any]], dict[st
     for name, known in named.items():
         keys = entry.get(name, [])
         if not are_texts(keys):
-            problems[name] = ["It is a list of texts."]
+            problems[name] = [f"It is a list of texts, {MOST_NAMES:,} at most."]
             continue
         unknown = [key for key in keys if key not in known]
         if unknown:
-            problems[name] = [f"There is none here called “{key[:100]}”." for key in unknown]
+            problems[name] = [f"There is none here called “{key[:100]}”." for key in unknown[:MOST_UNKNOWN]]
+        if len(unknown) > MOST_UNKNOWN:
+            problems[name].append(f"And {len(unknown) - MOST_UNKNOWN} more are unknown here.")
         chosen[name] = [known[key] for key in dict.fromkeys(keys) if key in known]
     return chosen, problems
 
@@ -49,9 +59,9 @@ def names_of_chosen(chosen: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]
 def wanted_secrets(entry: Entry, problems: dict[str, list[str]]) -> list[str]:
     """The names of the secrets that the entry asks for; none where that is no list of names."""
     wanted = entry.get("secrets", [])
-    if are_texts(wanted):
-        return list(wanted)
-    problems["secrets"] = ["It is a list of names."]
+    if are_texts(wanted) and len(wanted) <= MOST_SECRETS and all(map(SECRET_NAME.fullmatch, wanted)):
+        return list(dict.fromkeys(wanted))
+    problems["secrets"] = [f"It is a list of names, {MOST_SECRETS} at most, each of letters, digits, _ and -."]
     return []
 
 
@@ -63,12 +73,14 @@ def fill_row(row: models.Model, entry: Entry, fields: Sequence[str], others: Seq
         value = entry.get(name, _NOT_GIVEN)
         if value is _NOT_GIVEN or (value is None and column.null):
             value = column.get_default()
-        if not may_be_stored(value):
-            problems[name] = ["It holds a character that cannot be stored."]
         elif not _is_fit(column.get_internal_type(), value):
             problems[name] = ["It is a value of another kind."]
-        else:
-            setattr(row, name, value)
+            continue
+        elif not may_be_stored(value):
+            problems[name] = ["It holds a character that cannot be stored."]
+            continue
+        is_line = isinstance(value, str) and column.get_internal_type() == "CharField"
+        setattr(row, name, value.strip() if is_line else value)  # as forms do
     left_out = {column.name for column in row._meta.fields} - set(fields)
     try:
         if not problems:
@@ -78,20 +90,31 @@ def fill_row(row: models.Model, entry: Entry, fields: Sequence[str], others: Seq
     return problems
 
 
+def given_values(row: models.Model, fields: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row's values, and what is usual."""
+    usual = {name: row._meta.get_field(name).get_default() for name in fields}  # type: ignore[union-attr]
+    return {name: getattr(row, name) for name in usual}, usual
+
+
 def _is_fit(column_type: str, value: Any) -> bool:
     """What Django would make a text or a number of although it is none."""
     if column_type == "JSONField":
-        return isinstance(value, list)
+        return isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value)
     if isinstance(value, bool) or column_type == "BooleanField":
         return isinstance(value, bool) and column_type == "BooleanField"
-    return not isinstance(value, (dict, list, float))
+    if column_type in ("CharField", "TextField", "TimeField"):
+        return isinstance(value, str)
+    return isinstance(value, (int, str))
 
 
 def may_be_stored(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(may_be_stored, value))
-    return not isinstance(value, str) or ("\x00" not in value and sound(value) == value)
+    """Of a list, each of its items."""
+    texts = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+    return all("\x00" not in text and sound(text) == text for text in texts)
 
 
 def are_texts(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) and may_be_stored(value) for value in values)
+    """Whether it is a list of texts, and not too long a one."""
+    if not isinstance(values, list) or len(values) > MOST_NAMES:
+        return False
+    return all(isinstance(value, str) for value in values) and may_be_stored(values)

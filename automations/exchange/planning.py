@@ -29,14 +29,21 @@ from automations.exchange.filling import (
     Named,
     chosen_by,
     fill_row,
+    given_values,
     may_be_stored,
     named_by,
     names_of_chosen,
     wanted_secrets,
 )
 from automations.models import Action, Destination, Rule, Source
-from automations.texts.checks import asks_for_something, check_action, check_fit, check_lists
+from automations.outgoing.signing import SIGNING, SIGNING_BEFORE
+from automations.texts.checks import LISTS, asks_for_something, check_action, check_fit, check_lists, in_order
 from automations.texts.destinations import check_destination, secrets_named
+from automations.texts.kinds import ACTION_FIELDS as KINDS_OF_ACTIONS
+from automations.texts.kinds import DESTINATION_FIELDS as KINDS_OF_DESTINATIONS
+from automations.texts.kinds import DESTINATION_FIELDS_OF_SOME, check_fields_of_kind
+from automations.texts.names import sound
+from automations.texts.presets import check_preset
 
 MOST_OF_EACH, MOST_ACTIONS = 500, 20
 LARGEST_FILE = 1024 * 1024
@@ -99,6 +106,8 @@ def plan_of(text: str) -> Plan:
         named = named_by(rules, NAMED)
         for entry in rules:
             _plan_rule(entry, known, named, plan)
+    # They repeat what may be half a character, which no page can show.
+    plan.problems = [sound(problem) for problem in plan.problems]
     return plan
 
 
@@ -111,8 +120,9 @@ def _document(text: str, plan: Plan) -> Entry:
         plan.problems.append(f"This is no file of rules, which is JSON with “format”: “{FORMAT}”, as it is exported.")
         return {}
     if document.get("version") != VERSION:
-        version = str(document.get("version"))[:20]
-        plan.problems.append(f"The file is of version {version}; this Frontdesk reads version {VERSION}.")
+        plan.problems.append(
+            f"The file is of version {_quoted(document.get('version'))}; this Frontdesk reads version {VERSION}."
+        )
     for key in document.keys() - {"format", "version", "destinations", "sources", "rules"}:
         plan.problems.append(f"There is nothing called “{key[:100]}” in such a file.")
     return document
@@ -127,12 +137,13 @@ def _entries(document: Entry, name: str, plan: Plan) -> list[Entry]:
     found: dict[str, Entry] = {}
     for place, entry in enumerate(entries, start=1):
         own_name = entry.get("name") if isinstance(entry, dict) else None
-        if not isinstance(own_name, str) or not (own_name.strip() and may_be_stored(own_name)):
+        own_name = own_name.strip() if isinstance(own_name, str) else ""
+        if not own_name or not may_be_stored(own_name):
             plan.problems.append(f"{name}, number {place}: it is an object with a name.")
         elif own_name in found:
             plan.problems.append(f"{name}: “{own_name[:120]}” is there twice.")
         else:
-            found[own_name] = entry
+            found[own_name] = {**entry, "name": own_name}
     return list(found.values())
 
 
@@ -146,16 +157,32 @@ def _plan_destination(entry: Entry, plan: Plan) -> None:
     if stored is not None and row.kind != kind:
         problems.setdefault("kind", []).append(f"Here it is “{kind}”, and rules use it so. Give one another name.")
     wanted = wanted_secrets(entry, problems)
-    if not problems and row.kind != Destination.Kind.EMAIL:
-        named = secrets_named(row.address, row.headers)
-        checked = check_destination(
-            row.address, row.headers, {*wanted, *named}, allows_http=settings.OUTGOING_ALLOW_HTTP
-        )
-        checked["secrets"] = _unlisted(named, wanted)
-        problems = {name: found for name, found in checked.items() if found}
-    plan.problems += _sentences(where, problems)
     changes = _differences(before, destination_entry(row, []))
+    # What is here already, and stays as it is, may be from before a check.
+    if changes and not problems:
+        problems = _check_destination(row, wanted)
+    if row.is_signed and SIGNING not in wanted:
+        wanted.append(SIGNING)
+    plan.problems += _sentences(where, problems)
     plan.destinations.append(Planned(row, stored is None, changes, _missing(wanted, stored)))
+
+
+def _check_destination(row: Destination, secrets: Collection[str]) -> dict[str, list[str]]:
+    values, usual = given_values(row, DESTINATION_FIELDS_OF_SOME)
+    problems = check_fields_of_kind(row.kind, KINDS_OF_DESTINATIONS, values, usual) | check_preset(row.kind, row.preset)
+    if problems or row.kind == Destination.Kind.EMAIL:
+        return problems
+    named = secrets_named(row.address, row.headers)
+    checked = check_destination(
+        row.kind,
+        row.address,
+        row.headers,
+        {*secrets, *named},
+        allows_http=settings.OUTGOING_ALLOW_HTTP,
+        allowed=settings.OUTGOING_ALLOWED_HOSTS,
+    )
+    unlisted = _unlisted(named, secrets)
+    return checked | ({"secrets": unlisted} if unlisted else {})
 
 
 def _plan_source(entry: Entry, named: Named, plan: Plan) -> None:
@@ -164,14 +191,14 @@ def _plan_source(entry: Entry, named: Named, plan: Plan) -> None:
     row = stored or Source()
     problems = fill_row(row, entry, SOURCE_FIELDS, ("secrets", *NAMED_BY_SOURCES))
     wanted = wanted_secrets(entry, problems)
-    if not problems:
+    chosen, unknown = chosen_by(entry, named)
+    changes = _differences(before, source_entry(row, names_of_chosen(chosen), []))
+    if changes and not problems:
         named_secrets = secrets_named(row.address, row.headers)
         checked = check_source(row.address, row.headers, row.pointers, {*wanted, *named_secrets})
         checked["secrets"] = _unlisted(named_secrets, wanted)
         problems = {name: found for name, found in checked.items() if found}
-    chosen, unknown = chosen_by(entry, named)
     plan.problems += _sentences(f"Source “{entry['name'][:120]}”", problems | unknown)
-    changes = _differences(before, source_entry(row, names_of_chosen(chosen), []))
     plan.sources.append(Planned(row, stored is None, changes, _missing(wanted, stored), chosen))
 
 
@@ -182,7 +209,7 @@ def _unlisted(named: Collection[str], wanted: Collection[str]) -> list[str]:
 def _missing(wanted: Iterable[str], stored: Destination | Source | None) -> list[str]:
     """The secrets that have to be entered still."""
     has = set() if stored is None else set(stored.secrets.values_list("name", flat=True))
-    return [name for name in wanted if name not in has]
+    return [name for name in wanted if name not in has and name != SIGNING_BEFORE]
 
 
 def _plan_rule(entry: Entry, destinations: Mapping[str, Destination], named: Named, plan: Plan) -> None:
@@ -192,7 +219,9 @@ def _plan_rule(entry: Entry, destinations: Mapping[str, Destination], named: Nam
     row = stored or Rule()
     problems = fill_row(row, entry, RULE_FIELDS, (*NAMED, "actions"))
     values = {name: getattr(row, name) for name in RULE_FIELDS}
-    problems |= check_lists(values)
+    problems |= {name: found for name, found in check_lists(values).items() if name not in problems}
+    for name in LISTS if not problems else ():
+        setattr(row, name, in_order(values[name]))
     asked = {**values, **{name: entry.get(name) for name in NAMED}}
     for name, sentences in check_fit(row.trigger, [name for name in asked if asks_for_something(asked[name])]).items():
         problems.setdefault(name, sentences)
@@ -221,14 +250,16 @@ def _actions(where: str, entries: Any, destinations: Mapping[str, Destination], 
     for place, entry in enumerate(entries, start=1):
         here = f"{where}, action {place}"
         name = entry.get("destination") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or name not in destinations:
-            plan.problems.append(f"{here}: there is no destination “{str(name)[:120]}”, here or in the file.")
+        name = name.strip() if isinstance(name, str) else ""
+        if name not in destinations:
+            plan.problems.append(f"{here}: there is no destination “{name[:120]}”, here or in the file.")
             continue
         action = Action(destination=destinations[name])
         problems = fill_row(action, entry, ACTION_FIELDS, ("destination",))
         if not problems:
-            texts = {field_name: getattr(action, field_name) for field_name in ACTION_FIELDS}
-            problems = check_action(action.destination.kind, texts)
+            texts, usual = given_values(action, ACTION_FIELDS)
+            kind = action.destination.kind
+            problems = check_fields_of_kind(kind, KINDS_OF_ACTIONS, texts, usual) or check_action(kind, texts)
         plan.problems += _sentences(here, problems)
         actions.append(action)
     return actions
@@ -240,6 +271,10 @@ def _differences(before: Entry, after: Entry) -> list[str]:
 
 def _sentences(where: str, problems: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"{where}, {_words(name)}: {problem}" for name, found in problems.items() for problem in found]
+
+
+def _quoted(value: Any) -> str:
+    return str(value)[:20] if isinstance(value, (str, int)) else "…"
 
 
 def _words(name: str) -> str:

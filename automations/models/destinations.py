@@ -5,6 +5,8 @@ from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
+from automations.texts.lines import refuse_line_breaks
+
 AT_ONCE, PER_SECOND = 2, 5
 # As many as a worker's threads that destinations which failed last may take; what one receiver could be sent.
 MOST_AT_ONCE, MOST_PER_SECOND = 32, 1000
@@ -25,8 +27,10 @@ class Destination(models.Model):
         HTTP = "http", "HTTP request"
         WHATSAPP = "whatsapp", "WhatsApp template by LiveTok"
 
-    name = models.CharField(max_length=120, unique=True)
+    name = models.CharField(max_length=120, unique=True, validators=[refuse_line_breaks])
     kind = models.CharField(max_length=12, choices=Kind)
+    # Of `texts.presets`, where it is an HTTP request that was made by one: what a rule for it says first.
+    preset = models.CharField(max_length=40, blank=True, editable=False)
     address = models.CharField(
         max_length=2000,
         blank=True,

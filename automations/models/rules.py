@@ -5,6 +5,7 @@ from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
 
 from automations.models.destinations import Destination
+from automations.texts.lines import refuse_line_breaks
 from customers.models import Agent, Channel, Customer, Tier
 
 
@@ -14,7 +15,7 @@ class Trigger(models.TextChoices):
     ENDED = "ended", "a session ended"
     END_CORRECTED = "end_corrected", "a session's end was corrected"
     MISSING_END = "missing_end", "a session is missing its end"
-    NEW_CALLER = "new_caller", "a new caller became a customer"
+    NEW_CALLER = "new_caller", "a new caller became a customer, allowed or not"
     USAGE_REACHED = "usage_reached", "a customer's usage reached a part of a limit"
     SILENT = "silent", "LiveTok's webhook is silent, or was heard again"
 
@@ -29,7 +30,7 @@ class RuleQuerySet(models.QuerySet["Rule"]):
 class Rule(models.Model):
     """When something is done. A condition left blank holds for all."""
 
-    name = models.CharField(max_length=120, unique=True)
+    name = models.CharField(max_length=120, unique=True, validators=[refuse_line_breaks])
     trigger = models.CharField("when", max_length=16, choices=Trigger)
     is_active = models.BooleanField(
         "on", default=False, help_text="It sees what happens from now on, and nothing from before."

@@ -5,6 +5,7 @@ from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
 
 from automations.models.destinations import Destination
+from automations.texts.lines import refuse_line_breaks
 from customers.models import Agent, Customer, Tier
 
 LIMIT_MS, LONGEST_LIMIT_MS = 300, 600
@@ -14,7 +15,7 @@ FRESH_MINUTES, STALE_HOURS = 5, 24
 class Source(models.Model):
     """Another system that is asked while a begin is decided. `context.recipes` reads its texts."""
 
-    name = models.CharField(max_length=120, unique=True)
+    name = models.CharField(max_length=120, unique=True, validators=[refuse_line_breaks])
     is_active = models.BooleanField("on", default=False, help_text="It is asked from five seconds later at the latest.")
     address = models.CharField(
         max_length=2000,

@@ -139,6 +139,16 @@ def check_url(url: str, *, allows_http: bool) -> Target:
     return Target(parts.scheme, host, port or PORTS[parts.scheme], f"{path}?{query}" if query else path)
 
 
+def check_on_saving(url: str, *, allows_http: bool, allowed: AllowedHosts) -> None:
+    """What can be said of an address before it is asked: where its host is no name, whether it may be sent to.
+
+    Raises AddressError, with the sentence that an attempt would give.
+    """
+    target = check_url(url, allows_http=allows_http)
+    if target.address is not None:
+        check_addresses(target, [target.address], allowed)
+
+
 def check_addresses(target: Target, addresses: Iterable[IPAddress], allowed: AllowedHosts) -> None:
     """Raises AddressError unless every address that the target's host has may be sent to."""
     found = list(addresses)

@@ -81,6 +81,25 @@ def first_event_at(session: Session) -> datetime | None:
     return min((at for at in (session.begin_received_at, session.end_received_at) if at), default=None)
 
 
+def happened_at(trigger: str, session: Session) -> datetime | None:
+    """When what rules with the trigger wait for happened to the session, by our clock; None where it did not."""
+    began, ended = session.begin_received_at, session.end_received_at
+    if trigger in (Trigger.BEGAN_ALLOWED, Trigger.BEGAN_DENIED):
+        return began
+    if trigger == Trigger.NEW_CALLER:
+        return first_event_at(session)
+    if trigger == Trigger.MISSING_END:
+        return min((moment for moment in (session.missing_from, session.declared_missing_at) if moment), default=None)
+    return ended or began
+
+
+def came_before_its_end(trigger: str, session: Session) -> bool:
+    """Whether the session was open, or never let in, when what rules with the trigger wait for happened."""
+    if trigger == Trigger.NEW_CALLER:
+        return session.begin_received_at is not None and first_event_at(session) == session.begin_received_at
+    return trigger in (Trigger.BEGAN_ALLOWED, Trigger.BEGAN_DENIED, Trigger.MISSING_END)
+
+
 _SET_OFF: dict[Trigger, Callable[[Session], bool]] = {
     Trigger.BEGAN_ALLOWED: lambda session: session.has_begin and bool(session.allowed),
     Trigger.BEGAN_DENIED: lambda session: session.has_begin and session.allowed is False,

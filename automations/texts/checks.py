@@ -6,8 +6,6 @@ Functions of plain values: no database, no settings. `kind` is a destination's, 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.utils.text import capfirst
 
 from automations.texts.bodies import check_json_body
@@ -16,11 +14,13 @@ from automations.texts.liquid import check
 from automations.texts.messages import check_whatsapp
 from automations.texts.paths import check_path
 from automations.texts.pointers import check_pointer
+from automations.texts.recipients import check_recipients
 from sessions_app.decision.rules import Reason
 
 Problems = dict[str, list[str]]
 
-MOST_PERCENT = 1000
+MOST_PERCENT, MOST_THRESHOLDS = 1000, 10
+LISTS = ("reasons", "weekdays", "thresholds")
 _TEXTS = (
     "recipient",
     "subject",
@@ -95,7 +95,7 @@ def asks_for_something(value: Any) -> bool:
 
 def check_lists(values: Mapping[str, Any]) -> Problems:
     """What is wrong with a rule's own lists. `values` are by the fields of `Rule`."""
-    reasons, weekdays, thresholds = (values.get(name) for name in ("reasons", "weekdays", "thresholds"))
+    reasons, weekdays, thresholds = (values.get(name) for name in LISTS)
     problems: Problems = {
         "reasons": _not_in_list(reasons, {reason.value for reason in Reason}, "is no reason"),
         "weekdays": _not_in_list(weekdays, set(range(7)), "is no day of the week: 0 is Monday, 6 is Sunday"),
@@ -103,25 +103,23 @@ def check_lists(values: Mapping[str, Any]) -> Problems:
             thresholds, set(range(1, MOST_PERCENT + 1)), f"is no whole percent from 1 to {MOST_PERCENT:,}"
         ),
     }
+    if not problems["thresholds"] and len(set(thresholds or ())) > MOST_THRESHOLDS:
+        problems["thresholds"] = [f"At most {MOST_THRESHOLDS} of them."]
     return {field: found for field, found in problems.items() if found}
+
+
+def in_order(values: Collection[Any]) -> list[Any]:
+    """A rule's list as it is stored: numbers in their order, each value once."""
+    once = list(dict.fromkeys(values))
+    return once if any(isinstance(value, str) for value in once) else sorted(once)
 
 
 def _check_mail(texts: Mapping[str, str]) -> Problems:
     return {
-        "recipient": _check_recipient(texts["recipient"]),
+        "recipient": check_recipients(texts["recipient"]),
         "subject": check_line(texts["subject"]) if texts["subject"] else ["Give the mail a subject."],
         "text": check(texts["text"]) if texts["text"].strip() else ["Give the mail a text."],
     }
-
-
-def _check_recipient(recipient: str) -> list[str]:
-    parts = [part.strip() for part in recipient.split(",") if part.strip()]
-    if not parts:
-        return ["Say to whom it goes."]
-    if "{" in recipient:  # a comma may stand within a placeholder
-        return check_line(recipient)
-    wrong = [part for part in parts if not _is_email(part)]
-    return [f"“{part[:100]}” is no e-mail address." for part in wrong[:3]]
 
 
 def _check_whatsapp(texts: Mapping[str, str]) -> Problems:
@@ -155,12 +153,4 @@ def _not_in_list(values: Any, allowed: set[Any], words: str) -> list[str]:
         return ["It is a list."]
     # True is 1 to Python, and no number to staff.
     wrong = [value for value in values if isinstance(value, (bool, list, dict, float)) or value not in allowed]
-    return [f"“{str(value)[:100]}” {words}." for value in wrong]
-
-
-def _is_email(text: str) -> bool:
-    try:
-        validate_email(text)
-    except ValidationError:
-        return False
-    return True
+    return [f"“{str(value)[:100]}” {words}." for value in wrong[:20]]

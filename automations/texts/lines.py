@@ -3,7 +3,10 @@
 import re
 from collections.abc import Collection, Mapping
 
-from automations.texts.escapes import as_it_is, escape_address
+from django.core.exceptions import ValidationError
+
+from automations.outgoing.headers import REFUSED
+from automations.texts.escapes import Escape, as_it_is, escape_address
 from automations.texts.liquid import TextError, check, fill
 
 LONGEST_LINE = 4000
@@ -12,25 +15,12 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 # A host is written out: no value of a caller's may choose whom we talk to.
 _HOST = re.compile(r"https?://[^/?#@\\\s{}]+(?:[/?#]|$)", re.IGNORECASE)
-# What the request itself sets, or what would make two requests of one.
-REFUSED_HEADERS = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "idempotency-key",
-        "keep-alive",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "webhook-id",
-        "webhook-signature",
-        "webhook-timestamp",
-    }
-)
+
+
+def refuse_line_breaks(text: str) -> None:
+    """For a model's name, which goes into subjects and messages."""
+    if _CONTROLS.search(text):
+        raise ValidationError("It stands on one line: no line breaks, tabs or control characters.")
 
 
 def check_line(text: str, secrets: Collection[str] | None = None) -> list[str]:
@@ -40,9 +30,11 @@ def check_line(text: str, secrets: Collection[str] | None = None) -> list[str]:
     return check(text, secrets)
 
 
-def fill_line(text: str, data: Mapping[str, object], secrets: Mapping[str, str] | None = None) -> str:
+def fill_line(
+    text: str, data: Mapping[str, object], secrets: Mapping[str, str] | None = None, escape: Escape = as_it_is
+) -> str:
     """One line: line breaks and control characters of any value become a space. Raises TextError."""
-    line = _CONTROLS.sub(" ", fill(text, data, as_it_is, secrets=secrets)).strip()
+    line = _CONTROLS.sub(" ", fill(text, data, escape, secrets=secrets)).strip()
     if len(line) > LONGEST_LINE:
         raise TextError([f"It is longer than {LONGEST_LINE:,} characters."])
     return line
@@ -52,7 +44,7 @@ def check_header(name: str, text: str, secrets: Collection[str] = ()) -> list[st
     """What keeps a header from being saved. Names are tokens of RFC 9110, section 5.6.2."""
     if not _HEADER_NAME.fullmatch(name):
         return [f"“{name[:100]}” is no name of a header: letters, digits and dashes."]
-    if name.lower() in REFUSED_HEADERS:
+    if name.lower() in REFUSED:
         return [f"{name} is set by Frontdesk itself."]
     return [f"{name}: {problem}" for problem in check_line(text, secrets)]
 

@@ -34,11 +34,11 @@ class Name:
 
 
 NAMES: dict[str, Name] = {
-    "event.id": Name(Kind.TEXT, "The same however often the event is sent.", "0196f2c4-8a51-7c3e-9d5b-1f0a6c2e7b48"),
-    "event.trigger": Name(Kind.TEXT, "The trigger's code.", "session_ended"),
-    "event.label": Name(Kind.TEXT, "The trigger in words.", "Session ended"),
+    "event.id": Name(Kind.TEXT, "The same however often the event is sent.", "5f1c0b7d9a3e4c62b8d40e7f1a2963cd"),
+    "event.trigger": Name(Kind.TEXT, "The trigger's code, such as began_allowed.", "ended"),
+    "event.label": Name(Kind.TEXT, "The trigger in words.", "A session ended"),
     "event.at": Name(Kind.MOMENT, "When it happened.", "2026-11-28T13:07:12+01:00"),
-    "event.link": Name(Kind.LINK, "The page that shows it.", "https://frontdesk.example.com/admin/sessions/1/"),
+    "event.link": Name(Kind.LINK, "The page that shows it.", "https://frontdesk.example.com/reports/sessions/1/"),
     "rule.name": Name(Kind.TEXT, "The rule that fired.", "Tell sales about VIPs"),
     "session.id": Name(Kind.TEXT, "LiveTok's id.", "sess_4f8a21"),
     "session.channel": Name(Kind.TEXT, "The channel as LiveTok names it.", "telephony"),
@@ -53,20 +53,20 @@ NAMES: dict[str, Name] = {
     "session.duration_minutes": Name(Kind.NUMBER, "Minutes it took, to a tenth.", 5.2),
     "session.state": Name(Kind.TEXT, "open, ended, denied or missing_end.", "ended"),
     "session.is_test": Name(Kind.YES_NO, "Whether it is test traffic.", False),
-    "session.link": Name(Kind.LINK, "The session's page.", "https://frontdesk.example.com/admin/sessions/1/"),
+    "session.link": Name(Kind.LINK, "The session's page.", "https://frontdesk.example.com/reports/sessions/1/"),
     "customer.name": Name(Kind.TEXT, "Empty for an unknown caller.", "Ada Lovelace"),
     "customer.number": Name(Kind.TEXT, "The customer's first number.", "+44 20 7946 0958"),
     "customer.numbers": Name(Kind.LIST, "All of the customer's numbers.", ["+44 20 7946 0958", "+44 20 7946 0123"]),
     "customer.email": Name(Kind.TEXT, "The customer's e-mail address.", "ada@example.com"),
     "customer.external_id": Name(Kind.TEXT, "The customer's id in your CRM.", "cus_1001"),
     "customer.status": Name(Kind.TEXT, "active, paused or blocked.", "active"),
-    "customer.link": Name(Kind.LINK, "The customer's page.", "https://frontdesk.example.com/admin/customers/1/"),
+    "customer.link": Name(Kind.LINK, "The customer's page.", "https://frontdesk.example.com/reports/customers/1/"),
     "customer.context": Name(Kind.FREE, "What the agent is told; a key that is missing is empty.", {"city": "London"}),
     "tier.name": Name(Kind.TEXT, "The tier at the time.", "Gold"),
     "tier.slug": Name(Kind.TEXT, "The tier's short name.", "gold"),
     "decision.allowed": Name(Kind.YES_NO, "Whether the caller was let in.", True),
     "decision.reason": Name(Kind.TEXT, "The reason's code.", "allowed"),
-    "decision.message": Name(Kind.TEXT, "The reason's sentence.", "Welcome."),
+    "decision.message": Name(Kind.TEXT, "What a denied caller is told; else empty.", "Your time for today is used up."),
     "usage.metric": Name(Kind.TEXT, "Usage alerts alone: what is limited.", "call minutes"),
     "usage.period": Name(Kind.TEXT, "Usage alerts alone: day, week or month.", "day"),
     "usage.used": Name(Kind.NUMBER, "Usage alerts alone: how much is used.", 48.5),
@@ -112,7 +112,7 @@ def problem_with(path: tuple[object, ...], secrets: Iterable[str] | None = None)
 
 def _suggestion(written: str, known: set[str]) -> str:
     close = get_close_matches(written, sorted(known), n=1, cutoff=0.6)
-    return f"Did you mean {close[0]}?" if close else "The names stand beside the field."
+    return f"Did you mean {close[0]}?" if close else "All are listed under “Names that texts may use”."
 
 
 def _no_such_secret(name: str, secrets: list[str]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 JSON = (("Content-Type", "application/json"),)
 WHO = "{{ customer.name | default: session.number | default: 'Unknown caller' }}"
+AGENT = "{{ session.agent_name | default: session.agent_id }}"
 TITLE = "{{ event.label }}: " + WHO
 
 
@@ -53,15 +54,18 @@ SLACK = Preset(
       "text": {
         "type": "mrkdwn",
         "verbatim": true,
-        "text": "*{{ event.label }}*: WHO\\n{% if session.id %}{{ tier.name | default: 'No tier' }}, \
-{{ session.channel_label }}, {{ session.agent_name }}{% if session.duration_minutes %}, {{ session.duration_minutes }} \
-min{% endif %}{% endif %}{% if usage.metric %}{{ usage.used }} of {{ usage.amount }} {{ usage.metric }}{% endif %}\\n\
+        "text": "*{{ event.label }}*: WHO\\n{% if session.id %}{{ tier.name | default: 'No tier' }}\
+{% if session.channel_label %}, {{ session.channel_label }}{% endif %}{% if session.agent_id %}, AGENT{% endif %}\
+{% if session.duration_minutes %}, {{ session.duration_minutes }} min{% endif %}{% endif %}\
+{% if usage.metric %}{{ usage.used }} of {{ usage.amount }} {{ usage.metric }}{% endif %}\\n\
 <{{ event.link }}|Open in Frontdesk>"
       }
     }
   ]
 }
-""".replace("TITLE", TITLE).replace("WHO", WHO),
+""".replace("TITLE", TITLE)
+    .replace("WHO", WHO)
+    .replace("AGENT", AGENT),
 )
 
 TEAMS = Preset(
@@ -91,7 +95,7 @@ TEAMS = Preset(
               {"title": "When", "value": "{{ event.at | date: '%H:%M, %-d %B' }}"},
               {"title": "Tier", "value": "{{ tier.name | default: '–' }}"},
               {"title": "Channel", "value": "{{ session.channel_label | default: '–' }}"},
-              {"title": "Agent", "value": "{{ session.agent_name | default: '–' }}"}
+              {"title": "Agent", "value": "{{ session.agent_name | default: session.agent_id | default: '–' }}"}
             ]
           }
         ],
@@ -122,7 +126,7 @@ ZENDESK = Preset(
     "subject": "TITLE",
     "comment": {
       "body": "Caller: WHO\\nNumber: {{ session.number }}\\nE-mail: {{ customer.email }}\\nTier: {{ tier.name }}\\n\
-Channel: {{ session.channel_label }}\\nAgent: {{ session.agent_name }}\\nMinutes: {{ session.duration_minutes }}\\n\\n\
+Channel: {{ session.channel_label }}\\nAgent: AGENT\\nMinutes: {{ session.duration_minutes }}\\n\\n\
 {{ event.link }}",
       "public": false
     },
@@ -130,7 +134,9 @@ Channel: {{ session.channel_label }}\\nAgent: {{ session.agent_name }}\\nMinutes
     "tags": ["frontdesk"]
   }
 }
-""".replace("TITLE", TITLE).replace("WHO", WHO),
+""".replace("TITLE", TITLE)
+    .replace("WHO", WHO)
+    .replace("AGENT", AGENT),
 )
 
 FRESHDESK = Preset(
@@ -149,7 +155,7 @@ FRESHDESK = Preset(
   "subject": "TITLE",
   "description": "<p>Caller: {{ customer.name | default: 'unknown' | escape }}<br>Number: {{ session.number | escape }}\
 <br>Tier: {{ tier.name | escape }}<br>Channel: {{ session.channel_label | escape }}<br>\
-Agent: {{ session.agent_name | escape }}<br>Minutes: {{ session.duration_minutes }}</p>\
+Agent: {{ session.agent_name | default: session.agent_id | escape }}<br>Minutes: {{ session.duration_minutes }}</p>\
 <p><a href='{{ event.link | escape }}'>Open in Frontdesk</a></p>",
   "email": "{{ customer.email | default: 'calls@example.com' }}",
   "priority": 1,
@@ -201,7 +207,8 @@ HUBSPOT_NOTE = Preset(
   "properties": {
     "hs_timestamp": "{{ event.at | utc }}",
     "hs_note_body": "{{ event.label | escape }}: {{ session.channel_label | escape }} with \
-{{ session.agent_name | escape }}, {{ session.duration_minutes | default: 0 }} minutes.<br>{{ event.link | escape }}"
+{{ session.agent_name | default: session.agent_id | escape }}, {{ session.duration_minutes | default: 0 }} minutes.<br>\
+{{ event.link | escape }}"
   },
   "associations": [
     {
@@ -258,3 +265,10 @@ WEBHOOK = Preset(
 PRESETS: dict[str, Preset] = {
     preset.slug: preset for preset in (SLACK, TEAMS, ZENDESK, FRESHDESK, HUBSPOT_CONTACT, HUBSPOT_NOTE, WEBHOOK)
 }
+
+
+def check_preset(kind: str, slug: str) -> dict[str, list[str]]:
+    """What keeps a destination's preset from being stored: the other kinds have one each, which needs no name."""
+    if not slug or (kind == "http" and slug in PRESETS):
+        return {}
+    return {"preset": ["There is no such preset of HTTP requests. Leave it out."]}

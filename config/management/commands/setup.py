@@ -65,4 +65,6 @@ class Command(BaseCommand):
                 f"  Header             X-API-Key: {made.webhook_key}"
             )
         if made.account or made.webhook_key:
-            self.stdout.write("\nKeep what is new here: it is shown this once.\n")
+            self.stdout.write(
+                "\nKeep what is new here: it is shown this once. The addresses answer once Frontdesk is up.\n"
+            )

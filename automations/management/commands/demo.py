@@ -5,9 +5,12 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.db import transaction
 from django.utils import timezone
 
+from automations.demo import make_followed
 from sessions_app.demo.making import Plan, foreign_data, is_made, make_demo
 from sessions_app.models import Session
 
@@ -20,7 +23,8 @@ BAR_WIDTH = 40
 class Command(BaseCommand):
     help = (
         "Play months of LiveTok's events into an empty database: customers on four tiers, with denials, missing ends "
-        "and bad days. Made once, it stays as it is; a database with other data is refused."
+        "and bad days, and what rules did in the last week. Nothing is sent. Made once, it stays as it is; a database "
+        "with other data is refused."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,11 +50,15 @@ class Command(BaseCommand):
         # Every event would log a line, and hide the bar.
         lines.setLevel(logging.WARNING)
         try:
-            make_demo(plan, Bar(self.stderr))
+            with transaction.atomic():
+                make_demo(plan, Bar(self.stderr))
+                make_followed(plan.seed, plan.until)
         finally:
             lines.setLevel(level)
         taken = time.monotonic() - started
         self.stdout.write(f"The demo is made: {Session.objects.count():,} sessions ({plan}) in {taken:.0f} s.")
+        address = settings.PUBLIC_URL or f"http://127.0.0.1:{settings.PORT}"
+        self.stdout.write(f"Look around at {address}/admin/ once Frontdesk is up.")
 
 
 class Bar:
