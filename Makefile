@@ -17,6 +17,7 @@ run: runtime
 demo: export DATA_DIR = data-demo
 # Empty is not set: the demo never goes where .env points.
 demo: export DATABASE_URL =
+demo: export DATABASE_URL_FILE =
 demo: runtime
 	$(PYTHON) manage.py setup
 	$(PYTHON) manage.py demo
@@ -26,7 +27,7 @@ demo: runtime
 test: everything
 	$(PYTHON) -m tests.chromium
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	DATA_DIR="$$folder/data" DATABASE_URL= $(PYTHON) manage.py setup >"$$folder/setup" && \
+	DATA_DIR="$$folder/data" DATABASE_URL= DATABASE_URL_FILE= $(PYTHON) manage.py setup >"$$folder/setup" && \
 	for database in sqlite postgresql; do \
 	    echo; echo "== $$database, plain tests, and those in a browser beside them"; \
 	    $(PYTHON) -m pytest --database $$database -n 0 --durations=10 tests/browser >"$$folder/browser" 2>&1 & browser=$$!; \
@@ -52,6 +53,7 @@ check: everything
 	$(PYTHON) -m ruff format --check
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	export DATA_DIR="$$folder" DATABASE_URL="sqlite:///$$folder/check.sqlite3" SECRET_KEY= WEBHOOK_SECRET= && \
+	export DATABASE_URL_FILE= SECRET_KEY_FILE= WEBHOOK_SECRET_FILE= && \
 	export PUBLIC_URL=https://frontdesk.example.com && \
 	$(PYTHON) -m mypy && \
 	$(PYTHON) manage.py makemigrations --check --dry-run && \

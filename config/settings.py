@@ -17,6 +17,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from automations.outgoing.addresses import parse_allowed_hosts
+from config.secret_files import with_secret_files
 from config.secrets import made_secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -25,6 +26,9 @@ env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 # An empty variable is one that is not set: containers and .env files pass them so.
 env.ENVIRON = {name: value for name, value in env.ENVIRON.items() if value}
+# Each may also come from a file, which NAME_FILE names.
+SECRETS = ("SECRET_KEY", "DATABASE_URL", "WEBHOOK_SECRET", "ENCRYPTION_KEYS", "EMAIL_URL", "ADMIN_PASSWORD")
+env.ENVIRON = with_secret_files(env.ENVIRON, SECRETS, BASE_DIR)
 
 
 def _whole_number(name: str, default: int, least: int = 0, most: int = 10**9) -> int:

@@ -36,6 +36,12 @@ ENVIRONMENT = {
     "EMAIL_FROM": "Frontdesk <frontdesk@example.com>",
     "ADMIN_USERNAME": "admin",
     "ADMIN_PASSWORD": "",
+    "SECRET_KEY_FILE": "",
+    "DATABASE_URL_FILE": "",
+    "WEBHOOK_SECRET_FILE": "",
+    "ENCRYPTION_KEYS_FILE": "",
+    "EMAIL_URL_FILE": "",
+    "ADMIN_PASSWORD_FILE": "",
     # Playwright's synchronous API runs an event loop in this thread; Django would take us for an async program.
     "DJANGO_ALLOW_ASYNC_UNSAFE": "1",
 }

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from sessions_app.decision.rules import Reason
 from sessions_app.wording import FLAGS, STATES
@@ -71,13 +72,16 @@ def test_every_flag_is_explained():
     assert flags - explained(ROOT / "docs/webhook.md", flags) == set()
 
 
+NAMES_OF_FILES = {f"{name}_FILE" for name in settings.SECRETS}
+
+
 def read_from_the_environment():
     """The first argument of every `env(…)`, `env.list(…)` and the like, and of the functions that read a number."""
     tree = ast.parse((ROOT / "config/settings.py").read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
     names = {call.args[0].value for call in calls if is_reader(call.func) and isinstance(call.args[0], ast.Constant)}
     assert {"PUBLIC_URL", "TRUSTED_PROXIES", "PORT", "DATABASE_URL"} <= names
-    return {name for name in names if re.fullmatch(r"[A-Z][A-Z0-9_]+", str(name))}
+    return {name for name in names if re.fullmatch(r"[A-Z][A-Z0-9_]+", str(name))} | NAMES_OF_FILES
 
 
 def is_reader(function):
@@ -93,9 +97,10 @@ def test_the_example_environment_names_every_setting_and_no_other():
 
 
 def test_the_readme_names_every_setting_and_no_other():
-    table = (ROOT / "README.md").read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
+    section = (ROOT / "README.md").read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
 
-    assert set(re.findall(r"^\| `([A-Z0-9_]+)`", table, re.MULTILINE)) == read_from_the_environment()
+    in_the_table = set(re.findall(r"^\| `([A-Z0-9_]+)`", section, re.MULTILINE))
+    assert in_the_table | set(re.findall(r"`([A-Z_]+_FILE)`", section)) == read_from_the_environment()
 
 
 STEPS = re.findall(
