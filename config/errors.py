@@ -1,6 +1,7 @@
 """What people and scripts are told where a request cannot be answered: words, never a traceback. The log has that."""
 
 import sys
+from collections.abc import Sequence
 
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.db import DataError, InterfaceError, InternalError, OperationalError
@@ -23,11 +24,13 @@ UNSTORABLE = f"It has a value that the database cannot hold, such as a number th
 OURS = "This is a fault of Frontdesk's, and the log has the details. Try again; if it stays, tell whoever runs it."
 
 
-def page_in_words(request: HttpRequest, title: str, text: str, *, status: int) -> HttpResponse:
-    """Needs no database and no session."""
+def page_in_words(
+    request: HttpRequest, title: str, text: str, *, status: int, rows: Sequence[tuple[str, str, str]] = ()
+) -> HttpResponse:
+    """Needs no database and no session. `rows` say of something what was expected and what came."""
     if request.path_info.startswith("/api/"):
         return JsonResponse({"detail": f"{title}. {text}"}, status=status)
-    return HttpResponse(render_to_string("error.html", {"title": title, "text": text}), status=status)
+    return HttpResponse(render_to_string("error.html", {"title": title, "text": text, "rows": rows}), status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -16,6 +16,9 @@ from sessions_app.database.sqlite.lock import wait_at_leisure
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 FORWARDED_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT")
+# Where the environment of a request keeps them for whoever explains: what a proxy said that is not trusted, by header;
+# and the address of a trusted one.
+DISBELIEVED, PROXY = "frontdesk.disbelieved", "frontdesk.proxy"
 MACHINE_PATHS = ("/webhooks/livetok", "/healthz", "/readyz")
 
 
@@ -25,9 +28,11 @@ def trusted_proxies(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         meta = request.META
         if not _is_trusted(meta.get("REMOTE_ADDR", "")):
-            for header in FORWARDED_HEADERS:
-                meta.pop(header, None)
+            disbelieved = {header: meta.pop(header) for header in FORWARDED_HEADERS if header in meta}
+            if disbelieved:
+                meta[DISBELIEVED] = disbelieved
         elif "HTTP_X_FORWARDED_FOR" in meta:
+            meta[PROXY] = meta["REMOTE_ADDR"]
             meta["REMOTE_ADDR"] = client_address(meta)
         return get_response(request)
 

@@ -105,6 +105,7 @@ WEB_PROCESSES = _whole_number("WEB_PROCESSES", 2, least=1, most=100)
 ALLOWED_HOSTS = [_public.hostname] if _public.hostname else []
 ALLOWED_HOSTS += ["localhost", "127.0.0.1", "[::1]"]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+CSRF_FAILURE_VIEW = "config.csrf_failure.csrf_failure"
 try:
     TRUSTED_PROXIES = [ip_network(text) for text in env.list("TRUSTED_PROXIES", default=["127.0.0.0/8", "::1"])]
 except ValueError as error:
@@ -146,6 +147,7 @@ MIDDLEWARE = [
     "config.headers.constant_headers",
     "config.middleware.trusted_proxies",
     "config.middleware.machine_addresses",
+    "config.csrf_failure.tell_of_untrusted_proxies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
