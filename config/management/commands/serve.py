@@ -19,6 +19,7 @@ from django.db import Error, connections
 
 from config.children import start_child, stop_child
 from config.health import missing_migrations
+from config.port_holder import port_holder
 from config.rooms import THREADS
 from config.slow_clients import HEAD_SECONDS
 
@@ -74,9 +75,12 @@ class Command(BaseCommand):
             try:
                 _require_free_port()
             except (OSError, OverflowError) as error:
-                if not _is_taken(error) or time.monotonic() > give_up_at:
+                if not _is_taken(error):
+                    raise CommandError(f"Cannot listen on {_own_address()}: {error}. Set PORT or HOST.") from error
+                if time.monotonic() > give_up_at:
                     raise CommandError(
-                        f"Cannot listen on {_own_address()}: {error}. Stop what listens there, or set PORT or HOST."
+                        f"Cannot listen on {_own_address()}: {error}. {port_holder(settings.PORT)} "
+                        "Stop what listens there, or set PORT or HOST."
                     ) from error
                 if not told:
                     told = True
