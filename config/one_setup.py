@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.db import connection
 
-from config.secrets import private_folder
-
 LOOK_EVERY_SECONDS = 0.2
 # Any number that nobody else takes: it names the lock.
 POSTGRESQLS_LOCK = 0x46726F6E74646573
@@ -19,7 +17,7 @@ POSTGRESQLS_LOCK = 0x46726F6E74646573
 @contextmanager
 def one_setup_at_a_time(say: Callable[[str], object]) -> Iterator[None]:
     """Wait until no other one runs; `say` is told where that takes a while. Whoever dies lets go of its locks."""
-    descriptor = os.open(private_folder(settings.DATA_DIR) / "setup-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(settings.DATA_DIR / "setup-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _wait(lambda: _locked_file(descriptor), say)
         if connection.vendor == "postgresql":

@@ -8,6 +8,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from automations.key_files import make_key_file
+from config.writable import is_there, unusable
 
 SHORTEST_KEY = 50
 OWN_FILES = ("secret_key", "encryption_key", "*.sqlite3*", "spool/**/*", "uploads/**/*")
@@ -30,17 +31,25 @@ def close_to_others(folder: Path) -> None:
 
 
 def private_folder(folder: Path) -> Path:
-    """`folder`, made with mode 700 where it is missing."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """`folder`, made with mode 700 where it is missing. Raises ImproperlyConfigured if it cannot be used."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(folder, "DATA_DIR", folder, error) from error
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise unusable(folder, "DATA_DIR", folder)
     return folder
 
 
 def made_secret_key(data_dir: Path) -> str:
     """The key in `data_dir/secret_key`, made on first use; several processes may ask at once."""
-    path = private_folder(data_dir) / "secret_key"
-    if not path.exists():
-        make_key_file(path, secrets.token_urlsafe(64))
-    key = path.read_text(errors="replace").strip()
+    path = data_dir / "secret_key"
+    try:
+        if not path.exists():
+            make_key_file(path, secrets.token_urlsafe(64))
+        key = path.read_text(errors="replace").strip()
+    except OSError as error:
+        raise unusable(path if is_there(path) else data_dir, "DATA_DIR", data_dir, error) from error
     if len(key) < SHORTEST_KEY:
         raise ImproperlyConfigured(
             f"{path} is empty or cut short. Restore it from a backup, or delete it: another key is made then, and "

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from automations.outgoing.addresses import parse_allowed_hosts
 from config.secret_files import with_secret_files
-from config.secrets import made_secret_key
+from config.secrets import made_secret_key, private_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -82,6 +82,7 @@ def sender_by_host(host: str | None) -> str:
 DATA_DIR = Path(env("DATA_DIR", default="data"))
 if not DATA_DIR.is_absolute():
     DATA_DIR = BASE_DIR / DATA_DIR
+private_folder(DATA_DIR)
 
 SECRET_KEY = env("SECRET_KEY", default="") or made_secret_key(DATA_DIR)
 DEBUG = False

@@ -1,6 +1,7 @@
 """Static files, collected where their sources have changed."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from django.conf import settings
@@ -14,19 +15,26 @@ def collect_static_files() -> bool:
     sources = _fingerprint()
     if stamp.exists() and stamp.read_text() == sources:
         return False
-    # Before collecting, so that one that is cut short is done again.
-    stamp.unlink(missing_ok=True)
-    call_command("collectstatic", interactive=False, verbosity=0)
-    stamp.write_text(sources)
+    # They are no secret, and whoever serves them may be another account than the one that collects them.
+    private = os.umask(0o022)
+    try:
+        # Before collecting, so that one that is cut short is done again.
+        stamp.unlink(missing_ok=True)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        stamp.write_text(sources)
+    finally:
+        os.umask(private)
     return True
 
 
 def _fingerprint() -> str:
-    """Changes whenever a file is added, removed or changed, here or in a library."""
+    """Changes whenever a file is added, removed or changed, here or in a library.
+
+    By their contents: a container's image keeps no fraction of a second, nor perhaps any time, of its files.
+    """
     lines = []
     for finder in get_finders():
         for name, storage in finder.list([]):
             path = Path(storage.path(name))
-            state = path.stat()
-            lines.append(f"{path} {state.st_size} {state.st_mtime_ns}")
+            lines.append(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

@@ -36,3 +36,21 @@ def test_they_are_collected_again_when_a_file_changes_comes_or_goes(sources, set
     (sources / "new.css").unlink()
     assert collect_static_files()
     assert not collect_static_files()
+
+
+def test_they_are_for_every_account_whatever_else_is_private(sources, settings):
+    private = os.umask(0o077)
+    try:
+        collect_static_files()
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(private)
+    modes = {path.stat().st_mode & 0o044 for path in [settings.STATIC_ROOT, *settings.STATIC_ROOT.rglob("*")]}
+    assert modes == {0o044}
+
+
+def test_a_new_date_alone_collects_nothing(sources):
+    """As files get one that go through a container's image."""
+    collect_static_files()
+    os.utime(sources / "site.css", (0, 0))
+    assert not collect_static_files()

@@ -22,6 +22,7 @@ from config.health import missing_migrations
 from config.port_holder import port_holder
 from config.rooms import THREADS
 from config.slow_clients import HEAD_SECONDS
+from config.writable import empty_temporary_folder, require_writable
 
 LOG_CONFIG = Path(__file__).resolve().parents[2] / "granian_logs.json"
 # Of each web process. Those that stand idle count as well, so it is far above what is ever worked on.
@@ -46,15 +47,20 @@ class Command(BaseCommand):
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, ask_to_stop)
+        require_writable()
         self._require_set_up()
         if not self._wait_for_port(stop):
             return
         allow_many_connections()
+        # Only now: a predecessor that finishes its requests may have used it.
+        temporary = {"TMPDIR": str(empty_temporary_folder()), **os.environ}
         children: dict[str, subprocess.Popen[bytes]] = {}
         try:
-            children["web server"] = start_child(web_command(), env=web_environment(), cwd=settings.BASE_DIR)
+            children["web server"] = start_child(
+                web_command(), env={**web_environment(), **temporary}, cwd=settings.BASE_DIR
+            )
             children["worker"] = start_child(
-                [sys.executable, "manage.py", "worker", "--skip-checks"], cwd=settings.BASE_DIR
+                [sys.executable, "manage.py", "worker", "--skip-checks"], env=temporary, cwd=settings.BASE_DIR
             )
             self.stdout.write(f"Frontdesk is starting on {_own_address()} (Ctrl-C stops it).")
             self.stdout.flush()

@@ -4,22 +4,34 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from config.first_run import FirstRun, UsernameTaken, WeakPassword, set_up
 from config.health import missing_migrations
 from config.one_setup import one_setup_at_a_time
-from config.secrets import close_to_others, private_folder
+from config.secrets import close_to_others
 from config.sqlite_copies import copy_before_migrations
 from config.static_files import collect_static_files
+from config.writable import require_writable
 
 
 class Command(BaseCommand):
     help = "Bring database and static files up to date; on the first run, make the first account and webhook key."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--only-static-files",
+            action="store_true",
+            help="collect the static files, and no more: for an image, or a folder that the service cannot write",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["only_static_files"]:
+            self._collect_static_files()
+            return
+        require_writable()
         try:
             with one_setup_at_a_time(self._say):
                 self._set_up()
@@ -33,11 +45,20 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _set_up(self) -> None:
-        close_to_others(private_folder(settings.DATA_DIR))
+        close_to_others(settings.DATA_DIR)
         self._migrate()
         made = set_up()
-        collect_static_files()
         self._show(made)
+        self._collect_static_files()
+
+    def _collect_static_files(self) -> None:
+        try:
+            collect_static_files()
+        except OSError as error:
+            raise CommandError(
+                f"The static files cannot be collected: {error}. Run `make build` as the owner of "
+                f"{settings.STATIC_ROOT.parent}."
+            ) from error
 
     def _migrate(self) -> None:
         missing = missing_migrations()
