@@ -1,10 +1,11 @@
 # make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
+# make build  libraries and static files alone, for a service that may not write here (docs/deploy.md)
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
 # make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-busy,
 #             bench-reports, bench-room, bench-deliveries, bench-rules)
 # make torture  kill every process, and take the database away, under load: what was acknowledged is there
 # make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
-.PHONY: run test check demo lock bench bench-short bench-flat bench-busy bench-reports bench-room bench-deliveries bench-rules torture soak runtime everything
+.PHONY: run build test check demo lock bench bench-short bench-flat bench-busy bench-reports bench-room bench-deliveries bench-rules torture soak runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -13,6 +14,12 @@ PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-ha
 run: runtime
 	$(PYTHON) manage.py setup
 	exec $(PYTHON) manage.py serve
+
+# In a data folder of its own: the service has another one, and this account no business there.
+build: runtime
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	DATA_DIR="$$folder" SECRET_KEY= SECRET_KEY_FILE= $(PYTHON) manage.py setup --only-static-files
+	$(PYTHON) -m compileall -q automations config customers sessions_app
 
 demo: export DATA_DIR = data-demo
 # Empty is not set: the demo never goes where .env points.
@@ -26,6 +33,7 @@ demo: runtime
 # Tests in a browser mostly wait, so they run beside the plain ones; the other serial tests want the machine to themselves.
 test: everything
 	$(PYTHON) -m tests.chromium
+	$(PYTHON) -m tests.programs
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	DATA_DIR="$$folder/data" DATABASE_URL= DATABASE_URL_FILE= $(PYTHON) manage.py setup >"$$folder/setup" && \
 	for database in sqlite postgresql; do \

@@ -12,11 +12,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,11 +59,14 @@ class LiveServer:
 
 
 def manage(env: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False
-    )
+    return run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=env)
+
+
+def run(command: Sequence[str], **options: Any) -> str:
+    """Run a command that has to succeed; what it prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if done.returncode:
-        raise AssertionError(f"manage.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
     return done.stdout
 
 
