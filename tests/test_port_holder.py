@@ -48,7 +48,7 @@ def test_whoever_uses_the_port_otherwise_is_named_where_nobody_listens(proc):
 
 def test_what_cannot_be_seen_is_said(proc):
     assert port_holder(8000, proc).startswith("This system does not say who holds it; `sudo lsof -nP -iTCP:8000`")
-    (proc / "net/tcp").write_text(HEAD)
+    (proc / "net/tcp").write_text(HEAD + line(8000, "06", 0, 0))
     assert "it may be in another container" in port_holder(8000, proc)
     (proc / "net/tcp").write_text(HEAD + line(8000, "0A", 0, 70) + line(8000, "0A", 123456, 71))
     said = port_holder(8000, proc)
