@@ -269,7 +269,7 @@ def test_browsers_are_kept_to_https(proxy):
 
 @pytest.mark.only("sqlite")
 @pytest.mark.parametrize("start", [nginx, caddy], ids=["nginx", "Caddy"])
-def test_a_proxy_takes_in_the_whole_body_before_it_passes_the_request_on(start, tmp_path):
+def test_a_proxy_takes_in_the_whole_body_before_it_passes_the_request_on_and_says_who_calls(start, tmp_path):
     with (
         socket.create_server(("127.0.0.1", 0)) as frontdesk,
         start(tmp_path, PUBLIC_HOST, frontdesk.getsockname()[1]) as proxy,
@@ -277,10 +277,23 @@ def test_a_proxy_takes_in_the_whole_body_before_it_passes_the_request_on(start, 
     ):
         connection.putrequest("POST", "/webhooks/livetok")
         connection.putheader("Content-Length", "20")
+        connection.putheader("X_Forwarded_For", "203.0.113.9")
+        connection.putheader("X_Forwarded_Proto", "http")
         connection.endheaders(b"0123456789")
         assert select.select([frontdesk], [], [], 0.5)[0] == []
         connection.send(b"0123456789")
         assert select.select([frontdesk], [], [], 10)[0] == [frontdesk]
+        with frontdesk.accept()[0] as passed_on:
+            passed_on.settimeout(10)
+            received = b""
+            while not received.endswith(b"01234567890123456789"):
+                piece = passed_on.recv(65536)
+                assert piece
+                received += piece
+        head = received.decode().lower()
+        assert f"\r\nx-forwarded-for: {CLIENT}\r\n" in head
+        assert "\r\nx-forwarded-proto: https\r\n" in head
+        assert "x_forwarded" not in head
 
 
 @pytest.mark.only("sqlite")
