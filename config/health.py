@@ -1,6 +1,7 @@
 """Health: whether the process answers, and whether it can do its work."""
 
 import logging
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -52,9 +53,14 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def missing_migrations() -> list[str]:
     """The migrations of this code that the database lacks, such as `customers.0002_name`. One query."""
     applied = MigrationRecorder(connection).applied_migrations()
-    return [f"{app}.{name}" for app, name in sorted(_known_migrations() - applied.keys())]
+    return [f"{app}.{name}" for app, name in sorted(known_migrations() - applied.keys())]
+
+
+def unknown_migrations(applied: Iterable[tuple[str, str]]) -> list[str]:
+    """Those that a newer version of this code made."""
+    return [f"{app}.{name}" for app, name in sorted(set(applied) - known_migrations())]
 
 
 @cache
-def _known_migrations() -> frozenset[tuple[str, str]]:
+def known_migrations() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None, ignore_no_migrations=True).graph.nodes)

@@ -19,6 +19,7 @@ from automations.rules.digests import send_digests
 from automations.rules.judging import judge
 from automations.rules.missing_ends import tell_missing_ends
 from automations.rules.silence import look_for_silence
+from config.backups.nightly import nightly
 from sessions_app.recording.clock import clock
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
@@ -65,6 +66,8 @@ FOLLOWING = [
     Job("look for silence", timedelta(minutes=1), look_for_silence),
     Job("send digests", timedelta(minutes=1), send_digests),
 ]
+# It takes minutes.
+BACKING_UP = [Job("back up", timedelta(minutes=1), nightly.run)]
 REFRESHING = [Job("refresh contexts", timedelta(seconds=1), refresh_contexts)]
 JOBS = [
     Job("prune events", timedelta(minutes=1), prune_events),
@@ -82,6 +85,7 @@ def run_worker(stop: threading.Event) -> None:
         "feeding": lambda: run_jobs(FEEDING, stop),
         "following": lambda: run_jobs(FOLLOWING, stop),
         "refreshing": lambda: run_jobs(REFRESHING, stop),
+        "backing up": lambda: run_jobs(BACKING_UP, stop),
         "sending": lambda: Sender().run(stop),
     }
     threads = [threading.Thread(target=_run_until, args=(run, stop), name=name) for name, run in beside.items()]

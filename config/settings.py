@@ -213,6 +213,23 @@ else:
     # Left out, psycopg prepares nothing, even where it is asked to; so high, it prepares only what asks for it.
     DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 1_000_000_000)
 
+# What pg_dump and pg_restore connect to, where DATABASE_URL names a pooler.
+BACKUP_DATABASE: dict[str, Any] = {}
+if env("BACKUP_DATABASE_URL", default=""):
+    BACKUP_DATABASE = _address("BACKUP_DATABASE_URL", env.db_url, "", DATABASE_SAMPLE)
+    if IS_SQLITE or BACKUP_DATABASE.get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(
+            "BACKUP_DATABASE_URL is for PostgreSQL behind a pooler: give the address of DATABASE_URL's database that "
+            "goes past it, or leave it out"
+        )
+    # All else is as for DATABASE_URL.
+    BACKUP_DATABASE = {name: BACKUP_DATABASE[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}
+
+# Where the worker puts a backup each night. Left out: it makes none.
+BACKUP_DIR = Path(env("BACKUP_DIR")) if env("BACKUP_DIR", default="") else None
+if BACKUP_DIR is not None and not BACKUP_DIR.is_absolute():
+    BACKUP_DIR = BASE_DIR / BACKUP_DIR
+
 # Counts of wrong passwords. Strangers fill it, so it is bounded, and no part of the database.
 CACHES = {
     "default": {

@@ -7,6 +7,7 @@ from django.utils.module_loading import import_string
 
 from config.entrance import Entrance
 from config.readable import reading_utf8
+from config.running import say_that_we_run
 from config.secrets import keep_files_private
 from config.slow_clients import start_watch
 from config.web_process import tune_web_process
@@ -14,6 +15,7 @@ from config.web_process import tune_web_process
 keep_files_private()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = Entrance(reading_utf8(get_wsgi_application()))
+say_that_we_run()
 tune_web_process()
 start_watch()
 import_string("config.known_keys.start_learning")()  # its models are there only now

@@ -24,6 +24,8 @@ ENVIRONMENT = {
     "HOST": "127.0.0.1",
     "PORT": "8000",
     "WEB_PROCESSES": "2",
+    "BACKUP_DIR": "",
+    "BACKUP_DATABASE_URL": "",
     "TIME_ZONE": "UTC",
     "PHONE_REGION": "",
     "DECISION_FALLBACK": "allow",

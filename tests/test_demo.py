@@ -168,7 +168,7 @@ def test_bad_input_is_an_error_that_names_the_option(arguments, message):
         call_command("demo", *arguments)
 
 
-def test_progress_is_a_line_for_every_tenth_where_there_is_no_terminal(db):
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(db):
     make_defaults()
     err = io.StringIO()
 
@@ -176,7 +176,9 @@ def test_progress_is_a_line_for_every_tenth_where_there_is_no_terminal(db):
 
     lines = err.getvalue().splitlines()
     assert 2 <= len(lines) <= 11
+    assert lines[0].startswith("  0 %")
     assert lines[-1].startswith("100 %")
+    assert lines[-1].endswith(" sessions")
 
 
 def test_offices_call_in_their_own_working_hours_and_traffic_grows():

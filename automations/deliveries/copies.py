@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from django.db import Error, connection, transaction
+from django.utils import timezone
 
 from automations.models import Destination, Installation
 
@@ -25,6 +26,19 @@ def is_copy() -> bool:
 def confirm_this_one() -> None:
     """Staff say so: this database sends from now on."""
     Installation.objects.update_or_create(pk=1, defaults={"identity": identity()})
+
+
+def distrust_this_one() -> None:
+    """It was just restored: it sends nothing until staff say so, whatever its identity.
+
+    A restored file may get the very inode that the lost one had. The columns are those that every version knows.
+    """
+    doubt = {"identity": f"restored {timezone.now():%Y-%m-%dT%H:%M:%SZ}"}
+    with connection.cursor() as cursor:
+        if Installation._meta.db_table not in connection.introspection.table_names(cursor):
+            return  # of a version that sent nothing
+        if not Installation.objects.filter(pk=1).update(**doubt):
+            cursor.execute("INSERT INTO automations_installation (id, identity) VALUES (1, %s)", [doubt["identity"]])
 
 
 def _know_this_one() -> bool:

@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
 from automations.demo import make_followed
 from sessions_app.demo.making import Plan, foreign_data, is_made, make_demo
 from sessions_app.models import Session
+from sessions_app.progress import Bar
 
 SEED = 1
 DAYS, MOST_DAYS = 90, 400
 CUSTOMERS, MOST_CUSTOMERS = 300, 1000
-BAR_WIDTH = 40
 
 
 class Command(BaseCommand):
@@ -50,8 +50,9 @@ class Command(BaseCommand):
         # Every event would log a line, and hide the bar.
         lines.setLevel(logging.WARNING)
         try:
+            bar = Bar(self.stderr)
             with transaction.atomic():
-                make_demo(plan, Bar(self.stderr))
+                make_demo(plan, lambda share, sessions: bar(share, f"{sessions:,} sessions"))
                 make_followed(plan.seed, plan.until)
         finally:
             lines.setLevel(level)
@@ -59,29 +60,6 @@ class Command(BaseCommand):
         self.stdout.write(f"The demo is made: {Session.objects.count():,} sessions ({plan}) in {taken:.0f} s.")
         address = settings.PUBLIC_URL or f"http://127.0.0.1:{settings.PORT}"
         self.stdout.write(f"Look around at {address}/admin/ once Frontdesk is up.")
-
-
-class Bar:
-    """How far it is: a bar on a terminal, elsewhere a line for every tenth."""
-
-    def __init__(self, out: OutputWrapper) -> None:
-        self.out = out
-        self.shown = -1
-
-    def __call__(self, share: float, sessions: int) -> None:
-        step = 1 if self.out.isatty() else 10
-        percent = int(share * 100) // step * step
-        if percent == self.shown:
-            return
-        self.shown = percent
-        said = f"{percent:3} %  {sessions:,} sessions"
-        if not self.out.isatty():
-            self.out.write(said)
-            return
-        filled = BAR_WIDTH * percent // 100
-        bar = "#" * filled + "." * (BAR_WIDTH - filled)
-        self.out.write(f"\r[{bar}] {said} ", ending="\n" if percent == 100 else "")
-        self.out.flush()
 
 
 def _plan(options: dict[str, Any]) -> Plan:

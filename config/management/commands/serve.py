@@ -21,6 +21,7 @@ from config.children import start_child, stop_child
 from config.health import missing_migrations
 from config.port_holder import port_holder
 from config.rooms import THREADS
+from config.running import MustNotRun, say_that_we_run
 from config.slow_clients import HEAD_SECONDS
 from config.writable import empty_temporary_folder, require_writable
 
@@ -49,6 +50,10 @@ class Command(BaseCommand):
             signal.signal(number, ask_to_stop)
         require_writable()
         self._require_set_up()
+        try:
+            say_that_we_run()
+        except MustNotRun as error:
+            raise CommandError(str(error)) from error
         if not self._wait_for_port(stop):
             return
         allow_many_connections()

@@ -8,11 +8,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from config.backups.sqlite_files import copy_before_migrations
 from config.first_run import FirstRun, UsernameTaken, WeakPassword, set_up
 from config.health import missing_migrations
 from config.one_setup import one_setup_at_a_time
 from config.secrets import close_to_others
-from config.sqlite_copies import copy_before_migrations
 from config.static_files import collect_static_files
 from config.writable import require_writable
 

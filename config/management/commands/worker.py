@@ -5,9 +5,10 @@ import threading
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from config.jobs import run_worker
+from config.running import MustNotRun, say_that_we_run
 
 
 class Command(BaseCommand):
@@ -21,4 +22,8 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
+        try:
+            say_that_we_run()
+        except MustNotRun as error:
+            raise CommandError(str(error)) from error
         run_worker(stop)
