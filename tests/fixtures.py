@@ -1,5 +1,7 @@
 """Fixtures for every test. Loaded once Django is set up."""
 
+import os
+
 import pytest
 from django.test import Client
 
@@ -7,6 +9,7 @@ from automations.context.provider import active_recipes, forget_recipes
 from customers.defaults import make_defaults
 from customers.keys import forget_keys
 from tests.builders import LiveTok, make_livetok
+from tests.databases import server_binaries
 from tests.staff import staff
 
 
@@ -20,6 +23,13 @@ def _no_remembered_keys() -> None:
 def database_name(pytestconfig: pytest.Config) -> str:
     """`sqlite` or `postgresql`."""
     return str(pytestconfig.option.database)
+
+
+@pytest.fixture
+def pg_programs(database_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pg_dump and pg_restore, beside the server that the tests run on, are found."""
+    if database_name == "postgresql":
+        monkeypatch.setenv("PATH", f"{server_binaries()}:{os.environ['PATH']}")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from config.backups.restoring import restore, verify
 from config.running import MustNotRun, StillRuns, nothing_runs, say_that_we_run
 from sessions_app.models import DailyUsage, Session
 from tests.builders import make_customer, make_tier
-from tests.databases import SERVER_URL, server_binaries
+from tests.databases import SERVER_URL
 from tests.live import ROOT, manage, new_environment, running_server, start_server, wait_until_ready
 
 CUSTOMERS = 50
@@ -37,11 +37,7 @@ ENOUGH = 100
 PATIENCE_SECONDS = 60
 
 
-@pytest.fixture(autouse=True)
-def _programs_on_the_path(database_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pg_dump and pg_restore of the server that the tests run on."""
-    if database_name == "postgresql":
-        monkeypatch.setenv("PATH", f"{server_binaries()}:{os.environ['PATH']}")
+pytestmark = pytest.mark.usefixtures("pg_programs")
 
 
 def documented() -> list[str]:
@@ -82,6 +78,8 @@ def test_a_backup_made_under_load_is_good_and_restores_what_was_answered_before_
             said = run(back_up, tmp_path, with_path(server.env))
             wait_for(livetok, livetok.ledger.acknowledged + ENOUGH)
         assert "encryption_key" in said
+        with pytest.raises(AssertionError, match="Stop `serve` and `worker`"):
+            manage(server.env, "restore", str(tmp_path / "backup.frontdesk"))
         assert "is good" in run(try_it, tmp_path, with_path(server.env))
         secret_key = (server.folder / "secret_key").read_bytes()
         sent = livetok.ledger.events
