@@ -66,7 +66,7 @@ FOLLOWING = [
     Job("look for silence", timedelta(minutes=1), look_for_silence),
     Job("send digests", timedelta(minutes=1), send_digests),
 ]
-# It takes minutes.
+# It takes minutes. Only where there is a folder for it.
 BACKING_UP = [Job("back up", timedelta(minutes=1), nightly.run)]
 REFRESHING = [Job("refresh contexts", timedelta(seconds=1), refresh_contexts)]
 JOBS = [
@@ -85,9 +85,10 @@ def run_worker(stop: threading.Event) -> None:
         "feeding": lambda: run_jobs(FEEDING, stop),
         "following": lambda: run_jobs(FOLLOWING, stop),
         "refreshing": lambda: run_jobs(REFRESHING, stop),
-        "backing up": lambda: run_jobs(BACKING_UP, stop),
         "sending": lambda: Sender().run(stop),
     }
+    if settings.BACKUP_DIR:
+        beside["backing up"] = lambda: run_jobs(BACKING_UP, stop)
     threads = [threading.Thread(target=_run_until, args=(run, stop), name=name) for name, run in beside.items()]
     for thread in threads:
         thread.start()

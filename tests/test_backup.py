@@ -31,6 +31,7 @@ from sessions_app.models import DailyUsage, Session
 from tests.builders import make_customer, make_tier
 from tests.databases import SERVER_URL
 from tests.live import ROOT, manage, new_environment, running_server, start_server, wait_until_ready
+from tests.pooling import pooler
 
 CUSTOMERS = 50
 ENOUGH = 100
@@ -111,8 +112,8 @@ def test_a_backup_is_private_and_replaces_no_file(tmp_path):
 
     with pytest.raises(CommandError, match="exists already"):
         call_command("backup", copy)
-    with pytest.raises(CommandError, match="/nowhere"):
-        call_command("backup", Path("/nowhere/backup"))
+    with pytest.raises(CommandError, match="nowhere"):
+        call_command("backup", tmp_path / "nowhere" / "backup")
     assert copy.read_bytes() == content
     assert list(tmp_path.iterdir()) == [copy]
 
@@ -372,3 +373,16 @@ def test_no_scratch_database_is_left(backup):
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'frontdesk_verifying_%'")
         assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.only("postgresql")
+def test_a_pooler_is_noticed_and_passed_by(transactional_db, settings, tmp_path):
+    own = connection.settings_dict
+    with pooler(own["HOST"], int(own["PORT"])) as port, working_on({"HOST": "127.0.0.1", "PORT": port}):
+        with pytest.raises(CommandError, match=r"DATABASE_URL: there is a pooler.*BACKUP_DATABASE_URL"):
+            call_command("backup", tmp_path / "b")
+        settings.BACKUP_DATABASE = {"HOST": own["HOST"], "PORT": own["PORT"]}
+        call_command("backup", tmp_path / "b")
+        settings.BACKUP_DATABASE = {"HOST": "127.0.0.1", "PORT": port}
+        with pytest.raises(CommandError, match="BACKUP_DATABASE_URL: there is a pooler"):
+            call_command("backup", tmp_path / "c")

@@ -1,18 +1,23 @@
 """The worker's backup of each night."""
 
 import sqlite3
+import threading
+import time
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import time_machine
 
+from config import jobs
 from config.backups import nightly as nightly_module
 from config.backups.nightly import KEPT, Nightly, delete_old_backups, night_of, nightly_backups
 from config.backups.record import BackupFailed
 from config.backups.sqlite_files import copy_sqlite_file, database_file
 from tests.builders import make_customer, make_tier
+
+PATIENCE_SECONDS = 30
 
 pytestmark = pytest.mark.usefixtures("pg_programs")
 
@@ -58,6 +63,23 @@ def test_one_a_night_is_made_and_a_second_run_finds_it(settings, tmp_path, caplo
     assert [record.message for record in caplog.records].count("backup made") == 2
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_the_worker_makes_it_beside_its_other_work(settings, tmp_path, monkeypatch, is_asked):
+    settings.BACKUP_DIR = tmp_path if is_asked else None
+    stop = threading.Event()
+
+    def stop_once_it_is_there(should_stop) -> None:
+        give_up_at = time.monotonic() + (PATIENCE_SECONDS if is_asked else 0.5)
+        while not nightly_backups(tmp_path) and time.monotonic() < give_up_at:
+            time.sleep(0.05)
+        stop.set()
+
+    monkeypatch.setattr(jobs, "JOBS", [jobs.Job("other work", timedelta(hours=1), stop_once_it_is_there)])
+    jobs.run_worker(stop)
+    assert len(nightly_backups(tmp_path)) == is_asked
+
+
 def test_without_a_folder_none_is_made(settings):
     settings.BACKUP_DIR = None
     Nightly().run(go_on)
@@ -100,6 +122,19 @@ def test_a_folder_that_cannot_be_made_is_a_failure_too(settings, tmp_path, caplo
     settings.BACKUP_DIR = tmp_path / "file" / "backups"
     Nightly().run(go_on)
     assert "the nightly backup failed" in caplog.text
+
+
+@pytest.mark.django_db
+def test_one_that_another_worker_was_quicker_with_is_no_failure(settings, tmp_path, monkeypatch, caplog):
+    settings.BACKUP_DIR = tmp_path
+
+    def be_slower(file: Path, **options: object) -> None:
+        file.touch()
+        raise BackupFailed("exists already")
+
+    monkeypatch.setattr(nightly_module, "make_backup", be_slower)
+    Nightly().run(go_on)
+    assert caplog.text == ""
 
 
 @pytest.mark.django_db(transaction=True)

@@ -36,16 +36,19 @@ class Nightly:
         """Make the backup of the night, if its hour has come and there is none."""
         if settings.BACKUP_DIR is None or self._waits():
             return
+        file = settings.BACKUP_DIR / f"frontdesk-{night_of(timezone.now())}.{ending()}"
+        if file.exists():
+            return
         try:
-            file = private_folder(settings.BACKUP_DIR) / f"frontdesk-{night_of(timezone.now())}.{ending()}"
-            if file.exists():
-                return
+            private_folder(settings.BACKUP_DIR)
             delete_old_drafts(settings.BACKUP_DIR, "frontdesk-*")
             record = make_backup(file, should_stop=should_stop)
             deleted = delete_old_backups(settings.BACKUP_DIR)
         except Stopped:
             return
         except (BackupFailed, OSError) as error:
+            if file.exists():  # another worker was quicker
+                return
             self._failed_at = time.monotonic()
             logger.error("the nightly backup failed; it is tried again in an hour", extra={"error": str(error)})
             return

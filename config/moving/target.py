@@ -76,7 +76,8 @@ class Target:
         The list of migrations is emptied too: until it is moved, at the end, no Frontdesk starts on this database.
         """
         command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        env = os.environ | {"DATABASE_URL": self.url}
+        # An empty variable is one that is not set: the address shall come from nowhere else.
+        env = os.environ | {"DATABASE_URL": self.url, "DATABASE_URL_FILE": ""}
         done = subprocess.run(command, cwd=settings.BASE_DIR, env=env, capture_output=True, text=True, check=False)
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1:] or ["it does not say why"]
