@@ -118,6 +118,12 @@ def test_a_backup_is_private_and_replaces_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == [copy]
 
 
+def test_an_empty_database_is_no_backup(empty_database, tmp_path):
+    with pytest.raises(CommandError, match="nothing to back up"):
+        call_command("backup", tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_backup_without_a_name_goes_to_backup_dir(settings, tmp_path):
     settings.BACKUP_DIR = tmp_path / "kept"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO
 
 from django.db import connection
-from django.utils import timezone
 
 from config.backups.drafts import draft_of
 from config.backups.programs import connection_of_programs, program
@@ -39,7 +38,7 @@ def dump_postgresql(
     """
     pg_dump = program("pg_dump", server_version())
     with draft_of(file) as draft, _exported_snapshot() as snapshot:
-        record = Record(counts_now(), timezone.now().replace(microsecond=0))
+        record = Record.of(counts_now())
         database, environment = connection_of_programs()
         command = [pg_dump.path, "--format=custom", f"--snapshot={snapshot}", f"--file={draft}", f"--dbname={database}"]
         # Who has time lets others have the processor.

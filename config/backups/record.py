@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 class BackupFailed(Exception):
@@ -20,6 +20,16 @@ class Record:
 
     rows: Mapping[str, int]
     made_at: datetime
+
+    @staticmethod
+    def of(rows: Mapping[str, int]) -> "Record":
+        """As of now. Raises BackupFailed where there is nothing: a backup is no use that is of the wrong database."""
+        if not rows.get("django_migrations"):
+            raise BackupFailed(
+                "There is nothing to back up: Frontdesk's tables are not in this database. Is it the right one? Look "
+                "at DATA_DIR and DATABASE_URL."
+            )
+        return Record(rows, datetime.now(UTC).replace(microsecond=0))
 
     def as_text(self) -> str:
         return json.dumps({"made_at": self.made_at.isoformat(), "rows": dict(self.rows)}, sort_keys=True)

@@ -12,7 +12,7 @@ from django.db import Error, connection
 
 from automations.deliveries.copies import distrust_this_one
 from config.backups import postgresql_files, sqlite_files
-from config.backups.drafts import draft_of
+from config.backups.drafts import delete_old_drafts, draft_of
 from config.backups.places import reached_directly, scratch_database, scratch_file, working_on
 from config.backups.record import BackupFailed, Record
 from config.health import missing_migrations, unknown_migrations
@@ -91,6 +91,7 @@ def _restored_on_trial(file: Path, record: Record, progress: Progress) -> Iterat
 def _restore_sqlite(file: Path, record: Record | None, progress: Progress) -> None:
     database = sqlite_files.database_file()
     private_folder(database.parent)
+    delete_old_drafts(database.parent, database.name)
     connection.close()
     database.unlink(missing_ok=True)  # it is empty
     with draft_of(database) as draft:

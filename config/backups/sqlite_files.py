@@ -48,12 +48,12 @@ def copy_sqlite_file(
     connection.ensure_connection()  # which makes the file where there is none
     with draft_of(copy) as draft, _snapshot(connection.settings_dict["NAME"]) as source:
         counts = {name: _one(source, f'SELECT count(*) FROM "{name}"') for name in _tables(source)}
+        record = Record.of(counts)
         with closing(sqlite3.connect(draft, isolation_level=None)) as target:
             pieces = _Pieces(draft, progress, should_stop)
             source.backup(target, pages=PAGES_AT_ONCE, progress=pieces.pause)
             # One file, which can be read where nothing may be written.
             target.execute("PRAGMA journal_mode = DELETE")
-            record = Record(counts, timezone.now().replace(microsecond=0))
             _write_record(target, record)
     progress(1.0, "")
     return record

@@ -36,7 +36,9 @@ class Command(BaseCommand):
             else:
                 self._make(file)
         except BackupFailed as error:
-            raise CommandError(f"file: {error}" if file else str(error)) from error
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted. No file is left.") from None
         except OSError as error:
             raise CommandError(f"BACKUP_DIR: {error}") from error
 

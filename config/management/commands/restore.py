@@ -23,7 +23,9 @@ class Command(BaseCommand):
         try:
             record = restore(file, Bar(self.stderr))
         except BackupFailed as error:
-            raise CommandError(f"file: {error}") from error
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted. The database is as empty as it was.") from None
         held = record or "it does not say what should be in it, so nothing was compared"
         self.stdout.write(f"{file} was restored: {held}.")
         self.stdout.write(f"{what_is_not_inside()}Put the keys and .env in place now.")
