@@ -22,11 +22,12 @@ from automations.deliveries.copies import confirm_this_one, is_copy, may_send
 from automations.models import Installation
 from benchmarks.livetok import LiveTok
 from benchmarks.stored import Findings, findings
-from config.backups import drafts, places, programs
+from config.backups import drafts, places, postgresql_files, programs, sqlite_files
 from config.backups.places import working_on
 from config.backups.record import BackupFailed
 from config.backups.restoring import restore, verify
 from config.running import MustNotRun, StillRuns, nothing_runs, say_that_we_run
+from customers.models import Customer
 from sessions_app.models import DailyUsage, Session
 from tests.builders import make_customer, make_tier
 from tests.databases import SERVER_URL
@@ -392,3 +393,17 @@ def test_a_pooler_is_noticed_and_passed_by(transactional_db, settings, tmp_path)
         settings.BACKUP_DATABASE = {"HOST": "127.0.0.1", "PORT": port}
         with pytest.raises(CommandError, match="BACKUP_DATABASE_URL: there is a pooler"):
             call_command("backup", tmp_path / "c")
+
+
+def test_a_backup_that_does_not_say_what_is_in_it_can_be_restored_but_is_not_called_good(
+    backup, database_name, request
+):
+    if database_name == "sqlite":
+        sqlite_files.forget_record(backup)
+    else:
+        backup.write_bytes(backup.read_bytes()[: postgresql_files.archive_bytes(backup)])  # what pg_dump wrote
+    with pytest.raises(BackupFailed, match="does not say"):
+        verify(backup, quiet, quiet)
+    request.getfixturevalue("empty_database")
+    assert restore(backup, quiet) is None
+    assert Customer.objects.count() == 1
