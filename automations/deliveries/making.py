@@ -115,7 +115,7 @@ def fill_action(action: Action, values: Mapping[str, object]) -> Filled:
 
 def _fill_subject(text: str, data: Mapping[str, object]) -> str:
     """A line that fits its column of a delivery."""
-    most: int = Delivery._meta.get_field("subject").max_length  # type: ignore[union-attr, assignment]
+    most: int = Delivery._meta.get_field("subject").max_length  # type: ignore[assignment]
     filled = fill_line(text, data)
     if len(filled) > most:
         raise TextError([f"Subject: with its values it has {len(filled):,} characters, and {most:,} are the most."])
