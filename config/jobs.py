@@ -20,6 +20,7 @@ from automations.rules.judging import judge
 from automations.rules.missing_ends import tell_missing_ends
 from automations.rules.silence import look_for_silence
 from config.backups.nightly import nightly
+from config.nodes import MayNotJoin, beat_every, forget_dead_nodes, heartbeat
 from sessions_app.recording.clock import clock
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
@@ -57,6 +58,10 @@ def bound_events(should_stop: ShouldStop) -> None:
         )
 
 
+def beat(should_stop: ShouldStop) -> None:
+    heartbeat.beat()
+
+
 # What waits on disk is fed by a thread of its own, so that it never waits for another job; so is what follows sessions,
 # and asking sources again, each of which may take seconds.
 FEEDING = [Job("feed spool", timedelta(seconds=1), feeder.feed)]
@@ -76,12 +81,14 @@ JOBS = [
     Job("keep sums", timedelta(minutes=1), keep_sums),
     Job("prune deliveries", timedelta(hours=1), delete_old_deliveries),
     Job("prune contexts", timedelta(hours=1), delete_old_contexts),
+    Job("forget dead nodes", timedelta(hours=1), lambda should_stop: forget_dead_nodes()),
 ]
 
 
 def run_worker(stop: threading.Event) -> None:
     """Run all jobs until `stop` is set, or until one of the threads ends by itself."""
     beside = {
+        "beating": lambda: _beat(stop),
         "feeding": lambda: run_jobs(FEEDING, stop),
         "following": lambda: run_jobs(FOLLOWING, stop),
         "refreshing": lambda: run_jobs(REFRESHING, stop),
@@ -98,6 +105,19 @@ def run_worker(stop: threading.Event) -> None:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def _beat(stop: threading.Event) -> None:
+    """Nobody else's work holds it up: what is late here is taken for dead."""
+    try:
+        run_jobs([Job("beat", beat_every(), beat)], stop)
+    except MayNotJoin as refusal:
+        logger.error("this node may not join", extra={"reason": str(refusal)})
+    finally:
+        try:
+            heartbeat.end()
+        except Error as error:
+            logger.error("the other nodes do not hear that this one stops", extra={"error": str(error).strip()})
 
 
 def _run_until(run: Callable[[], object], stop: threading.Event) -> None:
@@ -123,6 +143,8 @@ def _run(job: Job, should_stop: ShouldStop) -> None:
     try:
         close_old_connections()  # what a request does for the web server: a broken connection is left behind
         job.run(should_stop)
+    except MayNotJoin:
+        raise
     except Error as error:
         logger.error("job waits for the database", extra={"job": job.name, "error": str(error).strip()})
     except Exception:

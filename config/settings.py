@@ -84,6 +84,7 @@ if not DATA_DIR.is_absolute():
     DATA_DIR = BASE_DIR / DATA_DIR
 private_folder(DATA_DIR)
 
+IS_SECRET_KEY_GIVEN = bool(env("SECRET_KEY", default=""))
 SECRET_KEY = env("SECRET_KEY", default="") or made_secret_key(DATA_DIR)
 DEBUG = False
 

@@ -1,7 +1,5 @@
 """What keeps deliveries from going out is said on the admin's first page, to whom it concerns."""
 
-from datetime import timedelta
-
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
@@ -9,10 +7,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from automations.deliveries import copies
-from automations.deliveries.worker import Sender
 from automations.models import Delivery, Destination, Installation
 from automations.rules.judging import judge
+from config.nodes import Heartbeat
 from tests.builders import make_customer, make_tier
+from tests.fleet import heard_of
 from tests.following import add_secret, make_destination, make_rule
 from tests.staff import staff, text_of
 
@@ -30,7 +29,7 @@ def destination(livetok):
 
 def seen(**ago):
     copies.confirm_this_one()
-    Installation.objects.update(worker_seen_at=timezone.now() - timedelta(**ago))
+    heard_of("this", **ago)
 
 
 def said_to(client):
@@ -103,17 +102,17 @@ class TestWorker:
         assert Delivery.objects.count() == 1
         assert NO_WORKER in said_to(viewer)
 
-    def test_one_that_runs_says_so_three_times_a_minute(self, viewer, destination):
+    def test_one_that_runs_says_so(self, viewer, destination):
         make_rule("ended", destination)
-        sender = Sender()
-        sender._send_some(None)  # makes the row
-        sender._send_some(None)
-        first = Installation.objects.get().worker_seen_at
-        sender._send_some(None)
+        copies.confirm_this_one()
+        assert NO_WORKER in said_to(viewer)
 
-        assert first is not None
-        assert Installation.objects.get().worker_seen_at == first
+        worker = Heartbeat()
+        worker.beat()
         assert NO_WORKER not in said_to(viewer)
+
+        worker.end()
+        assert NO_WORKER in said_to(viewer)
 
 
 def test_a_key_that_is_missing_is_named_with_the_destinations_that_need_it(viewer, destination, settings):

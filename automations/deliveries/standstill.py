@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models.functions import Now
 
 from automations.deliveries.copies import is_copy
 from automations.facts import destination_page
-from automations.models import Delivery, Destination, Installation, Rule, Secret
+from automations.models import Delivery, Destination, Rule, Secret
 from automations.outgoing.mail import has_mail_server
 from automations.sealing import fingerprint_of, known_keys
+from sessions_app.models import Node
 
-UNSEEN = timedelta(minutes=1)
 MOST_NAMED = 20
 
 
@@ -55,7 +53,7 @@ def _lacks_mail_server() -> bool:
 
 def _has_no_worker() -> bool:
     """Whether no worker was there for a minute, while there is something for one to do."""
-    if Installation.objects.filter(worker_seen_at__gt=Now() - UNSEEN).exists():
+    if Node.objects.alive().exists():
         return False
     has_rules = Rule.objects.filter(is_active=True).exists()
     return has_rules or Delivery.objects.filter(finished_at__isnull=True).exists()

@@ -2,21 +2,19 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 
 from django.db import Error, close_old_connections
-from django.db.models.functions import Now
 
 from automations.apart import AWAY
 from automations.deliveries.claiming import Claim, claim
 from automations.deliveries.copies import may_send
 from automations.deliveries.results import Tried, record, record_all, tell_owner
 from automations.deliveries.sending import attempt
-from automations.models import Destination, Installation, Secret
+from automations.models import Destination, Secret
 from automations.sealing import Sealed
 
 logger = logging.getLogger("frontdesk.automations")
@@ -26,7 +24,6 @@ THREADS = 64
 # So many are never taken by destinations that failed last.
 KEPT_FREE = THREADS // 2
 LOOK_EVERY_SECONDS = 0.5
-SEEN_EVERY_SECONDS = 20.0
 # What a second's limit held back.
 LOOK_SOON_SECONDS = 0.1
 
@@ -44,7 +41,6 @@ class Sender:
         self._results: SimpleQueue[tuple[Claim, Tried]] = SimpleQueue()
         self._unrecorded: list[tuple[Claim, Tried]] = []
         self._has_news = threading.Event()
-        self._seen_at = -SEEN_EVERY_SECONDS  # by time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Send what is due until `stop` is set; then what is under way is still finished."""
@@ -68,7 +64,6 @@ class Sender:
     def _send_some(self, pool: ThreadPoolExecutor) -> int:
         try:
             close_old_connections()
-            self._say_that_we_run()
             claims = claim(THREADS - self._under_way, kept_free=KEPT_FREE) if may_send() else []
             secrets = _secrets_of(claims)
         except Error as error:
@@ -107,12 +102,6 @@ class Sender:
         self._unrecorded.clear()
         for one in late:
             logger.warning("a result came after its lease", extra={"delivery": str(one.delivery.key)})
-
-    def _say_that_we_run(self) -> None:
-        """For the admin's first page. There is no row, and nothing to say, while there is no destination."""
-        is_time = time.monotonic() - self._seen_at >= SEEN_EVERY_SECONDS
-        if is_time and Installation.objects.filter(pk=1).update(worker_seen_at=Now()):
-            self._seen_at = time.monotonic()
 
 
 def _tell(paused: Destination, pool: ThreadPoolExecutor | None) -> None:

@@ -129,8 +129,6 @@ class Installation(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     identity = models.CharField(max_length=200)
-    # By the database's clock. Written by every worker, three times a minute.
-    worker_seen_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.CheckConstraint(name="installation_is_one_row", condition=Q(id=1))]

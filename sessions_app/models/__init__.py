@@ -1,6 +1,7 @@
 """WHAT HAPPENED: sessions, what is summed and billed of them, and the log of LiveTok's requests."""
 
 from sessions_app.models.log import OF_NO_SESSION, RefusedRequests, SpoolPlace, WebhookEvent
+from sessions_app.models.nodes import ALIVE, Node, NodeQuerySet
 from sessions_app.models.sessions import (
     DENIED,
     ENDED,
@@ -25,6 +26,7 @@ from sessions_app.models.sums import (
 from sessions_app.models.usage import DailyUsage
 
 __all__ = [
+    "ALIVE",
     "DENIED",
     "ENDED",
     "NO_END",
@@ -38,6 +40,8 @@ __all__ = [
     "DaySums",
     "HourSums",
     "LateWrite",
+    "Node",
+    "NodeQuerySet",
     "PastMonthWrite",
     "RefusedRequests",
     "Session",

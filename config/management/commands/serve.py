@@ -19,6 +19,7 @@ from django.db import Error, connections
 
 from config.children import start_child, stop_child
 from config.health import missing_migrations
+from config.nodes import MayNotJoin, require_may_join
 from config.port_holder import port_holder
 from config.rooms import THREADS
 from config.running import MustNotRun, say_that_we_run
@@ -110,6 +111,10 @@ class Command(BaseCommand):
             raise CommandError("The static files are missing. Run `manage.py setup` first.")
         try:
             missing = missing_migrations()
+            if not missing:
+                require_may_join()
+        except MayNotJoin as refusal:
+            raise CommandError(str(refusal)) from refusal
         except Error as error:
             # Not fatal: a database that is away now may be back in a minute.
             self.stderr.write(f"DATABASE_URL: the database does not answer yet: {str(error).strip()}")

@@ -6,8 +6,10 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
 
 from config.jobs import run_worker
+from config.nodes import MayNotJoin, heartbeat
 from config.running import MustNotRun, say_that_we_run
 
 
@@ -24,6 +26,12 @@ class Command(BaseCommand):
         signal.signal(signal.SIGINT, ask_to_stop)
         try:
             say_that_we_run()
-        except MustNotRun as error:
-            raise CommandError(str(error)) from error
+            heartbeat.beat()
+        except (MayNotJoin, MustNotRun) as refusal:
+            raise CommandError(str(refusal)) from refusal
+        except Error as error:
+            # Not fatal: a database that is away now may be back in a minute.
+            self.stderr.write(f"DATABASE_URL: the database does not answer yet: {str(error).strip()}")
         run_worker(stop)
+        if heartbeat.refusal:
+            raise CommandError(str(heartbeat.refusal))
