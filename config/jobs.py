@@ -21,6 +21,7 @@ from automations.rules.missing_ends import tell_missing_ends
 from automations.rules.silence import look_for_silence
 from config.backups.nightly import nightly
 from config.nodes import MayNotJoin, beat_every, forget_dead_nodes, heartbeat
+from sessions_app.leases import LeaseLost, if_due
 from sessions_app.recording.clock import clock
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
@@ -33,11 +34,16 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Job:
-    """`run` must be harmless to repeat; a long one asks `should_stop` now and then."""
+    """`run` must be harmless to repeat; a long one asks `should_stop` now and then.
+
+    One that `is_shared` is done once in that time by all nodes together. Others, each does: what waits on its own disk,
+    and work that they share row by row.
+    """
 
     name: str
     every: timedelta
     run: Callable[[ShouldStop], object]
+    is_shared: bool = False
 
 
 def prune_events(should_stop: ShouldStop) -> None:
@@ -67,22 +73,24 @@ def beat(should_stop: ShouldStop) -> None:
 FEEDING = [Job("feed spool", timedelta(seconds=1), feeder.feed)]
 FOLLOWING = [
     Job("judge what happened", timedelta(seconds=0.5), judge.judge),
-    Job("tell missing ends", timedelta(minutes=1), tell_missing_ends),
-    Job("look for silence", timedelta(minutes=1), look_for_silence),
-    Job("send digests", timedelta(minutes=1), send_digests),
+    Job("tell missing ends", timedelta(minutes=1), tell_missing_ends, is_shared=True),
+    Job("look for silence", timedelta(minutes=1), look_for_silence, is_shared=True),
+    Job("send digests", timedelta(minutes=1), send_digests, is_shared=True),
 ]
 # It takes minutes. Only where there is a folder for it.
-BACKING_UP = [Job("back up", timedelta(minutes=1), nightly.run)]
+BACKING_UP = [Job("back up", timedelta(minutes=1), nightly.run, is_shared=True)]
 REFRESHING = [Job("refresh contexts", timedelta(seconds=1), refresh_contexts)]
 JOBS = [
-    Job("prune events", timedelta(minutes=1), prune_events),
-    Job("bound events", timedelta(minutes=10), bound_events),
-    Job("prune past months' writes", timedelta(hours=1), delete_writes_nobody_billed),
-    Job("keep sums", timedelta(minutes=1), keep_sums),
-    Job("prune deliveries", timedelta(hours=1), delete_old_deliveries),
-    Job("prune contexts", timedelta(hours=1), delete_old_contexts),
-    Job("forget dead nodes", timedelta(hours=1), lambda should_stop: forget_dead_nodes()),
+    Job("prune events", timedelta(minutes=1), prune_events, is_shared=True),
+    Job("bound events", timedelta(minutes=10), bound_events, is_shared=True),
+    Job("prune past months' writes", timedelta(hours=1), delete_writes_nobody_billed, is_shared=True),
+    Job("keep sums", timedelta(minutes=1), keep_sums, is_shared=True),
+    Job("prune deliveries", timedelta(hours=1), delete_old_deliveries, is_shared=True),
+    Job("prune contexts", timedelta(hours=1), delete_old_contexts, is_shared=True),
+    Job("forget dead nodes", timedelta(hours=1), lambda should_stop: forget_dead_nodes(), is_shared=True),
 ]
+# Whether a shared job is due is looked up so often: so what a dead node left is taken up soon after its lease ended.
+LOOK_EVERY = timedelta(seconds=5)
 
 
 def run_worker(stop: threading.Event) -> None:
@@ -135,17 +143,29 @@ def run_jobs(jobs: Sequence[Job], stop: threading.Event) -> None:
         for job in jobs:
             if due[job] <= time.monotonic() and not stop.is_set():
                 _run(job, stop.is_set)
-                due[job] = time.monotonic() + job.every.total_seconds()
+                every = min(job.every, LOOK_EVERY) if job.is_shared else job.every
+                due[job] = time.monotonic() + every.total_seconds()
         stop.wait(max(0.0, min(due.values()) - time.monotonic()))
 
 
 def _run(job: Job, should_stop: ShouldStop) -> None:
     try:
         close_old_connections()  # what a request does for the web server: a broken connection is left behind
-        job.run(should_stop)
+        if job.is_shared:
+            _run_if_due(job, should_stop)
+        else:
+            job.run(should_stop)
     except MayNotJoin:
         raise
+    except LeaseLost as error:
+        logger.warning("another node took the job over", extra={"job": job.name, "reason": str(error)})
     except Error as error:
         logger.error("job waits for the database", extra={"job": job.name, "error": str(error).strip()})
     except Exception:
         logger.exception("job failed", extra={"job": job.name})
+
+
+def _run_if_due(job: Job, should_stop: ShouldStop) -> None:
+    with if_due(job.name, job.every) as held:
+        if held is not None:
+            job.run(lambda: should_stop() or held.is_lost)

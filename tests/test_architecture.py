@@ -18,6 +18,7 @@ LAYERS = [
     "sessions_app.progress",
     "sessions_app.decision",
     "sessions_app.models",
+    "sessions_app.leases",
     "sessions_app.spool",
     "sessions_app.sums",
     "sessions_app.usage",

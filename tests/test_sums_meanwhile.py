@@ -11,7 +11,8 @@ from django.db import connection, connections
 
 from customers.defaults import make_defaults
 from sessions_app.database import pieces
-from sessions_app.models import LateWrite
+from sessions_app.leases import LeaseLost
+from sessions_app.models import LateWrite, Lease
 from sessions_app.sums import counting, keeping, proving
 from sessions_app.sums.keeping import forget_sums, keep_sums
 from sessions_app.sums.proving import sum_differences
@@ -82,6 +83,28 @@ def test_a_session_that_comes_between_counting_and_writing_is_counted_in_the_end
         assert len(came) == DAYS
         assert shown() == 3 * DAYS
         assert not LateWrite.objects.exists()
+        assert list(sum_differences()) == []
+
+
+def test_one_that_slept_writes_nothing_over_what_another_has_counted_since(livetok, monkeypatch):
+    count, came = counting.count_apart, []
+
+    def count_and_sleep(pieces):
+        counted = count(pieces)
+        if not came:
+            came.append("late")
+            at_once(lambda: Lease.objects.update(held_until=moment("2024-01-01T00:00:00+00:00")))
+            at_once(lambda: begin(livetok, "late", pieces[0][0] + timedelta(minutes=1)))
+            at_once(keep_sums)
+        return counted
+
+    with time_machine.travel(END, tick=False):
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(keeping, "count_apart", count_and_sleep)
+            with pytest.raises(LeaseLost, match="Another process does “sums” now"):
+                keep_sums()
+        assert came == ["late"]
+        assert shown() == 2 * DAYS + 1
         assert list(sum_differences()) == []
 
 

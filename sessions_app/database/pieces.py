@@ -33,11 +33,14 @@ def in_pieces(rows: Iterable[Row], write: Callable[[list[Row]], object], *, batc
             time.sleep(PAUSE_SECONDS)
 
 
-def delete_in_pieces(rows: QuerySet[Any], should_stop: Callable[[], bool] = lambda: False) -> int:
-    """Delete the rows in their order. Returns how many."""
+def delete_in_pieces(
+    rows: QuerySet[Any], should_stop: Callable[[], bool] = lambda: False, require: Callable[[], object] = lambda: None
+) -> int:
+    """Delete the rows in their order, while what is required in each transaction raises nothing. Returns how many."""
     deleted = 0
     while not should_stop():
         with bulk_transaction():
+            require()
             batch = list(rows.values_list("pk", flat=True)[:BATCH])
             rows.model._default_manager.filter(pk__in=batch).delete()
         deleted += len(batch)

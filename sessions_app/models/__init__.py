@@ -1,7 +1,7 @@
 """WHAT HAPPENED: sessions, what is summed and billed of them, and the log of LiveTok's requests."""
 
 from sessions_app.models.log import OF_NO_SESSION, RefusedRequests, SpoolPlace, WebhookEvent
-from sessions_app.models.nodes import ALIVE, Node, NodeQuerySet
+from sessions_app.models.nodes import ALIVE, Lease, Node, NodeQuerySet
 from sessions_app.models.sessions import (
     DENIED,
     ENDED,
@@ -40,6 +40,7 @@ __all__ = [
     "DaySums",
     "HourSums",
     "LateWrite",
+    "Lease",
     "Node",
     "NodeQuerySet",
     "PastMonthWrite",

@@ -36,3 +36,18 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hostname} ({self.id.hex[:8]})"
+
+
+class Lease(models.Model):
+    """What one process at a time does, of all nodes: who does it, until when that holds, and when it is due again.
+
+    Times are the database's. Who holds it renews it; where it ran out, the next one takes it over.
+    """
+
+    name = models.CharField(max_length=40, primary_key=True)
+    holder = models.UUIDField(null=True)
+    held_until = models.DateTimeField()
+    due_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

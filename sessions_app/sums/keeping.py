@@ -4,14 +4,16 @@ What is kept is counted in one snapshot, and then written in short transactions,
 each. Pages do not trust it until the last of them: new hours lie beyond the mark, and changed ones on the list of late
 writes. A late write that the snapshot shows is counted with it, and only then taken off the list; one that it does not
 show stays on the list for the next time.
+
+One process at a time keeps them, by a lease. What counts is that each of its transactions requires the lease: one that
+slept while another took over would else write what it had counted before over what the other one counted since.
 """
 
-import fcntl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection
 from django.db.models import Exists, Min, OuterRef
@@ -21,6 +23,7 @@ from django.utils import timezone
 from customers.zones import company_zone
 from sessions_app.database.pieces import bulk_transaction, delete_in_pieces, in_pieces
 from sessions_app.database.snapshots import one_snapshot
+from sessions_app.leases import Held, turn_at
 from sessions_app.models import (
     CallerNumber,
     DayCell,
@@ -46,71 +49,81 @@ HOURS_AT_ONCE = 6
 LATE_WRITES_AT_ONCE = 5000
 PEAKS_EVERY = timedelta(minutes=5)
 
+LEASE_NAME = "sums"
+
 ShouldStop = Callable[[], bool]
+Row = TypeVar("Row")
 
 
 def keep_sums(should_stop: ShouldStop = lambda: False) -> None:
-    """Bring the sums up to now, and the most sessions at once of the days that they belong to."""
-    if _mark().zone != company_zone().key:
-        forget_sums()
-    while not should_stop() and (_count_late() or _count_next() or _sum_next_week()):
-        pass
-    _find_peaks(should_stop)
+    """Bring the sums up to now, and the most sessions at once of the days that they belong to.
+
+    Waits while another process does. Raises LeaseLost where one took over, since this one slept.
+    """
+    with turn_at(LEASE_NAME, should_stop) as held:
+        if held is None:
+            return
+        if _mark().zone != company_zone().key:
+            _forget(held)
+        while not should_stop() and (_count_late(held) or _count_next(held) or _sum_next_week(held)):
+            pass
+        _find_peaks(held, should_stop)
 
 
 def forget_sums() -> None:
-    """Throw the sums away, to be counted again from the oldest session on."""
-    with _one_at_a_time():
-        # Until all are gone, the mark is of no zone, and nobody trusts what is left.
-        _write_mark(until=None, peaks_at=None, stale_peaks=[], zone="")
-        for model in (HourSums, DaySums, DayCell, WeekSums, DayPeak, CallerNumber):
-            delete_in_pieces(model._default_manager.order_by("pk"))
-        _write_mark(zone=company_zone().key)
+    """Throw the sums away, to be counted again from the oldest session on. Waits and raises as `keep_sums` does."""
+    with turn_at(LEASE_NAME) as held:
+        assert held is not None
+        _forget(held)
+
+
+def _forget(held: Held) -> None:
+    # Until all are gone, the mark is of no zone, and nobody trusts what is left.
+    _write_mark(held, until=None, peaks_at=None, stale_peaks=[], zone="")
+    for model in (HourSums, DaySums, DayCell, WeekSums, DayPeak, CallerNumber):
+        delete_in_pieces(model._default_manager.order_by("pk"), require=held.require)
+    _write_mark(held, zone=company_zone().key)
 
 
 def _mark() -> SumsMark:
     return SumsMark.objects.get_or_create(pk=1, defaults={"zone": company_zone().key})[0]
 
 
-def _write_mark(**changes: Any) -> None:
+def _write_mark(held: Held, **changes: Any) -> None:
     _mark()
-    with bulk_transaction():
+    with _transaction(held):
         SumsMark.objects.filter(pk=1).update(**changes)
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """No other process keeps sums in the block. The lock is outside of every transaction and snapshot."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(hashtext('frontdesk sums'))")
-            try:
-                yield
-            finally:
-                cursor.execute("SELECT pg_advisory_unlock(hashtext('frontdesk sums'))")
-    elif connection.is_in_memory_db():  # type: ignore[attr-defined]
+def _transaction(held: Held) -> Iterator[None]:
+    with bulk_transaction():
+        held.require()
         yield
-    else:
-        with open(f"{connection.settings_dict['NAME']}-sums", "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
-def _count_next() -> bool:
+def _write_in_pieces(held: Held, rows: Iterable[Row], write: Callable[[list[Row]], object]) -> None:
+    def write_some(some: list[Row]) -> None:
+        held.require()
+        write(some)
+
+    in_pieces(rows, write_some)
+
+
+def _count_next(held: Held) -> bool:
     """Sum the next hours that have sessions and are over for good, and pass those without. Whether the mark moved."""
     over_before = _over_before()
-    with _one_at_a_time():
-        zone, mark = company_zone(), _mark()
-        with one_snapshot():
-            hours, until = _hours_to_sum(mark.until, over_before)
-            counted = _counted(hours)
-        if not hours and (mark.until is None or until <= mark.until):
-            return False
-        _keep(counted)
-        days = {hour.day for hour in hours} | ({local_day(mark.until, zone)} if mark.until else set())
-        _sum_days(day for day in days if starts_at(day + ONE_DAY, zone) <= until)
-        # All of these hours are of one day.
-        _write_mark(until=until, stale_peaks=_with(mark.stale_peaks, {hour.day for hour in hours[:1]}))
+    zone, mark = company_zone(), _mark()
+    with one_snapshot():
+        hours, until = _hours_to_sum(mark.until, over_before)
+        counted = _counted(hours)
+    if not hours and (mark.until is None or until <= mark.until):
+        return False
+    _keep(held, counted)
+    days = {hour.day for hour in hours} | ({local_day(mark.until, zone)} if mark.until else set())
+    _sum_days(held, (day for day in days if starts_at(day + ONE_DAY, zone) <= until))
+    # All of these hours are of one day.
+    _write_mark(held, until=until, stale_peaks=_with(mark.stale_peaks, {hour.day for hour in hours[:1]}))
     return True
 
 
@@ -160,27 +173,27 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 AND (backend_xid IS NOT NULL OR state = 'active')"""
 
 
-def _count_late() -> bool:
+def _count_late(held: Held) -> bool:
     """Count some of the hours again that late writes have changed. Whether there were such writes."""
     if not LateWrite.objects.exists():
         return False
-    with _one_at_a_time():
-        zone, mark = company_zone(), _mark()
-        with one_snapshot():
-            writes = {
-                write.pk: hour_of(write.started_at, zone)
-                for write in LateWrite.objects.order_by("pk")[:LATE_WRITES_AT_ONCE]
-            }
-            summed = {hour for hour in writes.values() if mark.until is not None and hour.starts_at < mark.until}
-            hours = sorted(summed)[:HOURS_AT_ONCE]
-            counted = _counted(hours)
-        _keep(counted)
-        days = {hour.day for hour in hours}
-        _sum_days(day for day in days if mark.until is not None and starts_at(day + ONE_DAY, zone) <= mark.until)
-        _write_mark(stale_peaks=_with(mark.stale_peaks, _reached_from(days)))
-        # A write to an hour beyond the mark needs no list: that hour is counted when its turn comes.
-        seen = [pk for pk, hour in writes.items() if hour not in summed or hour in hours]
-        in_pieces(seen, lambda some: LateWrite.objects.filter(pk__in=some).delete())
+    zone, mark = company_zone(), _mark()
+    with one_snapshot():
+        writes = {
+            write.pk: hour_of(write.started_at, zone)
+            for write in LateWrite.objects.order_by("pk")[:LATE_WRITES_AT_ONCE]
+        }
+        summed = {hour for hour in writes.values() if mark.until is not None and hour.starts_at < mark.until}
+        hours = sorted(summed)[:HOURS_AT_ONCE]
+        counted = _counted(hours)
+    _keep(held, counted)
+    days = {hour.day for hour in hours}
+    are_whole = (day for day in days if mark.until is not None and starts_at(day + ONE_DAY, zone) <= mark.until)
+    _sum_days(held, are_whole)
+    _write_mark(held, stale_peaks=_with(mark.stale_peaks, _reached_from(days)))
+    # A write to an hour beyond the mark needs no list: that hour is counted when its turn comes.
+    seen = [pk for pk, hour in writes.items() if hour not in summed or hour in hours]
+    _write_in_pieces(held, seen, lambda some: LateWrite.objects.filter(pk__in=some).delete())
     return True
 
 
@@ -216,11 +229,11 @@ def _counted(hours: Sequence[Hour]) -> _Counted:
     return _Counted(hours, rows, list(unknown.values_list("phone_key", Reverse("phone_key"))))
 
 
-def _keep(counted: _Counted) -> None:
+def _keep(held: Held, counted: _Counted) -> None:
     numbers = (CallerNumber(key=key, backwards=backwards) for key, backwards in counted.numbers)
-    in_pieces(numbers, lambda some: CallerNumber.objects.bulk_create(some, ignore_conflicts=True))
+    _write_in_pieces(held, numbers, lambda some: CallerNumber.objects.bulk_create(some, ignore_conflicts=True))
     if counted.hours:
-        with bulk_transaction():
+        with _transaction(held):
             HourSums.objects.filter(starts_at__in=[hour.starts_at for hour in counted.hours]).delete()
             HourSums.objects.bulk_create(counted.sums)
 
@@ -242,16 +255,16 @@ def _hour_sums(hour: Hour, sums: Sums, callers: set[int], is_test: bool) -> Hour
     )
 
 
-def _sum_days(days: Iterable[date]) -> None:
+def _sum_days(held: Held, days: Iterable[date]) -> None:
     """Add up the hours of whole days. Their weeks are to be added up again."""
     for day in sorted(days):
         sums, cells = _day_sums(day)
-        with bulk_transaction():
+        with _transaction(held):
             WeekSums.objects.filter(starts_on=week_of(day)).delete()
             DaySums.objects.filter(day=day).delete()
             DayCell.objects.filter(day=day).delete()
             DaySums.objects.bulk_create(sums)
-        in_pieces(cells, DayCell.objects.bulk_create)
+        _write_in_pieces(held, cells, DayCell.objects.bulk_create)
 
 
 def _day_sums(day: date) -> tuple[list[DaySums], list[DayCell]]:
@@ -284,14 +297,12 @@ def _day_cell(day: date, is_test: bool, cell: Cell, amounts: Amounts) -> DayCell
     )
 
 
-def _sum_next_week() -> bool:
+def _sum_next_week(held: Held) -> bool:
     """Add up the days of a week that is over. Whether there was one without sums."""
-    if not _weeks_without_sums(_mark()):
-        return False
-    with _one_at_a_time():
-        for week in _weeks_without_sums(_mark())[:1]:
-            _sum_week(week)
-    return True
+    weeks = _weeks_without_sums(_mark())
+    for week in weeks[:1]:
+        _sum_week(held, week)
+    return bool(weeks)
 
 
 def _weeks_without_sums(mark: SumsMark) -> list[date]:
@@ -300,17 +311,17 @@ def _weeks_without_sums(mark: SumsMark) -> list[date]:
     return sorted(week for week in weeks if mark.until and starts_at(week + ONE_WEEK, company_zone()) <= mark.until)
 
 
-def _sum_week(week: date) -> None:
+def _sum_week(held: Held, week: date) -> None:
     rows = []
     for is_test in (False, True):
         sums, callers = sums_of_days(week, week + ONE_WEEK, is_test)
         cells, durations = sums.as_kept()
         rows.append(WeekSums(starts_on=week, is_test=is_test, cells=cells, durations=durations, callers=pack(callers)))
-    with bulk_transaction():
+    with _transaction(held):
         WeekSums.objects.bulk_create(rows)
 
 
-def _find_peaks(should_stop: ShouldStop) -> None:
+def _find_peaks(held: Held, should_stop: ShouldStop) -> None:
     """The most sessions at once, of the days that have changed; of today, which changes all the time, now and then."""
     mark, now, zone = _mark(), timezone.now(), company_zone()
     today = local_day(now, zone)
@@ -321,15 +332,14 @@ def _find_peaks(should_stop: ShouldStop) -> None:
     for day in sorted(days):
         if should_stop():
             return
-        with _one_at_a_time():
-            _find_peaks_of(day, now)
+        _find_peaks_of(held, day, now)
 
 
-def _find_peaks_of(day: date, now: datetime) -> None:
+def _find_peaks_of(held: Held, day: date, now: datetime) -> None:
     zone = company_zone()
     with one_snapshot():
         found = most_at_once(day, zone, now)
-    with bulk_transaction():
+    with _transaction(held):
         DayPeak.objects.filter(day=day).delete()
         DayPeak.objects.bulk_create(
             DayPeak(day=day, is_test=is_test, channel=channel, most=peak.most, reached_at=peak.reached_at)
@@ -337,4 +347,4 @@ def _find_peaks_of(day: date, now: datetime) -> None:
             for channel, peak in peaks.items()
         )
     stale_peaks = [text for text in _mark().stale_peaks if text != day.isoformat()]
-    _write_mark(stale_peaks=stale_peaks, **({"peaks_at": now} if day == local_day(now, zone) else {}))
+    _write_mark(held, stale_peaks=stale_peaks, **({"peaks_at": now} if day == local_day(now, zone) else {}))

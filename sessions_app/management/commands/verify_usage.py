@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from sessions_app.leases import LeaseLost
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.sums.proving import sum_differences
 from sessions_app.usage.recount import differences
@@ -25,7 +26,10 @@ class Command(BaseCommand):
         if not found:
             self.stdout.write("Every sum equals its recount.")
         elif repair:
-            keep_sums()
+            try:
+                keep_sums()
+            except LeaseLost as error:
+                raise CommandError(f"{error} Run this again.") from error
             self.stdout.write(f"{found} sums were set right.")
         else:
             raise CommandError(f"{found} sums differ from their recount; --repair sets them right.", returncode=1)
