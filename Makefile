@@ -2,10 +2,10 @@
 # make build  libraries and static files alone, for a service that may not write here (docs/deploy.md)
 # make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
 # make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-busy,
-#             bench-reports, bench-room, bench-deliveries, bench-rules, bench-moved)
+#             bench-reports, bench-room, bench-deliveries, bench-rules, bench-moved, bench-pooler)
 # make torture  kill every process, and take the database away, under load: what was acknowledged is there
 # make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
-.PHONY: run build test check demo lock bench bench-short bench-flat bench-busy bench-reports bench-room bench-deliveries bench-rules bench-moved torture soak runtime everything
+.PHONY: run build test check demo lock bench bench-short bench-flat bench-busy bench-reports bench-room bench-deliveries bench-rules bench-moved bench-pooler torture soak runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -109,6 +109,10 @@ bench-rules: everything
 # A million sessions: a move that is killed, and backups that are tried and restored. Half an hour.
 bench-moved: everything
 	$(PYTHON) -m benchmarks.moved
+
+# What PgBouncer costs a session, and what a second node brings: about six minutes, on PostgreSQL alone.
+bench-pooler: everything
+	$(PYTHON) -m benchmarks.pooler
 
 # Ten times the examples of `make test`, every kind of process killed twenty times on each database, then a minute
 # without it: about 40 minutes.

@@ -22,6 +22,11 @@ def worker(serving: int) -> list[int]:
     return [pid for pid in _children(serving) if "manage.py worker" in _command(pid)]
 
 
+def with_children(pid: int) -> list[int]:
+    """A process and all that it, and they, have started."""
+    return [pid, *_descendants(pid)]
+
+
 def memory_mb(pids: list[int]) -> float:
     """Of the largest one."""
     return max(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE for pid in pids) / 1_000_000

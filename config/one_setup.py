@@ -1,4 +1,8 @@
-"""One `setup` at a time: on this machine by a lock on a file, on all that share a PostgreSQL by a lock of its own."""
+"""One `setup` at a time: on this machine by a lock on a file, on all that share a PostgreSQL by one of a transaction.
+
+Not by a lease, as recurring jobs: on an empty database there is no table for one yet. The transaction has a connection
+of its own and stays open meanwhile, so that a pooler leaves it its server connection, too; it holds nothing else.
+"""
 
 import fcntl
 import os
@@ -7,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 LOOK_EVERY_SECONDS = 0.2
 # Any number that nobody else takes: it names the lock.
@@ -21,11 +26,12 @@ def one_setup_at_a_time(say: Callable[[str], object]) -> Iterator[None]:
     try:
         _wait(lambda: _locked_file(descriptor), say)
         if connection.vendor == "postgresql":
-            _wait(_locked_database, say)
-        yield
+            with _transaction_of_its_own() as database:
+                _wait(lambda: _locked_database(database), say)
+                yield
+        else:
+            yield
     finally:
-        if connection.vendor == "postgresql" and not connection.in_atomic_block:
-            connection.close()  # which frees its lock
         os.close(descriptor)
 
 
@@ -45,7 +51,17 @@ def _locked_file(descriptor: int) -> bool:
     return True
 
 
-def _locked_database() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [POSTGRESQLS_LOCK])
+@contextmanager
+def _transaction_of_its_own() -> Iterator[BaseDatabaseWrapper]:
+    database = connections.create_connection(DEFAULT_DB_ALIAS)
+    try:
+        database.set_autocommit(False)
+        yield database
+    finally:
+        database.close()  # which frees its lock
+
+
+def _locked_database(database: BaseDatabaseWrapper) -> bool:
+    with database.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [POSTGRESQLS_LOCK])
         return bool(cursor.fetchone()[0])

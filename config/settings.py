@@ -193,6 +193,23 @@ if not IS_SQLITE and DATABASES["default"].get("ENGINE") != "django.db.backends.p
     raise ImproperlyConfigured(f"DATABASE_URL names no database that Frontdesk knows. Give {DATABASE_SAMPLE}")
 if not DATABASES["default"].get("NAME"):
     raise ImproperlyConfigured(f"DATABASE_URL does not say which database. Give {DATABASE_SAMPLE}")
+# PgBouncer lends a connection of PostgreSQL's for one transaction, so that nothing may be kept in one beyond that.
+DATABASE_POOLER = env("DATABASE_POOLER", default="").lower()
+if DATABASE_POOLER not in ("", "transaction"):
+    raise ImproperlyConfigured(
+        f"DATABASE_POOLER is {DATABASE_POOLER[:50]!r}; give transaction where DATABASE_URL leads to PgBouncer in "
+        "transaction mode, or leave it out"
+    )
+if DATABASE_POOLER and IS_SQLITE:
+    raise ImproperlyConfigured(
+        "DATABASE_POOLER is for PostgreSQL, and the database is an SQLite file. Leave it out, or set DATABASE_URL"
+    )
+DATABASE_PREPARE = _yes_or_no("DATABASE_PREPARE", default=not DATABASE_POOLER)
+if env("DATABASE_PREPARE", default="") and not DATABASE_POOLER:
+    raise ImproperlyConfigured(
+        "DATABASE_PREPARE says what a pooler can do, and DATABASE_POOLER names none. Leave it out, or set "
+        "DATABASE_POOLER=transaction"
+    )
 if IS_SQLITE:
     DATABASES["default"]["OPTIONS"] = {
         # BEGIN IMMEDIATE is the lock that select_for_update is on PostgreSQL.
@@ -211,8 +228,8 @@ else:
     for _name, _value in {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}.items():
         DATABASES["default"]["OPTIONS"].setdefault(_name, _value)
     DATABASES["default"]["OPTIONS"].setdefault("tcp_user_timeout", 30_000)
-    # Left out, psycopg prepares nothing, even where it is asked to; so high, it prepares only what asks for it.
-    DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 1_000_000_000)
+    if DATABASE_POOLER:
+        DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
 # What pg_dump and pg_restore connect to, where DATABASE_URL names a pooler.
 BACKUP_DATABASE: dict[str, Any] = {}

@@ -3,22 +3,16 @@
 import time
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from psycopg.pq import TransactionStatus
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 STATEMENT_SECONDS = 30
 # Some ten milliseconds of SQLite's: it asks whether to go on, and each time may wait for Python's lock.
 LOOK_EVERY_STEPS = 1_000_000
-
-# The driver's own connection that PostgreSQL was told the limit by. It stays told: what LiveTok waits is far less.
-_told: WeakKeyDictionary[BaseDatabaseWrapper, object] = WeakKeyDictionary()
 
 
 def limited_statements(get_response: Handler) -> Handler:
@@ -44,13 +38,8 @@ def was_stopped(error: BaseException | None) -> bool:
 
 
 def _limit_on_postgresql(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    database = context["connection"]
-    is_failed = database.connection.info.transaction_status == TransactionStatus.INERROR  # takes nothing but a rollback
-    if _told.get(database) is not database.connection and not is_failed:
-        database.connection.execute(f"SET statement_timeout = {STATEMENT_SECONDS * 1000:.0f}")
-        if not database.in_atomic_block:  # a rollback takes the setting back
-            _told[database] = database.connection
-    return execute(sql, params, many, context)
+    with context["connection"].connection.stopped_after(STATEMENT_SECONDS):
+        return execute(sql, params, many, context)
 
 
 class _SqliteLimit:

@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "EVENT_RETENTION_DAYS": "30",
     "EVENT_RETENTION_MB": "1000",
     "ENCRYPTION_KEYS": "",
+    "DATABASE_POOLER": "",
+    "DATABASE_PREPARE": "",
     "OUTGOING_ALLOWED_HOSTS": "",
     "OUTGOING_ALLOW_HTTP": "",
     "EMAIL_URL": "consolemail://",

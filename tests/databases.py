@@ -72,7 +72,7 @@ def start_postgres(server_settings: Mapping[str, str] = SERVER_SETTINGS) -> Post
     As it comes it is quick and unsafe, which suits tests; empty settings are PostgreSQL's own.
     """
     folder = Path(tempfile.mkdtemp(prefix="frontdesk-postgres-", dir="/tmp"))
-    identity = _unprivileged_user()
+    identity = unprivileged_user()
     if identity:
         os.chown(folder, identity["user"], identity["group"])
     try:
@@ -139,7 +139,7 @@ def _holds_server(folder: Path) -> bool:
     return all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres"))
 
 
-def _unprivileged_user() -> dict[str, Any]:
+def unprivileged_user() -> dict[str, Any]:
     """Popen's options, since PostgreSQL refuses to run as root; empty where we are not."""
     if os.geteuid() != 0:
         return {}

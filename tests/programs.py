@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 # By program: the package that has it.
-PACKAGES = {"nginx": "nginx-light", "caddy": "caddy", "systemd-analyze": "systemd"}
+PACKAGES = {"nginx": "nginx-light", "caddy": "caddy", "systemd-analyze": "systemd", "pgbouncer": "pgbouncer"}
 
 
 class NoProgram(Exception):
@@ -36,6 +36,6 @@ def _found(name: str) -> str | None:
 
 if __name__ == "__main__":
     try:
-        print(f"tests of deploying use {', '.join(program(name) for name in PACKAGES)}")
+        print(f"tests use {', '.join(program(name) for name in PACKAGES)}")
     except NoProgram as error:
         sys.exit(f"tests.programs: {error}")

@@ -61,6 +61,10 @@ SETTINGS = [
     ("DATABASE_URL", "mysql://secret-user@host/name"),
     ("DATABASE_URL", "postgres://"),
     ("DATABASE_URL", "postgres://secret-user:p@host:port/name"),
+    ("DATABASE_POOLER", "session"),
+    ("DATABASE_POOLER", "transaction"),  # with SQLite
+    ("DATABASE_PREPARE", "yes"),  # without a pooler
+    ("DATABASE_PREPARE", "perhaps"),
     ("EMAIL_URL", "nonsense"),
     ("EMAIL_URL", "smtp://secret-user:p@host:port"),
     ("EMAIL_FROM", "nobody"),

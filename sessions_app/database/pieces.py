@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 
+from customers.keyset import beyond
 from sessions_app.database.prepared import djangos_transaction
 from sessions_app.database.sqlite.turns import BULK_TURN_SECONDS
 
@@ -48,6 +49,19 @@ def delete_in_pieces(
             break
         time.sleep(PAUSE_SECONDS)
     return deleted
+
+
+def rows_in_pieces(rows: QuerySet[Any], *columns: str, key: int = 1, at_once: int = 5000) -> Iterator[tuple[Any, ...]]:
+    """Values of `columns` in the order of the first ones, as many as make a row's unique `key`.
+
+    Some at a time, by where the last ones ended: no cursor stays open on the server, and not all rows are in memory.
+    """
+    order = columns[:key]
+    rows = rows.order_by(*order).values_list(*columns)
+    some = list(rows[:at_once])
+    while some:
+        yield from some
+        some = list(rows.filter(beyond(order, some[-1][:key]))[:at_once]) if len(some) == at_once else []
 
 
 def keys_of(rows: QuerySet[Any], *, at_once: int = 1000) -> Iterator[Any]:

@@ -1,5 +1,8 @@
 """Running the webhook's few hand-written statements at the least cost, prepared where the database prepares.
 
+Behind a pooler that gives each transaction another of the server's connections, they go without a name, in one message
+with their values: what one connection has prepared, the next one lacks (DATABASE_PREPARE).
+
 A cursor translates a statement and finds a converter for each value, each time: with the fifty values of a begin
 that costs more than the database's own work. So plain values go to the driver as they are, and PostgreSQL's answers
 come as text. Inside a transaction of Django's, what runs here is part of it.
@@ -14,6 +17,7 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import psycopg
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic
@@ -47,7 +51,7 @@ def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
         if IS_SQLITE:
             rows: Rows = database.connection.execute(_named(sql), for_sqlite(parameters)).fetchall()
             return rows
-        return _fetch_prepared(database, sql, parameters)
+        return _fetch_from_postgresql(database, sql, parameters)
 
 
 def execute(sql: str, parameters: Mapping[str, Any]) -> None:
@@ -129,22 +133,29 @@ def _in_text(value: Any) -> bytes:
 _prepared: WeakKeyDictionary[psycopg.Connection[Any], dict[str, bytes]] = WeakKeyDictionary()
 
 
-def _fetch_prepared(database: BaseDatabaseWrapper, sql: str, parameters: Mapping[str, Any]) -> Rows:
+def _fetch_from_postgresql(database: BaseDatabaseWrapper, sql: str, parameters: Mapping[str, Any]) -> Rows:
     server: PGconn = database.connection.pgconn
     if database.in_atomic_block and server.transaction_status == pq.TransactionStatus.IDLE:
         server.send_query(b"BEGIN")  # which psycopg leaves to the first of its own cursors
         _awaited(database)
     statement, names = _numbered(sql)
+    texts = [_POSTGRESQL.get(type(value), _in_text)(value) for value in map(parameters.__getitem__, names)]
+    if settings.DATABASE_PREPARE:
+        server.send_query_prepared(_prepared_name(database, sql, statement), texts)
+    else:
+        server.send_query_params(statement, texts)
+    result = _awaited(database)
+    return [[_text(result, row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
+
+
+def _prepared_name(database: BaseDatabaseWrapper, sql: str, statement: bytes) -> bytes:
     prepared = _prepared.setdefault(database.connection, {})
     if sql not in prepared:
         name = b"frontdesk_%d" % len(prepared)
-        server.send_prepare(name, statement)
+        database.connection.pgconn.send_prepare(name, statement)
         _awaited(database)
         prepared[sql] = name
-    texts = [_POSTGRESQL.get(type(value), _in_text)(value) for value in map(parameters.__getitem__, names)]
-    server.send_query_prepared(prepared[sql], texts)
-    result = _awaited(database)
-    return [[_text(result, row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
+    return prepared[sql]
 
 
 def _awaited(database: BaseDatabaseWrapper) -> PGresult:

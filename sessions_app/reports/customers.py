@@ -1,9 +1,8 @@
 """All customers by name, with what each has used of its limits, and how they fall into groups."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from django import forms
@@ -39,6 +38,7 @@ from sessions_app.wording import amount_words
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 500
+LOOKED_AT_ONCE = 5000
 BY_NAME = ("name", "pk")
 DAYS_AT_LIMIT = FULL_DAYS["reached"].days
 CANDIDATE_DAYS, CANDIDATE_SHARE, CANDIDATE_AT_LEAST = FULL_DAYS["close"].days, FULL_DAYS["close"].share, 5
@@ -141,8 +141,8 @@ def customer_page(
         _place(after if before is None else None),
         _place(before),
         PAGE_SIZE,
-        lambda place, most: _wanted(_following(found, place), wanted, most),
-        lambda place, most: _wanted(_preceding(found, place), wanted, most),
+        lambda place, most: _wanted(lambda place: _following(found, place), place, wanted, most),
+        lambda place, most: _wanted(lambda place: _preceding(found, place), place, wanted, most),
     )
     rows = shown.rows
     return CustomerPage(
@@ -172,13 +172,19 @@ def _preceding(found: QuerySet[Customer], place: Customer) -> QuerySet[Customer]
     return found.order_by(NAMELESS.desc(), *backwards)
 
 
-def _wanted(rows: QuerySet[Customer], wanted: set[int] | None, most: int) -> list[Customer]:
+def _wanted(
+    reading_on: Callable[[Any], QuerySet[Customer]], place: Customer | None, wanted: set[int] | None, most: int
+) -> list[Customer]:
+    """The next ones beyond a place. A group may have a hundred thousand, more than a statement can name."""
     if wanted is None:
-        return list(rows[:most])
-    # A group may have a hundred thousand customers, more than a statement can name.
-    ids = list(islice((pk for pk in rows.values_list("pk", flat=True).iterator() if pk in wanted), most))
-    by_pk = Customer.objects.in_bulk(ids)
-    return [by_pk[pk] for pk in ids]
+        return list(reading_on(place)[:most])
+    ids: list[int] = []
+    some = list(reading_on(place).only("name")[:LOOKED_AT_ONCE])
+    while some and len(ids) < most:
+        ids += [customer.pk for customer in some if customer.pk in wanted]
+        some = list(reading_on(some[-1]).only("name")[:LOOKED_AT_ONCE]) if len(some) == LOOKED_AT_ONCE else []
+    by_pk = Customer.objects.in_bulk(ids[:most])
+    return [by_pk[pk] for pk in ids[:most]]
 
 
 @dataclass(frozen=True)

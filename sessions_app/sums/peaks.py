@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 
+from sessions_app.database.pieces import rows_in_pieces
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
 from sessions_app.models import NO_END, Session
 from sessions_app.periods import ONE_DAY, starts_at
@@ -56,22 +57,21 @@ def most_at_once(day: date, zone: ZoneInfo, now: datetime) -> dict[bool, dict[st
 def _taking_up(first: datetime, until: datetime, now: datetime) -> Iterator[tuple[datetime, datetime, bool, str]]:
     """Start, end, whether it is a test, and channel of every session that may have taken place in between, by start."""
     may_reach = Q(started_at__gte=first - MOST_LAST) | Q(length__gt=MOST_LAST.total_seconds())
-    started = Session.objects.filter(started_at__gte=first - LONGEST, started_at__lt=until).order_by("started_at")
+    started = Session.objects.filter(started_at__gte=first - LONGEST, started_at__lt=until)
     timed = started.annotate(length=LENGTH).filter(may_reach, length__isnull=False)
     # Found by when they count as open no more: the few sessions without an end have an index of that.
     without_end = Session.objects.filter(
         NO_END, open_until__gt=first, open_until__lt=until + LONGEST_WITHOUT_END
     ).order_by()
+    of_timed = rows_in_pieces(timed, "started_at", "pk", "length", "is_test", "channel_id", key=2)
     columns = ("is_test", "channel_id", "started_at", "open_until", "declared_missing_at")
     return merge(
         (
             (start, start + timedelta(seconds=seconds), is_test, channel or "")
-            for is_test, channel, start, seconds in timed.values_list(
-                "is_test", "channel_id", "started_at", "length"
-            ).iterator(chunk_size=5000)
+            for start, _, seconds, is_test, channel in of_timed
         ),
         sorted(
             (start, min(open_until or start, declared_at or now, now), is_test, channel or "")
-            for is_test, channel, start, open_until, declared_at in without_end.values_list(*columns).iterator()
+            for is_test, channel, start, open_until, declared_at in without_end.values_list(*columns)
         ),
     )

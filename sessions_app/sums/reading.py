@@ -16,6 +16,7 @@ from django.db.models import Func, IntegerField, Model, Q, QuerySet, Sum
 from django.db.models.sql.compiler import SQLCompiler
 
 from customers.zones import company_zone
+from sessions_app.database.pieces import rows_in_pieces
 from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, SumsMark, WeekSums
 from sessions_app.periods import ONE_DAY, Hour, days_of_week, hour_of, hours_of, local_day, starts_at
 from sessions_app.sums.callers import unpack
@@ -187,7 +188,7 @@ def callers_between(start: datetime, end: datetime, known: Kept, *, is_test: boo
     days, hours = _days(DaySums, parts.days_apart, is_test), _hours(parts.hours, is_test)
     for kept_sets in (_weeks(parts, is_test), days, hours):
         # A busy week's set is large, so only some are in memory at a time.
-        for packed in kept_sets.values_list("callers", flat=True).iterator(chunk_size=20):
+        for _, packed in rows_in_pieces(kept_sets, "pk", "callers", at_once=20):
             callers.update(unpack(packed))
     return len(callers)
 
