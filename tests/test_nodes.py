@@ -8,12 +8,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from benchmarks.sql import rows
 from config.nodes import Heartbeat, MayNotJoin, forget_dead_nodes, own_id, require_may_join
 from sessions_app.models import Node
 from tests.fleet import KEY, OTHER_KEY, heard_of
-from tests.live import manage, new_environment, start_server, wait_until_ready
-from tests.test_setup_twice import refusal
 
 
 @pytest.fixture
@@ -146,24 +143,3 @@ class TestWhoMayJoin:
 
         with pytest.raises(CommandError, match="SECRET_KEY does not come from the environment"):
             call_command("worker")
-
-
-@pytest.mark.serial
-@pytest.mark.only("postgresql")
-def test_a_second_data_folder_is_refused_while_the_first_is_served_and_the_first_comes_again(database_name, tmp_path):
-    with new_environment(database_name, is_migrated=True) as env:
-        manage(env, "setup")
-        server = start_server(env)
-        try:
-            wait_until_ready(server)
-            second = env | {"DATA_DIR": str(tmp_path), "PORT": "1"}
-            for command in "serve", "worker":
-                assert "SECRET_KEY does not come from the environment" in refusal(second, command)
-            server.process.kill()
-            server.process.wait()
-            server = start_server(env)
-            wait_until_ready(server)
-        finally:
-            server.stop()
-        # It stopped cleanly, so nobody has to wait for a minute.
-        assert rows(env["DATABASE_URL"], "SELECT count(*) FROM sessions_app_node") == [(0,)]

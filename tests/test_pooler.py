@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,7 +25,7 @@ from sessions_app.database.patience import Patience, limited
 from sessions_app.database.postgresql.base import Connection, TookTooLong
 from tests.databases import SERVER_URL
 from tests.fleet import KEY
-from tests.live import LiveServer, manage, new_environment, start_server, wait_until_ready
+from tests.live import LiveServer, new_environment, start_server, wait_until_ready
 from tests.poolers import pgbouncer
 from tests.standins import HttpStandin, http_standin
 from tests.test_concurrency import AT_ONCE, NOON, Frontdesk, admitted, begins, end, per_day
@@ -36,6 +37,7 @@ POOL_SIZE = 4
 MOST_ROUNDS = 10
 # Begins of each node in one round that the database decided.
 ENOUGH = 3
+PASSWORD = "a password of nobody"
 SECRET_KEY = "a-secret-key-that-all-nodes-have-in-common-0123456789"
 PATIENCE_SECONDS = 60
 
@@ -59,6 +61,8 @@ def fleet():
             "ENCRYPTION_KEYS": KEY,
             "WEB_PROCESSES": "1",
             "DATABASE_POOLER": "transaction",
+            "ADMIN_USERNAME": "admin",
+            "ADMIN_PASSWORD": PASSWORD,
         }
         envs = [stack.enter_context(new_environment("postgresql", is_migrated=True, **shared, **OUTGOING))]
         direct = envs[0]["DATABASE_URL"]
@@ -79,8 +83,9 @@ def fleet():
 
 @pytest.fixture(scope="module")
 def frontdesks(fleet):
-    first, second = (Frontdesk(node) for node in fleet.nodes)
-    second.used = 5000
+    first = Frontdesk(fleet.nodes[0])
+    second = copy(first)  # with the same key
+    second.server, second.port = fleet.nodes[1], int(fleet.nodes[1].env["PORT"])
     return first, second
 
 
@@ -119,13 +124,12 @@ def test_one_minute_left_admits_one_of_16_begins_at_once_eight_at_each_node(flee
 
 
 def test_both_nodes_have_a_heartbeat_and_a_third_with_a_key_of_its_own_is_refused(fleet, tmp_path):
-    ids = {(node.folder / "node_id").read_text() for node in fleet.nodes}
+    ids = set(map(node_id, fleet.nodes))
     heard = "SELECT id::text FROM sessions_app_node WHERE beat_at > now() - interval '10 seconds'"
     wait_until(lambda: {node for (node,) in rows(fleet.direct, heard)} == ids)
 
     third = fleet.nodes[0].env | {"DATA_DIR": str(tmp_path), "SECRET_KEY": ""}
-    for command in "serve", "worker":
-        assert "SECRET_KEY does not come from the environment" in refusal(third, command)
+    assert "SECRET_KEY does not come from the environment" in refusal(third, "serve")
 
 
 def test_pages_an_export_and_the_sums_are_right(fleet, frontdesks):
@@ -140,7 +144,7 @@ def test_pages_an_export_and_the_sums_are_right(fleet, frontdesks):
     assert node.manage("verify_usage") == "Every sum equals its recount.\n"
     assert rows(fleet.direct, "SELECT sum(sessions) FROM sessions_app_hoursums") == [(stored,)]
 
-    staff = signed_in(node, fleet.nodes[0].env)
+    staff = signed_in(node)
     for page in "", "sessions/", "customers/?group=80&period=day", "live/", "webhook/":
         assert staff(f"/reports/{page}").status == 200, page
     period = f"first_day={NOON - timedelta(days=9):%Y-%m-%d}&last_day={NOON:%Y-%m-%d}"
@@ -148,15 +152,13 @@ def test_pages_an_export_and_the_sums_are_right(fleet, frontdesks):
     assert len(list(csv.reader(io.StringIO(exported)))) == stored + 1
 
 
-def signed_in(node, env):
+def signed_in(node):
     """A function that opens a path as the first account."""
     jar = http.cookiejar.CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-    manage(node.env, "shell", "--no-imports", "-c", "from django.contrib.auth.models import User; "
-           "user = User.objects.get(); user.set_password('a long password'); user.save()")  # fmt: skip
     opener.open(f"{node.url}/admin/login/")
     token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
-    form = {"username": "admin", "password": "a long password", "csrfmiddlewaretoken": token}
+    form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": token}
     headers = {"Referer": f"{node.url}/admin/login/"}
     asked = urllib.request.Request(f"{node.url}/admin/login/", urllib.parse.urlencode(form).encode(), headers)
     assert opener.open(asked).status == 200
@@ -185,6 +187,18 @@ def test_deliveries_arrive_once_and_a_killed_nodes_work_is_taken_up(fleet, front
     wait_until(lambda: len(fleet.receiver.requests) == 30)
     wait_until(lambda: rows(fleet.direct, "SELECT name FROM sessions_app_lease WHERE holder IS NOT NULL") == [])
     assert rows(fleet.direct, "SELECT name FROM sessions_app_lease WHERE due_at < now() - interval '20 seconds'") == []
+
+    # Its last heartbeat is no other node's: it may start again, and takes its row along when it stops.
+    again = start_server(fleet.nodes[0].env)
+    try:
+        wait_until_ready(again)
+    finally:
+        again.stop()
+    assert rows(fleet.direct, "SELECT id::text FROM sessions_app_node") == [(node_id(fleet.nodes[1]),)]
+
+
+def node_id(node):
+    return (node.folder / "node_id").read_text()
 
 
 def test_a_page_with_a_long_statement_and_a_request_without_patience_are_cancelled_through_the_pooler(fleet):
