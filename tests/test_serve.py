@@ -115,7 +115,8 @@ def test_a_web_process_that_dies_is_replaced_by_one_that_runs_alike(server):
 
 
 def test_a_port_in_use_is_named(server):
-    quickly = "from config.management.commands import serve; serve.PREDECESSOR_SECONDS = 1; "
+    quickly = "import django; django.setup(); from config.management.commands import serve; "
+    quickly += "serve.PREDECESSOR_SECONDS = 1; "
     code = f"{quickly}from django.core.management import execute_from_command_line as run; run(['', 'serve'])"
     env = {**server.env, "DJANGO_SETTINGS_MODULE": "config.settings"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
