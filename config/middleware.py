@@ -19,7 +19,7 @@ FORWARDED_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_F
 # Where the environment of a request keeps them for whoever explains: what a proxy said that is not trusted, by header;
 # and the address of a trusted one.
 DISBELIEVED, PROXY = "frontdesk.disbelieved", "frontdesk.proxy"
-MACHINE_PATHS = ("/webhooks/livetok", "/healthz", "/readyz")
+MACHINE_PATHS = ("/webhooks/livetok", "/healthz", "/readyz", "/metrics")
 
 
 def trusted_proxies(get_response: Handler) -> Handler:
@@ -75,7 +75,7 @@ _resolved = lru_cache(maxsize=64)(resolve)
 
 
 def machine_addresses(get_response: Handler) -> Handler:
-    """Webhook and health addresses skip what serves people: they answer under any Host, and never redirect."""
+    """Webhook, health and metrics addresses skip what serves people: they answer under any Host, and never redirect."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         path = request.path_info

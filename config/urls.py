@@ -4,18 +4,22 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from config.doctor.page import health
 from config.errors import bad_request, not_found, permission_denied, server_error
 from config.health import healthz, readyz
+from config.metrics.view import metrics
 
 handler400, handler403, handler404, handler500 = bad_request, permission_denied, not_found, server_error
 
 urlpatterns = [
     re_path(r"^healthz/?$", healthz),
     re_path(r"^readyz/?$", readyz),
+    re_path(r"^metrics/?$", metrics),
     path("", include("sessions_app.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/automations/", include("automations.urls")),
     path("admin/", admin.site.urls),
+    path("reports/health/", health, name="health"),
     path("reports/", include("sessions_app.reports.urls")),
     path("api/v1/", include("sessions_app.api.urls")),
     path("api/", include("customers.api.urls")),

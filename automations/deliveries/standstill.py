@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -11,6 +12,7 @@ from automations.models import Delivery, Destination, Rule, Secret
 from automations.outgoing.mail import has_mail_server
 from automations.sealing import fingerprint_of, known_keys
 from sessions_app.models import Node
+from sessions_app.recording.clock import last_seen
 
 MOST_NAMED = 20
 
@@ -43,12 +45,18 @@ def standstill() -> Standstill:
     """Everything that is in the way now. Writes nothing; seven queries at most, however much waits."""
     found = Destination.objects.filter(paused_at__isnull=False).values_list("pk", "name", "paused_because")
     paused = [Paused(name, destination_page(pk), because) for pk, name, because in found[:MOST_NAMED]]
-    return Standstill(paused, is_copy(), _has_no_worker(), _missing_keys(), _lacks_mail_server())
+    return Standstill(paused, is_copy(), _has_no_worker(), missing_keys(), _lacks_mail_server())
 
 
 def _lacks_mail_server() -> bool:
     """Whether there is a destination for mails, and no server to send them by."""
     return not has_mail_server() and Destination.objects.filter(kind=Destination.Kind.EMAIL).exists()
+
+
+def worker_seen_at() -> datetime | None:
+    """When a worker was there last: one of any node by the database, or this data folder's by its clock."""
+    beat = Node.objects.order_by("-beat_at").values_list("beat_at", flat=True).first()
+    return max((moment for moment in (beat, last_seen()) if moment is not None), default=None)
 
 
 def _has_no_worker() -> bool:
@@ -59,7 +67,7 @@ def _has_no_worker() -> bool:
     return has_rules or Delivery.objects.filter(finished_at__isnull=True).exists()
 
 
-def _missing_keys() -> list[MissingKey]:
+def missing_keys() -> list[MissingKey]:
     try:
         known = set(map(fingerprint_of, known_keys()))
     except ImproperlyConfigured:  # the file is cut short: what it held opens nothing

@@ -71,6 +71,31 @@ _BEGIN_TIMES = ("timestamp", "data.started_at", "created_at")
 _END_TIMES = ("timestamp", "data.ended_at", "created_at")
 _DURATIONS = ("duration", "data.duration", "data.duration_seconds")
 
+# All that LiveTok's documentation says it sends, by path.
+KNOWN_FIELDS = frozenset(
+    {
+        "event", "type", "id", "livemode", "kind", "agentId", "agentName", "phoneNumber",
+        "data", "data.channel", "data.conversation_id", "data.agent_type", "data.metadata",
+        "data.customer", "data.customer.id", "data.customer.name", "data.customer.phone", "data.customer.email",
+        *_SESSION_ID, *_BEGIN_TIMES, *_END_TIMES, *_DURATIONS,
+    }
+)  # fmt: skip
+_HOLD_OTHERS = ("data", "data.customer")
+
+
+def unknown_fields(body: bytes) -> list[str]:
+    """Paths of fields in a body that LiveTok was not known to send; none of a body that is no JSON object."""
+    try:
+        document = _json_object(body)
+    except Refused:
+        return []
+    found = [name for name in document if name not in KNOWN_FIELDS]
+    for path in _HOLD_OTHERS:
+        held = _at(document, path)
+        inside = (f"{path}.{name}" for name in held) if isinstance(held, dict) else ()
+        found += [name for name in inside if name not in KNOWN_FIELDS]
+    return [_storable(name)[:LONGEST_CHANNEL] for name in found]
+
 
 class _Fields:
     """LiveTok's fields by path. Whatever cannot be read counts as missing, and `flags` say so."""

@@ -34,20 +34,21 @@ class Clock:
         if self._leapt_at is None:
             self._leapt_at = now
             logger.warning(
-                "the clock has leapt, so nothing is deleted for a day", extra={"last_seen": str(_last_seen())}
+                "the clock has leapt, so nothing is deleted for a day", extra={"last_seen": str(last_seen())}
             )
         return now - self._leapt_at < BELIEVED_AFTER_SECONDS
 
 
 def clock_leap() -> timedelta | None:
     """How far the clock is ahead of when the worker looked last; None where that is an ordinary step."""
-    last = _last_seen()
+    last = last_seen()
     step = timezone.now() - last if last is not None else timedelta()
     # A clock that is behind deletes too little, which mends itself.
     return step if step > LARGEST_STEP else None
 
 
-def _last_seen() -> datetime | None:
+def last_seen() -> datetime | None:
+    """When a worker of this data folder looked at the clock, which it does every minute."""
     with suppress(OSError, ValueError):
         seen = datetime.fromisoformat(_file().read_text())
         return seen if seen.tzinfo is not None else None

@@ -13,13 +13,14 @@ from sessions_app.decision.answer import AnswerGiven, fallback_answer
 from sessions_app.decision.judgement import denial_message
 from sessions_app.decision.rules import DENIAL_MESSAGES, Reason
 from sessions_app.livetok.delivery import Delivery
-from sessions_app.livetok.events import SessionBegin
-from sessions_app.livetok.payloads import Refused
+from sessions_app.livetok.events import SessionBegin, SessionEnd
+from sessions_app.livetok.payloads import BEGIN, END, IgnoredEvent, Refused
 from sessions_app.recording.by_reading import decide_by_reading
 from sessions_app.recording.hooks import brought_for
 from sessions_app.recording.reading import read_begin
 from sessions_app.spool.files import NotAlone, SpooledRequest, deciding_alone, spool
 from sessions_app.spool.waiting import begins_that_wait
+from sessions_app.webhook.metrics import FALLBACK, SPOOLED, count_request
 from sessions_app.webhook.reception import NOTHING_TO_SAY, TOO_LARGE, as_error, read_delivered
 
 logger = logging.getLogger("frontdesk.webhook")
@@ -39,7 +40,7 @@ def take_without_storing(
     A begin is decided by reading; where the database cannot be read either, DECISION_FALLBACK answers it.
     `body` is None where it was too large. Raises MustTryAgain.
     """
-    status, content, begin = _read(body, route, received_at, delivery.encoding)
+    status, content, event = _read(body, route, received_at, delivery.encoding)
 
     def kept(given: AnswerGiven | None) -> Callable[[], None]:
         return spool.write(
@@ -59,27 +60,31 @@ def take_without_storing(
         )
 
     try:
-        given, sync = _answered(begin, delivery, kept) if begin else (None, kept(None))
+        given, sync = _answered(event, delivery, kept) if isinstance(event, SessionBegin) else (None, kept(None))
         sync()
     except OSError as error:
         logger.exception("a request could not be kept on disk, so LiveTok has to send it again")
         raise MustTryAgain from error
     reason = given.reason.value if given else None
-    logger.info("webhook", extra={"verdict": "spooled", "reason": reason, "status": status, "ms": delivery.took_ms()})
+    took_ms = delivery.took_ms()
+    logger.info("webhook", extra={"verdict": "spooled", "reason": reason, "status": status, "ms": took_ms})
+    kind = BEGIN if given else END if isinstance(event, SessionEnd) else ""
+    is_fallback = given is not None and given.reason in (Reason.FALLBACK_ALLOW, Reason.FALLBACK_DENY)
+    count_request(kind, FALLBACK if is_fallback else SPOOLED, took_ms / 1000)
     return status, given.content if given else content
 
 
 def _read(
     body: bytes | None, route: str, received_at: datetime, encoding: str
-) -> tuple[int, bytes, SessionBegin | None]:
-    """The status, the answer unless it is a begin's, and the begin."""
+) -> tuple[int, bytes, SessionBegin | SessionEnd | IgnoredEvent | None]:
+    """The status, the answer unless it is a begin's, and the event; None where it cannot be understood."""
     if body is None:
         return 413, as_error(TOO_LARGE), None
     try:
         event = read_delivered(body, route, received_at, encoding)
     except Refused as refused:
         return 400, as_error(refused), None
-    return 200, NOTHING_TO_SAY, event if isinstance(event, SessionBegin) else None
+    return 200, NOTHING_TO_SAY, event
 
 
 def _answered(

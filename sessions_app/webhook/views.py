@@ -21,6 +21,8 @@ from customers.models import ApiKey
 from sessions_app.database.patience import DATABASE_ERRORS, Patience, limited, note_failure, while_patient
 from sessions_app.database.pulse import pulse
 from sessions_app.livetok.delivery import Delivery
+from sessions_app.livetok.payloads import ROUTE_EVENTS
+from sessions_app.webhook.metrics import FAILED, UNSTORED, count_request, count_stranger
 from sessions_app.webhook.outage import MustTryAgain, remember_denial_message, take_without_storing
 from sessions_app.webhook.reception import LARGEST_BODY, Reply, receive, refuse_too_large
 from sessions_app.webhook.refused import refused_requests
@@ -108,7 +110,15 @@ class LiveTokWebhook(APIView):
             refused_requests.count(self.delivery.address)
         if isinstance(exc, MustTryAgain):
             exc = NothingStored()
+        self._count(exc)
         return super().handle_exception(exc)
+
+    def _count(self, exc: Exception) -> None:
+        if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed, exceptions.PermissionDenied)):
+            count_stranger(self.route)
+        elif isinstance(exc, NothingStored) or not isinstance(exc, exceptions.APIException):
+            verdict = UNSTORED if isinstance(exc, NothingStored) else FAILED
+            count_request(ROUTE_EVENTS.get(self.route, ""), verdict, self.delivery.took_ms() / 1000)
 
 
 def _let_go(response: Response) -> None:
@@ -125,6 +135,7 @@ def take(body: bytes | None, route: str, received_at: datetime, delivery: Delive
     except DATABASE_ERRORS as error:
         note_failure(error)
         return take_without_storing(body, route=route, received_at=received_at, delivery=delivery)
+    count_request(reply.event.event, str(reply.event.verdict), delivery.took_ms() / 1000)
     return reply.status, reply.content
 
 

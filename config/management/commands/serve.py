@@ -19,6 +19,7 @@ from django.db import Error, connections
 
 from config.children import start_child, stop_child
 from config.health import missing_migrations
+from config.metrics.files import forget_counts
 from config.nodes import MayNotJoin, require_may_join
 from config.port_holder import port_holder
 from config.rooms import THREADS
@@ -58,8 +59,9 @@ class Command(BaseCommand):
         if not self._wait_for_port(stop):
             return
         allow_many_connections()
-        # Only now: a predecessor that finishes its requests may have used it.
+        # Only now: a predecessor that finishes its requests may have used them.
         temporary = {"TMPDIR": str(empty_temporary_folder()), **os.environ}
+        forget_counts()
         children: dict[str, subprocess.Popen[bytes]] = {}
         try:
             children["web server"] = start_child(
