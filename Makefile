@@ -1,11 +1,12 @@
 # make run    set up and start Frontdesk          make test   every test, on SQLite and on PostgreSQL
 # make build  libraries and static files alone, for a service that may not write here (docs/deploy.md)
-# make check  style, types, migrations, settings  make demo   the same as run, with made-up traffic
+# make check  style, types, advisories, settings  make demo   the same as run, with made-up traffic
 # make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-busy,
 #             bench-reports, bench-room, bench-deliveries, bench-rules, bench-moved, bench-pooler)
+# make audit    ask the whole database of advisories about the libraries, where there is a network
 # make torture  kill every process, and take the database away, under load: what was acknowledged is there
 # make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
-.PHONY: run build test check demo lock bench bench-short bench-flat bench-busy bench-reports bench-room bench-deliveries bench-rules bench-moved bench-pooler torture soak runtime everything
+.PHONY: run build test check demo lock audit bench bench-short bench-flat bench-busy bench-reports bench-room bench-deliveries bench-rules bench-moved bench-pooler torture soak runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -59,6 +60,7 @@ test: everything
 check: everything
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
+	$(PYTHON) .ci/audit.py
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	export DATA_DIR="$$folder" DATABASE_URL="sqlite:///$$folder/check.sqlite3" SECRET_KEY= WEBHOOK_SECRET= && \
 	export DATABASE_URL_FILE= SECRET_KEY_FILE= WEBHOOK_SECRET_FILE= && \
@@ -72,6 +74,10 @@ lock: everything
 	    --no-emit-index-url requirements.in -o requirements.txt
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url -c requirements.txt requirements-runtime.in -o requirements-runtime.txt
+
+# `make check` goes by .ci/advisories.toml, which this is for renewing.
+audit: everything
+	.venv/bin/uv tool run pip-audit --requirement requirements.txt --disable-pip --require-hashes
 
 bench: everything
 	$(PYTHON) -m benchmarks
