@@ -5,7 +5,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +83,11 @@ def problems(lock: str, listed: dict[str, Any], today: date) -> Iterator[str]:
 
 def main(lock: Path) -> int:
     listed = tomllib.loads(LIST.read_text())
-    found = list(problems(lock.read_text(), listed, date.today()))
+    found = list(problems(lock.read_text(), listed, datetime.now(UTC).date()))
     for problem in found:
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
     if not found:
-        print(f"No known advisory on the libraries of {lock.name}, by the list of {listed['as_of']}.")
+        sys.stdout.write(f"No known advisory on the libraries of {lock.name}, by the list of {listed['as_of']}.\n")
     return 1 if found else 0
 
 

@@ -1,7 +1,9 @@
 """How long a statement of a page or of the API may take. LiveTok's requests have limits of their own."""
 
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -63,4 +65,5 @@ class _SqliteLimit:
 
     def lift(self) -> None:
         if self._driver is not None:
-            self._driver.set_progress_handler(None, 0)
+            with suppress(sqlite3.ProgrammingError):  # it was closed meanwhile, say because its database failed
+                self._driver.set_progress_handler(None, 0)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,7 +27,7 @@ from tests.following import make_destination
 from tests.outages import database_away
 from tests.test_spool import largest_file
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +135,7 @@ def test_strangers_are_counted_and_leave_the_durations_alone(prometheus, livetok
     assert {name: after[name] - before[name] for name in durations} == dict.fromkeys(durations, 0)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_what_is_done_without_the_database_is_counted_by_what_was_done(prometheus, livetok, settings):
     livetok.begin(sessionId="before")
     with counting(prometheus) as added, database_away():
@@ -212,6 +214,7 @@ def test_the_worker_of_a_folder_without_destinations_is_seen_by_the_clock(promet
     assert abs(scraped(prometheus)["frontdesk_worker_last_seen_timestamp_seconds"] - timezone.now().timestamp()) < 60
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_spool_is_told_by_what_is_not_fed_yet(prometheus, livetok):
     livetok.begin(sessionId="before")
     with database_away():
@@ -233,6 +236,7 @@ def test_the_spool_is_told_by_what_is_not_fed_yet(prometheus, livetok):
     assert spool_now._counts._read == {}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_while_the_database_is_away_what_was_counted_is_still_told(prometheus, livetok):
     livetok.begin()
     before = requests_in(scraped(prometheus))
@@ -247,6 +251,21 @@ def test_while_the_database_is_away_what_was_counted_is_still_told(prometheus, l
     assert 'frontdesk_disk_free_bytes{folder="data"}' in samples
     assert unknown.status_code == 503
     assert "cannot be reached" in json.loads(unknown.content)["detail"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_fails_in_the_midst_is_told_and_asked_again(prometheus, livetok, monkeypatch):
+    def fails():
+        raise OperationalError("it went away")
+
+    scraped(prometheus)
+    with monkeypatch.context() as patch:
+        patch.setattr(now, "_of_deliveries", fails)
+        samples = scraped(prometheus)
+
+    assert samples["frontdesk_database_up"] == 0
+    assert "frontdesk_open_sessions" not in samples, "half of it would look like an answer"
+    assert scraped(prometheus)["frontdesk_database_up"] == 1
 
 
 def test_gauges_are_read_once_in_five_seconds(prometheus, livetok, monkeypatch, django_assert_max_num_queries):
