@@ -39,7 +39,8 @@ def _try(folder: Path) -> str:
     """Write a file there and delete it again."""
     path = folder / f"room-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder == spool_folder():  # a database's is not ours to make
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(bytes(TRIED_BYTES))
             file.flush()

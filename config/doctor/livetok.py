@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from config.doctor.findings import Finding, judged
-from sessions_app.livetok.payloads import unknown_fields
+from sessions_app.livetok.payloads import BEGIN, unknown_fields
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.recording.clock import clock_leap
 from sessions_app.reports.frame.figures import percent_words
@@ -41,8 +41,11 @@ def check_clock() -> Finding:
             remedy="Have the machine's clock kept by NTP. If it is right now, nothing else needs doing.",
         )
     since = timezone.now() - CLOCK_WITHIN
-    begun = Session.objects.filter(started_at__gt=since, begin_stated_at__isnull=False, begin_received_at__gt=since)
-    times = begun.order_by("-started_at", "-pk").values_list("begin_received_at", "begin_stated_at")[:CLOCK_SESSIONS]
+    # By requests, whose time is ours: a clock that is far off would hide by its own times.
+    begins = WebhookEvent.objects.filter(event=BEGIN, received_at__gt=since, verdict=WebhookEvent.Verdict.ACCEPTED)
+    newest = list(begins.order_by("-received_at").values_list("session_id", flat=True)[:CLOCK_SESSIONS])
+    begun = Session.objects.filter(session_id__in=newest, begin_received_at__gt=since)
+    times = begun.values_list("begin_received_at", "begin_stated_at")
     skews = [(received - stated).total_seconds() for received, stated in times if received and stated]
     if not skews:
         return judged("clock", "No begin of the last day says when it happened, so it cannot be compared.", remedy="")
@@ -50,12 +53,16 @@ def check_clock() -> Finding:
     side = "behind" if skew < 0 else "ahead of"
     return judged(
         "clock",
-        f"{abs(skew):,.1f} s {side} LiveTok's, in the middle of the newest {len(skews)} begins (network included).",
+        f"{_apart(abs(skew))} {side} LiveTok's, in the middle of the newest {len(skews)} begins (network included).",
         bad=abs(skew) >= FAR_SKEWED_SECONDS,
         look=abs(skew) >= SKEWED_SECONDS,
         remedy="Have the machine's clock kept by NTP. Decisions go by LiveTok's clock; where ours is right, tell "
         "LiveTok.",
     )
+
+
+def _apart(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < FAR_SKEWED_SECONDS else duration_words(seconds)
 
 
 def check_requests() -> Iterator[Finding]:

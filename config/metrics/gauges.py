@@ -151,7 +151,7 @@ def watched_folders() -> dict[str, Path]:
     folders = {"data": Path(settings.DATA_DIR)}
     if settings.IS_SQLITE:
         folders["database"] = Path(settings.DATABASES["default"]["NAME"]).parent
-    return folders
+    return {name: folder for name, folder in folders.items() if name == "data" or folder != folders["data"]}
 
 
 def _age_of(moment: datetime | None) -> float:

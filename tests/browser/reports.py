@@ -44,6 +44,7 @@ PAGES = [
     ReportPage("statements/?month={month}", "Statements"),
     ReportPage("statements/close/?month=2024-01", "Close January 2024", has_table=False),
     ReportPage("webhook/", "Webhook health"),
+    ReportPage("health/", "Health", has_table=False),
 ]
 
 
