@@ -127,7 +127,7 @@ def test_a_channel_whose_ends_do_not_come(livetok_of_a_well_one):
     assert "end URL" in finding.remedy
 
 
-def test_a_livetok_that_never_came_and_one_that_is_silent(livetok_of_a_well_one):
+def test_a_livetok_that_never_came_and_one_that_is_silent(livetok_of_a_well_one, monkeypatch):
     Session.objects.all().delete()
     WebhookEvent.objects.all().delete()
     assert found("LiveTok").found == "No request has come yet."
@@ -140,6 +140,11 @@ def test_a_livetok_that_never_came_and_one_that_is_silent(livetok_of_a_well_one)
     WebhookEvent.objects.create(received_at=now - timedelta(hours=1), verdict="ignored", status=200, took_ms=1)
 
     assert state("LiveTok") == "bad"
+    # Many an hour, and some minutes since the last.
+    WebhookEvent.objects.create(received_at=now - timedelta(minutes=4), verdict="ignored", status=200, took_ms=1)
+    assert state("LiveTok") == "ok"
+    monkeypatch.setattr("sessions_app.reports.webhook.silence.EXPECTED_FOR_ALARM", 0.1)
+    assert state("LiveTok") == "look"
 
 
 @pytest.mark.parametrize(("missing", "expected"), [(0, "ok"), (1, "look"), (15, "bad")])
