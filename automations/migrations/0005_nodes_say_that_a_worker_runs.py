@@ -5,7 +5,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("automations", "0001_what_follows_a_session"),
+        ("automations", "0004_preset_of_destination"),
     ]
 
     operations = [
