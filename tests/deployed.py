@@ -56,7 +56,7 @@ def deployed(image: Image, database: str) -> Iterator[Deployed]:
             give(shutil.copy(f"{made['DATA_DIR']}/frontdesk.sqlite3", image.path("/data")))
         options = image.popen_options(**variables)
         printed = run([*image.entrypoint, "setup"], **options)
-        server = start_deployed([*image.entrypoint, *image.command], image.path("/data"), options)
+        server = start_deployed(image, [*image.entrypoint, *image.command], image.path("/data"), options)
         server.webhook_key = re.search(r"X-API-Key: (\S+)", printed)[1]
         server.password = re.search(r"password +(\S+)$", printed, re.MULTILINE)[1]
         try:
@@ -66,9 +66,9 @@ def deployed(image: Image, database: str) -> Iterator[Deployed]:
             server.stop()
 
 
-def start_deployed(command: list[str], data: Path, options: dict) -> LiveServer:
-    """Start `serve`. Its log is not in the data folder, which is the server's own."""
-    folder = Path(tempfile.mkdtemp(prefix="frontdesk-deployed-"))
+def start_deployed(image: Image, command: list[str], data: Path, options: dict) -> LiveServer:
+    """Start `serve`. Its log is beside the image, not in the data folder, which is the server's own."""
+    folder = Path(tempfile.mkdtemp(prefix="log-", dir=image.root.parent))
     with (folder / "serve.log").open("ab") as log:
         process = start_child(command, stdout=log, stderr=log, **options)
     env = {**options["env"], "DATA_DIR": str(data)}

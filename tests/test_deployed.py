@@ -364,7 +364,7 @@ def test_the_units_command_lines_run_with_its_environment_and_credentials(unit, 
     [before], [start] = unit["ExecStartPre"], unit["ExecStart"]
 
     assert "Webhook" in run(before.removeprefix("-").split(), **options)
-    server = start_deployed(start.split(), state, options)
+    server = start_deployed(image, start.split(), state, options)
     try:
         wait_until_ready(server)
         server.process.terminate()
