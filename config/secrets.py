@@ -30,14 +30,17 @@ def close_to_others(folder: Path) -> None:
                     path.chmod(mode & 0o7777 & ~FOR_OTHERS)
 
 
-def private_folder(folder: Path) -> Path:
-    """`folder`, made with mode 700 where it is missing. Raises ImproperlyConfigured if it cannot be used."""
+def private_folder(folder: Path, setting: str = "DATA_DIR") -> Path:
+    """`folder`, made with mode 700 where it is missing. Raises ImproperlyConfigured if it cannot be used.
+
+    `setting` is the one that names it.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise unusable(folder, "DATA_DIR", folder, error) from error
+        raise unusable(folder, setting, folder, error) from error
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise unusable(folder, "DATA_DIR", folder)
+        raise unusable(folder, setting, folder)
     return folder
 
 

@@ -125,6 +125,7 @@ def _https(settings):
     settings.PUBLIC_URL, settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = PUBLIC, ["frontdesk.example.com"], True
 
 
+@pytest.mark.django_db  # the end of a request looks after connections
 @pytest.mark.usefixtures("_behind", "_https")
 def test_a_proxy_that_is_not_trusted_is_named_instead_of_redirecting_for_ever():
     by_https = {"Host": "frontdesk.example.com", "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}

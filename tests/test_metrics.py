@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from automations.deliveries import copies
-from automations.models import Delivery, Installation
+from automations.models import Delivery
 from config.metrics import gauges as now
 from config.metrics import spool as spool_now
 from customers.keys import create_key
-from sessions_app.models import RefusedRequests, SpoolPlace
+from sessions_app.models import Node, RefusedRequests, SpoolPlace
 from sessions_app.recording import clock
 from sessions_app.spool.files import set_aside_folder, spool_files
 from sessions_app.webhook.refused import RefusedCounter
@@ -191,8 +191,8 @@ def test_gauges_say_how_it_stands(prometheus, livetok):
         moment = timezone.now() - timedelta(seconds=age)
         state = {"state": "delivered", "finished_at": moment} if finished else {}
         Delivery.objects.create(destination=open_ones, body=b"", created_at=moment, next_attempt_at=moment, **state)
-    copies.confirm_this_one()
-    Installation.objects.update(worker_seen_at=timezone.now() - timedelta(seconds=30))
+    seen_at = timezone.now() - timedelta(seconds=30)
+    Node.objects.create(id=uuid4(), hostname="other", started_at=seen_at, beat_at=seen_at)
     samples = scraped(prometheus)
 
     assert samples["frontdesk_open_sessions"] == 1

@@ -4,8 +4,6 @@ from datetime import UTC
 
 import pytest
 
-from automations.deliveries.making import fill_action
-from automations.models import Action, Destination
 from automations.texts.liquid import TextError
 from automations.texts.names import data_of
 from automations.texts.recipients import check_recipients, fill_recipients
@@ -68,14 +66,3 @@ def test_what_is_written_out_is_checked_on_saving():
     assert check_recipients("a@example.com, nobody") == ["“nobody” is no e-mail address."]
     assert check_recipients(" , ") == ["Say to whom it goes."]
     assert check_recipients(f"a@example.com, {ADA}") == []
-
-
-def test_a_subject_is_cut_to_what_a_mail_can_have():
-    action = Action(
-        destination=Destination(kind="email"),
-        recipient="a@example.com",
-        subject="{{ customer.name }}{{ customer.name }}",
-        text="x",
-    )
-
-    assert len(fill_action(action, {"customer.name": "x" * 600}).subject) == 998

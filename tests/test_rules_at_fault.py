@@ -38,13 +38,12 @@ def told_of(rule):
     return list(Firing.objects.filter(rule=rule).order_by("pk").values_list("session__session_id", flat=True))
 
 
-@pytest.mark.parametrize(("field", "most"), [("recipient", 300), ("subject", 998)])
-def test_a_line_that_is_longer_than_its_column_fails_alone_and_says_so(livetok, destination, field, most):
-    make_customer(make_tier("premium"), context={"x": "y" * (most - len("a@a.example, ")), "one": "y"})
+def test_a_line_that_is_longer_than_its_column_fails_alone_and_says_so(livetok, destination):
+    make_customer(make_tier("premium"), context={"x": "y" * (998 - len("a@a.example, ")), "one": "y"})
     action = {"recipient": "a@a.example", "subject": "Hello", "text": "y"}
     texts = "a@a.example, {{ customer.context.x }}", "a@a.example, {{ customer.context.x }}{{ customer.context.one }}"
     mail = make_destination("", kind="email")
-    fits, too_long = (make_rule("began_allowed", mail, action=action | {field: text}) for text in texts)
+    fits, too_long = (make_rule("began_allowed", mail, action=action | {"subject": text}) for text in texts)
     other = make_rule("began_allowed", destination)
     livetok.begin(sessionId="a")
     assert judge.judge() == 1
@@ -54,7 +53,7 @@ def test_a_line_that_is_longer_than_its_column_fails_alone_and_says_so(livetok, 
     states = dict(Delivery.objects.values_list("firing__rule", "state"))
     assert states == {fits.pk: "waiting", too_long.pk: "failed", other.pk: "waiting"}
     [failed] = Attempt.objects.all()
-    assert f"{most} are the most" in failed.error
+    assert "998 are the most" in failed.error
 
 
 def test_an_action_that_cannot_be_filled_in_fails_alone(livetok, destination, settings):

@@ -40,7 +40,8 @@ def make_backup(
 
 def new_file() -> Path:
     """Where a backup goes that nobody has named a file for."""
-    folder = private_folder(settings.BACKUP_DIR or settings.DATA_DIR / "backups")
+    named = settings.BACKUP_DIR
+    folder = private_folder(named, "BACKUP_DIR") if named else private_folder(settings.DATA_DIR / "backups")
     return folder / f"frontdesk-{timezone.now():%Y%m%dT%H%M%SZ}.{ending()}"
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from config.backups.drafts import delete_old_drafts
@@ -40,13 +41,13 @@ class Nightly:
         if file.exists():
             return
         try:
-            private_folder(settings.BACKUP_DIR)
+            private_folder(settings.BACKUP_DIR, "BACKUP_DIR")
             delete_old_drafts(settings.BACKUP_DIR, "frontdesk-*")
             record = make_backup(file, should_stop=should_stop)
             deleted = delete_old_backups(settings.BACKUP_DIR)
         except Stopped:
             return
-        except (BackupFailed, OSError) as error:
+        except (BackupFailed, ImproperlyConfigured, OSError) as error:
             if file.exists():  # another worker was quicker
                 return
             self._failed_at = time.monotonic()
