@@ -6,7 +6,7 @@ import sys
 import django
 from django.core.management import call_command
 
-from config.management.commands.serve import web_command
+from config.web_server import web_command
 
 django.setup()
 
