@@ -30,6 +30,7 @@ VICTIMS = {"sqlite": ["web process", "web server", "worker", "serve"]}
 VICTIMS["postgresql"] = [*VICTIMS["sqlite"], "database server", "database connection"]
 CONNECTIONS = 6
 CUSTOMERS = 200
+FOLLOWED_CUSTOMERS = 40
 OLD_EVENTS = 50_000
 LOADED_SECONDS = (0.2, 1.5)
 AWAY_SECONDS = (0.0, 1.5)
@@ -69,6 +70,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.torture", description=__doc__)
     parser.add_argument("--database", choices=DATABASES, help="only this one; both where it is left out")
     parser.add_argument("--kills", type=int, default=KILLS, help=f"how often each kind of process ({KILLS})")
+    few = "of how many of the 200 customers rules follow the sessions: the receiver takes what they send one by one"
+    parser.add_argument("--followed", type=int, default=FOLLOWED_CUSTOMERS, help=f"{few} ({FOLLOWED_CUSTOMERS})")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="for the same order once more")
     options = parser.parse_args()
     lines: list[str] = []
@@ -76,7 +79,8 @@ def main() -> int:
         _say(f"\n== {database}, seed {options.seed}")
         with database_server(database) as server:
             chosen = Random(options.seed)  # noqa: S311 - no secret
-            outcome = torture(database, server, shuffled(database, options.kills, chosen), chosen, say=_say)
+            order = shuffled(database, options.kills, chosen)
+            outcome = torture(database, server, order, chosen, followed_customers=options.followed, say=_say)
         lines += [goal_line(database, *goal) for goal in outcome.goals]
     _say("\n" + "\n".join(lines))
     return int(any(line.endswith("short") for line in lines))
