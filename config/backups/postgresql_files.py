@@ -44,9 +44,11 @@ def dump_postgresql(
         # Who has time lets others have the processor.
         with _running(["nice", "-n", "10", *command], environment, "pg_dump") as process:
             copied = _Copied(record.rows)
-            while not _has_ended(process):
+            while True:
                 if should_stop():
                     raise Stopped
+                if _has_ended(process):
+                    break
                 progress(copied.share(), "")
         with draft.open("ab") as content:
             content.write(MARK + record.as_text().encode() + b"\n")
