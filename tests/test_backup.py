@@ -22,6 +22,7 @@ from automations.deliveries.copies import confirm_this_one, is_copy, may_send
 from automations.models import Installation
 from benchmarks.livetok import LiveTok
 from benchmarks.stored import Findings, findings
+from config import running
 from config.backups import drafts, places, postgresql_files, programs, sqlite_files
 from config.backups.places import working_on
 from config.backups.record import BackupFailed
@@ -239,7 +240,8 @@ def running_elsewhere():
     return closing(Running())
 
 
-def test_frontdesk_does_not_start_while_a_restore_runs():
+def test_frontdesk_does_not_start_while_a_restore_runs(monkeypatch):
+    monkeypatch.setattr(running, "_held", [])  # an earlier test of this process may have started something
     with nothing_runs():
         with pytest.raises(MustNotRun, match="restored or moved"):
             say_that_we_run()
@@ -375,10 +377,11 @@ def test_who_may_make_no_scratch_database_is_told_the_right_that_is_missing(back
 
 
 @pytest.mark.only("postgresql")
-def test_no_scratch_database_is_left(backup):
+def test_no_scratch_database_is_left(backup, monkeypatch):
+    monkeypatch.setattr(places.secrets, "token_hex", lambda size: "alone")  # beside those of other tests
     verify(backup, quiet, quiet)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'frontdesk_verifying_%'")
+        cursor.execute("SELECT count(*) FROM pg_database WHERE datname = 'frontdesk_verifying_alone'")
         assert cursor.fetchone() == (0,)
 
 

@@ -587,6 +587,7 @@ def test_what_is_ordinary_is_fed_at_the_cost_of_ordinary_requests(known_livetok,
     assert sum(statement.startswith('UPDATE "sessions_app_spoolplace"') for statement in statements) == 1
 
 
+@pytest.mark.serial  # a begin is decided by reading within 0.4 s
 @pytest.mark.only("postgresql")
 def test_a_database_that_was_made_read_only_decides_and_stores_later(known_livetok):
     """As providers do with a full disk, and as it is after another server has taken over."""
