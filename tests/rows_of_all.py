@@ -34,6 +34,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"state": "delivered", "lease": None, "lease_until": None},
         {"state": "sending", "lease": "f" * 32, "lease_until": "2026-03-29 01:00:00", "finished_at": None},
     ),
+    "automations_destination": ({"at_once": 1, "per_second": 1}, {"at_once": 32, "per_second": 1000}),
     "automations_installation": ({"id": 1}, {}),
     "automations_rule": ({"until_time": "09:00:00"}, {"until_time": "08:00:00"}),
     "automations_secret": ({"source_id": None}, {"destination_id": None}),
