@@ -9,13 +9,14 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from automations.key_files import make_key_file
 from automations.sealing import fingerprint_of, known_keys
 from sessions_app.database.prepared import djangos_transaction
-from sessions_app.models import Node
+from sessions_app.models import Lease, Node
 
 NODE_FILE = "node_id"
 BEAT_EVERY = timedelta(seconds=1)
@@ -109,6 +110,15 @@ def forget_dead_nodes() -> None:
     """Delete those that were not heard for a day."""
     with djangos_transaction():
         Node.objects.filter(beat_at__lt=Now() - KEPT_AFTER_DEATH).delete()
+
+
+def forget_nodes() -> None:
+    """After a restore: whoever ran when the backup was made does not run on this database."""
+    with connection.cursor() as cursor:
+        there = connection.introspection.table_names(cursor)
+    for model in (Node, Lease):
+        if model._meta.db_table in there:  # an older version has none
+            model._default_manager.all().delete()
 
 
 def own_id() -> uuid.UUID:

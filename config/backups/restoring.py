@@ -16,6 +16,7 @@ from config.backups.drafts import delete_old_drafts, draft_of
 from config.backups.places import reached_directly, scratch_database, scratch_file, working_on
 from config.backups.record import BackupFailed, Record
 from config.health import missing_migrations, unknown_migrations
+from config.nodes import forget_nodes
 from config.running import StillRuns, nothing_runs
 from config.secrets import private_folder
 
@@ -43,6 +44,7 @@ def restore(file: Path, progress: Progress) -> Record | None:
             postgresql_files.restore_postgresql(file, connection.settings_dict["NAME"], progress)
             _compare(record, postgresql_files.counts_now())
             distrust_this_one()
+            forget_nodes()
         return record
 
 
@@ -100,6 +102,7 @@ def _restore_sqlite(file: Path, record: Record | None, progress: Progress) -> No
             _compare(record, sqlite_files.counts_of(draft))
         with working_on({"NAME": str(draft)}):
             distrust_this_one()
+            forget_nodes()
         sqlite_files.forget_record(draft)
 
 
