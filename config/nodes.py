@@ -114,8 +114,7 @@ def forget_dead_nodes() -> None:
 
 def forget_nodes() -> None:
     """After a restore: whoever ran when the backup was made does not run on this database."""
-    with connection.cursor() as cursor:
-        there = connection.introspection.table_names(cursor)
+    there = connection.introspection.table_names()
     for model in (Node, Lease):
         if model._meta.db_table in there:  # an older version has none
             model._default_manager.all().delete()

@@ -225,10 +225,10 @@ def test_hand_written_sql_stands_in_few_modules_and_begin_and_end_call_what_writ
     assert sql == {
         "automations.deliveries.copies",
         "automations.rules.once",
-        "config.backups.places",
         "config.backups.postgresql_files",
         "config.moving.target",
         "config.one_setup",
+        "config.pooler",
         "customers.history",
         "sessions_app.recording.writing",
         "sessions_app.usage.shares",

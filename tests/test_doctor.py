@@ -19,6 +19,7 @@ from django.utils import timezone
 from automations.deliveries import copies
 from automations.models import Delivery, Installation
 from config import disk
+from config.backups.places import working_on
 from config.doctor import checks
 from config.doctor.checks import examine
 from config.doctor.findings import Finding, worst_of
@@ -31,6 +32,7 @@ from sessions_app.spool.files import ENDING, set_aside_folder
 from tests.builders import payload
 from tests.following import add_secret, make_destination
 from tests.outages import database_away
+from tests.pooling import pooler
 from tests.staff import staff, text_of
 from tests.test_spool import largest_file
 
@@ -295,7 +297,7 @@ def test_the_command_says_each_line_and_its_exit_code_the_worst(livetok_of_a_wel
     code, text = doctor()
     assert code == 1
     assert "look  backup" in text
-    assert "-> Make one each night" in text
+    assert "-> Make one each night: set BACKUP_DIR" in text
     settings.IS_HTTPS = False
     assert doctor()[0] == 2
 
@@ -339,7 +341,7 @@ def test_the_page_says_the_same_to_whoever_may_see_sessions(livetok_of_a_well_on
 
     assert page.status_code == 200
     assert "Something should be looked at." in text
-    assert "look backup Frontdesk knows of none. Make one each night" in text
+    assert "look backup Frontdesk knows of none. Make one each night: set BACKUP_DIR" in text
     assert "ok worker" in text
     assert 'href="/reports/health/"' in viewer.get("/reports/webhook/").content.decode()
     assert staff(None, "bob").get("/reports/health/").status_code == 403
@@ -350,3 +352,15 @@ def test_all_checks_together_ask_a_bounded_number_of_questions(livetok_of_a_well
         examine()
 
     assert len(queries) <= 40
+
+
+@pytest.mark.only("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_a_pooler_and_the_setting_that_names_it_go_together(settings):
+    own = connection.settings_dict
+    assert state("pooler") == "ok"
+    with pooler(own["HOST"], int(own["PORT"])) as port, working_on({"HOST": "127.0.0.1", "PORT": port}):
+        assert state("pooler") == "bad"
+        settings.DATABASE_POOLER = "transaction"
+        assert state("pooler") == "ok"
+    assert state("pooler") == "look"

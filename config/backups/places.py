@@ -14,6 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from psycopg import sql
 
 from config.backups.record import BackupFailed
+from config.pooler import is_behind_pooler
 from config.secrets import private_folder
 
 
@@ -42,20 +43,13 @@ def reached_directly() -> Iterator[None]:
     afterwards. Raises BackupFailed.
     """
     with working_on(settings.BACKUP_DATABASE):
-        if not settings.IS_SQLITE and _is_pooler():
+        if not settings.IS_SQLITE and is_behind_pooler():
             name = "BACKUP_DATABASE_URL" if settings.BACKUP_DATABASE else "DATABASE_URL"
             raise BackupFailed(
                 f"{name}: there is a pooler such as PgBouncer, through which pg_dump and pg_restore must not go. Set "
                 "BACKUP_DATABASE_URL to the database server's own address."
             )
         yield
-
-
-def _is_pooler() -> bool:
-    """Whether somebody else answers than the process that works: a pooler gives out numbers of its own."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        return bool(cursor.fetchone()[0] != connection.connection.info.backend_pid)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from config.doctor.installation import (
     check_encryption_keys,
     check_https,
     check_migrations,
+    check_pooler,
     check_spool,
     check_worker,
 )
@@ -26,6 +27,7 @@ logger = logging.getLogger("frontdesk.doctor")
 CHECKS: tuple[Callable[[], Finding | Iterable[Finding]], ...] = (
     check_https,
     check_migrations,
+    check_pooler,
     check_worker,
     check_requests,
     check_ends,

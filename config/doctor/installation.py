@@ -11,11 +11,13 @@ from django.utils import timezone
 
 from automations.deliveries.standstill import missing_keys, standstill, worker_seen_at
 from automations.models import Delivery
+from automations.outgoing.mail import has_mail_server
 from config.disk import disk_problem
 from config.doctor.findings import Finding, judged
 from config.health import missing_migrations
 from config.metrics.gauges import watched_folders
 from config.metrics.spool import fed_bytes, set_aside, waiting_on_disk
+from config.pooler import is_behind_pooler
 from customers.models import ApiKey
 from sessions_app.wording import duration_words
 
@@ -47,6 +49,24 @@ def check_migrations() -> Finding:
         f"{len(missing)} are missing: {', '.join(missing[:MOST_NAMED])}." if missing else "All are there.",
         bad=bool(missing),
         remedy="Run manage.py setup, then start Frontdesk again.",
+    )
+
+
+def check_pooler() -> Iterator[Finding]:
+    """SQLite has none."""
+    if settings.IS_SQLITE:
+        return
+    is_there, is_named = is_behind_pooler(), bool(settings.DATABASE_POOLER)
+    yield judged(
+        "pooler",
+        f"{'One' if is_there else 'None'} stands before the database, and DATABASE_POOLER "
+        f"{'names' if is_named else 'does not name'} one.",
+        bad=is_there and not is_named,
+        look=is_named and not is_there,
+        remedy="Set DATABASE_POOLER=transaction, as docs/scale.md says: else statements fail that another connection "
+        "has prepared."
+        if is_there
+        else "Leave DATABASE_POOLER out: without a pooler, LiveTok's statements are quicker.",
     )
 
 
@@ -105,18 +125,18 @@ def check_spool() -> Finding:
 
 def check_backup() -> Finding:
     """The newest file of BACKUP_DIR, whatever its name; drafts aside."""
-    folder = getattr(settings, "BACKUP_DIR", None)
-    if not folder:
+    folder = settings.BACKUP_DIR
+    if folder is None:
         return judged(
             "backup",
             "Frontdesk knows of none.",
             look=True,
-            remedy="Make one each night, as docs/operations.md, Backups, says. If something else makes them already, "
-            "this line is no trouble.",
+            remedy="Make one each night: set BACKUP_DIR, as docs/operations.md, Backups, says. If something else makes "
+            "them already, this line is no trouble.",
         )
     remedy = f"Look in the worker's log why no backup is made, and whether it may write to {folder}."
     try:
-        moments = [path.stat().st_mtime for path in Path(folder).iterdir() if _is_backup(path)]
+        moments = [path.stat().st_mtime for path in folder.iterdir() if _is_backup(path)]
     except OSError as error:
         return judged("backup", f"{folder} cannot be read: {error.strerror}.", bad=True, remedy=remedy)
     if not moments:
@@ -161,11 +181,11 @@ def check_api_keys() -> Iterator[Finding]:
 
 
 def check_email() -> Finding:
-    backend = settings.EMAIL_BACKEND.rpartition(".")[0].rpartition(".")[2]
+    is_set = has_mail_server()
     return judged(
         "e-mail",
-        "Mail goes into the log alone." if backend == "console" else f"Mail goes out by {backend}.",
-        look=backend == "console",
+        "Mail goes out by the server of EMAIL_URL." if is_set else "No mail server is set, so no mail is sent.",
+        look=not is_set,
         remedy="Set EMAIL_URL, such as smtp+tls://user:password@mail.example.com:587.",
     )
 
