@@ -8,6 +8,7 @@ from django.test import Client
 from automations.context.provider import active_recipes, forget_recipes
 from customers.defaults import make_defaults
 from customers.keys import forget_keys
+from sessions_app.webhook.refused import refused_requests
 from tests.builders import LiveTok, make_livetok
 from tests.databases import server_binaries
 from tests.staff import staff
@@ -17,6 +18,13 @@ from tests.staff import staff
 def _no_remembered_keys() -> None:
     """A process remembers keys for seconds, across tests too."""
     forget_keys()
+
+
+@pytest.fixture(autouse=True)
+def _no_counted_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process counts requests without a key for a minute before it writes them, across tests too."""
+    monkeypatch.setattr(refused_requests, "_pending", {})
+    monkeypatch.setattr(refused_requests, "_written_at", None)
 
 
 @pytest.fixture(scope="session")

@@ -46,9 +46,6 @@ def test_the_servers_log_has_that_filter():
 
 @pytest.mark.parametrize("path", ["/api/v1/tiers/", "/api/v1/sessions/"])
 def test_wrong_keys_at_the_api_are_counted_as_at_the_webhook(path, monkeypatch):
-    monkeypatch.setattr(refused_requests, "_written_at", None)
-    monkeypatch.setattr(refused_requests, "_pending", {})
-
     for key in ("", "wrong", "fd_12345678_wrong"):
         assert Client().get(path, headers={"X-API-Key": key}, REMOTE_ADDR="203.0.113.9").status_code == 401
     monkeypatch.setattr(refused_requests, "_written_at", None)

@@ -307,8 +307,6 @@ def test_the_webhook_secret_needs_no_database(transactional_db, settings):
 
 
 def test_a_get_answers_and_refusals_are_counted_later(known_livetok, monkeypatch):
-    monkeypatch.setattr(refused_requests, "_pending", {})
-    monkeypatch.setattr(refused_requests, "_written_at", None)
     with database_away():
         assert Client().get("/webhooks/livetok").status_code == 200
         assert send(LiveTok("made up"), begin_body())[0] == 401

@@ -18,7 +18,6 @@ from sessions_app.periods import starts_at
 from sessions_app.reports.webhook import page as health
 from sessions_app.reports.webhook.silence import silence_at
 from sessions_app.reports.webhook.timing import latency_of
-from sessions_app.webhook.refused import refused_requests
 from tests.builders import begin_body, moment
 from tests.staff import report_page, text_of
 
@@ -45,9 +44,7 @@ def make_event(received_at, **fields):
     return WebhookEvent(received_at=received_at, **{**values, **fields})
 
 
-def test_every_request_shows_by_what_became_of_it(livetok, viewer, monkeypatch):
-    monkeypatch.setattr(refused_requests, "_pending", {})
-    monkeypatch.setattr(refused_requests, "_written_at", None)
+def test_every_request_shows_by_what_became_of_it(livetok, viewer):
     with time_machine.travel(NOW - timedelta(minutes=30), tick=False):
         livetok.begin()
         livetok.begin()
