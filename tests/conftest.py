@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 
 from tests.databases import SERVER_URL, NoPostgres, PostgresServer, sqlite_version, start_postgres
+from tests.migrated import MIGRATED_FOLDER
 from tests.office import soffice_path
 
 DATABASES = ("sqlite", "postgresql")
@@ -80,6 +81,8 @@ def _prepare_environment(config: pytest.Config) -> None:
     config.stash[folder_key] = folder
     os.environ.update(ENVIRONMENT)
     os.environ["DATA_DIR"] = str(folder)
+    os.environ[MIGRATED_FOLDER] = str(folder / "migrated")
+    (folder / "migrated").mkdir()
     os.environ["DATABASE_URL"] = f"sqlite:///{folder / 'frontdesk.sqlite3'}"
     if config.option.database == "postgresql":
         if not config.option.collectonly:

@@ -1,8 +1,10 @@
 """Fixtures for every test. Loaded once Django is set up."""
 
 import os
+import shutil
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from automations.context.provider import active_recipes, forget_recipes
@@ -10,7 +12,8 @@ from customers.defaults import make_defaults
 from customers.keys import forget_keys
 from sessions_app.webhook.refused import refused_requests
 from tests.builders import LiveTok, make_livetok
-from tests.databases import server_binaries
+from tests.databases import SERVER_URL, make_database, server_binaries
+from tests.migrated import migrated_database, migrated_file
 from tests.staff import staff
 
 
@@ -25,6 +28,23 @@ def _no_counted_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process counts requests without a key for a minute before it writes them, across tests too."""
     monkeypatch.setattr(refused_requests, "_pending", {})
     monkeypatch.setattr(refused_requests, "_written_at", None)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None, database_name: str) -> None:
+    """pytest-django's last step before it makes the test database: here that one is copied, with its tables."""
+    name = connection.creation._get_test_db_name()
+    if database_name == "postgresql":
+        server_url = os.environ[SERVER_URL]
+        make_database(server_url, name, migrated_database(server_url))
+    else:
+        shutil.copy(migrated_file(), name)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The copy is used as it is; it goes with the run's folder or server."""
+    return True
 
 
 @pytest.fixture(scope="session")

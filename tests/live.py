@@ -1,6 +1,5 @@
 """A real Frontdesk as people run it: `manage.py serve` on a free port, with a data folder and database of its own."""
 
-import atexit
 import os
 import re
 import secrets
@@ -15,7 +14,6 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ import pytest
 
 from config.children import start_child, stop_child
 from tests.databases import SERVER_URL, drop_database, free_port, make_database
+from tests.migrated import migrated_database, migrated_file
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60
@@ -81,38 +80,17 @@ def new_environment(database: str, *, is_migrated: bool = False, **variables: st
         name = f"live_{secrets.token_hex(4)}"
         if database == "postgresql":
             server_url = os.environ[SERVER_URL]
-            template = _migrated_database(server_url) if is_migrated else "template1"
+            template = migrated_database(server_url) if is_migrated else "template1"
             env["DATABASE_URL"] = make_database(server_url, name, template)
         else:
             env["DATABASE_URL"] = f"sqlite:///{folder}/frontdesk.sqlite3"
             if is_migrated:
-                shutil.copy(_migrated_file(), f"{folder}/frontdesk.sqlite3")
+                shutil.copy(migrated_file(), f"{folder}/frontdesk.sqlite3")
         try:
             yield env | variables
         finally:
             if database == "postgresql":
                 drop_database(os.environ[SERVER_URL], name)
-
-
-@cache
-def _migrated_database(server_url: str) -> str:
-    name = f"migrated_{secrets.token_hex(4)}"
-    _migrate(make_database(server_url, name))
-    return name
-
-
-@cache
-def _migrated_file() -> Path:
-    folder = tempfile.TemporaryDirectory(prefix="frontdesk-migrated-")
-    atexit.register(folder.cleanup)
-    file = Path(folder.name, "frontdesk.sqlite3")
-    _migrate(f"sqlite:///{file}")
-    return file
-
-
-def _migrate(database_url: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="frontdesk-migrating-") as folder:
-        manage(os.environ | {"DATA_DIR": folder, "DATABASE_URL": database_url}, "migrate", "--verbosity", "0")
 
 
 @contextmanager
