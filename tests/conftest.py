@@ -1,5 +1,6 @@
 """Which database a run uses, decided before Django loads. Fixtures stand in `tests.fixtures`, which needs Django."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -74,6 +75,12 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("explore", deadline=None)
     hypothesis.settings.register_profile("torture", deadline=None, print_blob=True, max_examples=1000)
     hypothesis.settings.load_profile("frontdesk")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # All that was imported stays until the end: a search for garbage that goes through it takes a seventh of the CPU.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _prepare_environment(config: pytest.Config) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
-from zoneinfo import available_timezones
 
 import phonenumbers
 from django import forms
@@ -25,6 +24,7 @@ from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, described, lock_customer, number_key, number_warning
 from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier
+from customers.models.fields import time_zones
 from customers.origins import limits_in_force, remaining_words
 from customers.phones import key_or_none
 from customers.validity import Validity
@@ -39,7 +39,7 @@ class CustomerForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         if "time_zone" in self.fields:
             company = ("", f"the company's ({settings.TIME_ZONE})")
-            zones = [(name, name.replace("_", " ")) for name in sorted(available_timezones())]
+            zones = [(name, name.replace("_", " ")) for name in sorted(time_zones())]
             self.fields["time_zone"].choices = [company, *zones]  # type: ignore[attr-defined]
 
     def clean_tier(self) -> Tier:

@@ -19,14 +19,14 @@ def validate_context(value: Any) -> None:
 
 
 def validate_time_zone(value: str) -> None:
-    if value not in _time_zones():
+    if value not in time_zones():
         raise ValidationError(f"{value} is no time zone. Give a name such as Europe/Madrid.")
 
 
 @cache
-def _time_zones() -> set[str]:
-    """Each look goes through the system's files, and an import asks with every row."""
-    return available_timezones()
+def time_zones() -> frozenset[str]:
+    """The names of all. Each look goes through the system's files, and an import asks with every row."""
+    return frozenset(available_timezones())
 
 
 class ContextField(models.JSONField):
