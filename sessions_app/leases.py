@@ -1,7 +1,8 @@
 """Leases: what one process at a time does, of all nodes, by rows with a time limit.
 
 No lock of PostgreSQL's sessions would do: behind a pooler nobody has a session of their own. A holder that died is
-taken over when its lease ends; one that only slept finds out, at the latest when it writes under `Held.require`.
+taken over when its lease ends; on SQLite, where all are on one machine, at once. One that only slept finds out, at the
+latest when it writes under `Held.require`.
 """
 
 import logging
@@ -9,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 
 from django.db import Error, close_old_connections, connections
@@ -17,6 +18,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from sessions_app.database.pieces import bulk_transaction
+from sessions_app.database.sqlite.lives import Life
 from sessions_app.models import Lease
 
 logger = logging.getLogger("frontdesk.leases")
@@ -35,8 +37,9 @@ class LeaseLost(Exception):
 class Held:
     """A lease that this process took."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, life: Life) -> None:
         self.name = name
+        self.life = life
         self.holder = uuid.uuid4()
         self._is_lost = False
         self._renewed_at = time.monotonic()
@@ -92,19 +95,34 @@ def if_due(name: str, every: timedelta) -> Iterator[Held | None]:
 
 
 def _take(name: str, every: timedelta = timedelta()) -> Held | None:
-    # A database's clock that was set back must not keep anybody waiting until the old time comes again.
-    is_free = Q(held_until__lte=Now()) | Q(held_until__gt=Now() + 2 * LEASE)
-    is_due = Q(due_at__lte=Now()) | Q(due_at__gt=Now() + every)
-    free = Lease.objects.filter(is_free, is_due, pk=name)
-    if not free.exists():
-        if Lease.objects.filter(pk=name).exists():
-            return None
+    with ExitStack() as unless_ours:
+        life = Life(name)
+        unless_ours.callback(life.end)
+        # A database's clock that was set back must not keep anybody waiting until the old time comes again.
+        is_free = Q(held_until__lte=Now()) | Q(held_until__gt=Now() + 2 * LEASE) | _is_of_the_dead(life)
+        is_due = Q(due_at__lte=Now()) | Q(due_at__gt=Now() + every)
+        free = Lease.objects.filter(is_free, is_due, pk=name)
+        if not free.exists():
+            if Lease.objects.filter(pk=name).exists():
+                return None
+            with bulk_transaction():
+                Lease.objects.bulk_create([Lease(name=name, held_until=Now(), due_at=Now())], ignore_conflicts=True)
+        held = Held(name, life)
         with bulk_transaction():
-            Lease.objects.bulk_create([Lease(name=name, held_until=Now(), due_at=Now())], ignore_conflicts=True)
-    held = Held(name)
-    with bulk_transaction():
-        is_ours = free.update(holder=held.holder, held_until=Now() + LEASE)
-    return held if is_ours else None
+            is_ours = free.update(holder=held.holder, held_until=Now() + LEASE)
+        if not is_ours:
+            return None
+        life.is_of(str(held.holder))
+        unless_ours.pop_all()
+        return held
+
+
+def _is_of_the_dead(life: Life) -> Q:
+    """Where one slept and was taken over when its time was up, the lease is another's, who may live."""
+    try:
+        return Q(holder=uuid.UUID(life.dead))
+    except ValueError:
+        return Q(pk__in=[])  # nobody's
 
 
 @contextmanager
@@ -120,6 +138,7 @@ def _renewed(held: Held, every: timedelta) -> Iterator[None]:
         with suppress(Error), bulk_transaction():
             mine = Lease.objects.filter(pk=held.name, holder=held.holder)
             mine.update(holder=None, held_until=Now(), due_at=Now() + every)
+        held.life.end()
 
 
 def _renew_until(held: Held, done: threading.Event) -> None:

@@ -103,6 +103,9 @@ def test_one_that_was_taken_over_finds_out_and_leaves_the_other_alone():
             with pytest.raises(LeaseLost), transaction.atomic():
                 slept.require()
             assert slept.is_lost
+            slept.life.end()  # as if it had died in its sleep: the other one lives
+            with if_due("pruning", MINUTE) as third:
+                assert third is None
             with transaction.atomic():
                 other.require()
     assert Lease.objects.get().holder is None
@@ -131,7 +134,7 @@ def test_nobody_takes_it_over_before_what_was_written_under_it_is_committed():
 
 
 @pytest.mark.serial
-def test_what_a_killed_process_had_is_taken_up_when_its_lease_ends():
+def test_what_a_killed_process_had_is_taken_up_when_its_lease_ends_and_on_sqlite_at_once():
     path = connection.settings_dict
     url = (
         f"sqlite:///{path['NAME']}"
@@ -142,12 +145,15 @@ def test_what_a_killed_process_had_is_taken_up_when_its_lease_ends():
     holder = subprocess.Popen([sys.executable, "-c", HOLDS], cwd=ROOT, env=env, stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"held\n"
+        with if_due("pruning", MINUTE) as held:
+            assert held is None
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
-    with if_due("pruning", MINUTE) as held:
-        assert held is None
-    shift(seconds=61)
+    if connection.vendor == "postgresql":  # whose other machine may live
+        with if_due("pruning", MINUTE) as held:
+            assert held is None
+        shift(seconds=61)
     with if_due("pruning", MINUTE) as held:
         assert held is not None
 
