@@ -46,11 +46,22 @@ class KeyHolder:
 def create_key(name: str, scopes: Iterable[str], **fields: Any) -> tuple[ApiKey, str]:
     """Make a key. Returns its row and its secret, which cannot be shown again."""
     prefix = secrets.token_hex(4)
-    secret = f"fd_{prefix}_{secrets.token_urlsafe(32)}"
+    secret = _made_secret(prefix)
     key = ApiKey.objects.create(
         name=name, prefix=prefix, secret_sha256=_sha256(secret), scopes=sorted(set(scopes)), **fields
     )
     return key, secret
+
+
+def exchange_secret(key: ApiKey, instead_of: str) -> str | None:
+    """A new secret for a key whose secret has the hash `instead_of`. None where it has another: this is done once."""
+    secret = _made_secret(key.prefix)
+    its_own = ApiKey.objects.filter(pk=key.pk, secret_sha256=instead_of)
+    return secret if its_own.update(secret_sha256=_sha256(secret)) else None
+
+
+def _made_secret(prefix: str) -> str:
+    return f"fd_{prefix}_{secrets.token_urlsafe(32)}"
 
 
 def key_holder(secret: str) -> KeyHolder | None:

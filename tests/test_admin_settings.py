@@ -189,10 +189,15 @@ def make_key(client, **changes):
 
 
 def test_a_keys_secret_is_shown_once_and_works(boss):
-    response = make_key(boss)
+    made = make_key(boss)
+    key = ApiKey.objects.get()
+    shown_at = f"{KEYS}{key.pk}/secret/"
+    assert (made.status_code, made.headers["Location"]) == (302, shown_at)
+    assert staff("administrators", "bob").get(shown_at).status_code == 302  # another one's key
+    response = boss.get(shown_at)
 
     secret = re.search(r"fd_\w+_[\w-]{43}", response.content.decode())[0]
-    key = ApiKey.objects.get()
+    key.refresh_from_db()
     assert (key.name, key.scopes, key.created_by) == ("CRM", ["read", "webhook"], boss.user)
     assert LiveTok(secret).send(begin_body()).status_code == 200
     for path in (KEYS, f"{KEYS}{key.pk}/change/", f"{KEYS}{key.pk}/history/", "/admin/"):
@@ -200,6 +205,11 @@ def test_a_keys_secret_is_shown_once_and_works(boss):
         assert key.secret_sha256 not in boss.get(path).content.decode()
     assert "no-store" in response.headers["Cache-Control"]
     assert all(secret not in cookie.value for cookie in boss.cookies.values())
+    assert secret not in str(dict(boss.session))
+    again = boss.get(shown_at, follow=True)  # which makes no other one, and takes nothing from this one
+    assert "shown once" in text_of(again)
+    assert ApiKey.objects.get() == key
+    assert LiveTok(secret).send(begin_body()).status_code == 200
 
 
 def test_a_key_without_a_scope_or_with_a_past_expiry_is_refused(boss):

@@ -8,7 +8,6 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Max, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.views.decorators.http import require_http_methods
 
@@ -25,6 +24,7 @@ from automations.deliveries.again import (
 from automations.deliveries.copies import is_copy
 from automations.models import Delivery, Destination
 from automations.wording import IN_A_COPY
+from customers.admin.pages import admin_page
 from customers.history import moment_words
 from sessions_app.database.pieces import keys_of
 
@@ -116,9 +116,7 @@ class SendAgainMixin(admin.ModelAdmin):
         )
 
     def _ask(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-        request.current_app = self.admin_site.name
-        shared = {**self.admin_site.each_context(request), "opts": self.opts, "checkbox": ACTION_CHECKBOX_NAME}
-        return TemplateResponse(request, TEMPLATE, {**shared, **context})
+        return admin_page(request, TEMPLATE, {"checkbox": ACTION_CHECKBOX_NAME, **context}, of=self)
 
     def _send(self, request: HttpRequest, pks: list[int], way: Way) -> Result:
         def note(sent: list[Delivery]) -> None:

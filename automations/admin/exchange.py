@@ -8,7 +8,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
@@ -17,6 +16,7 @@ from automations.context.provider import forget_recipes
 from automations.exchange.entries import CannotExportError, exported
 from automations.exchange.planning import LARGEST_FILE, Plan, Planned, plan_of
 from automations.exchange.storing import import_file
+from customers.admin.pages import admin_page
 
 _EXCHANGED = ("rule", "destination", "source")
 TO_EXPORT = [f"automations.view_{model}" for model in _EXCHANGED]
@@ -102,9 +102,7 @@ def _secrets_to_enter(plan: Plan) -> list[str]:
 
 
 def _page(request: HttpRequest, plan: Plan | None = None, **context: Any) -> HttpResponse:
-    request.current_app = admin.site.name
     shown: dict[str, Any] = {
-        **admin.site.each_context(request),
         "title": "Export and import rules and sources",
         "app_name": apps.get_app_config("automations").verbose_name,
         "plan": plan,
@@ -112,4 +110,4 @@ def _page(request: HttpRequest, plan: Plan | None = None, **context: Any) -> Htt
     if plan is not None:
         shown |= {"problems": plan.problems[:MOST_PROBLEMS], "more_problems": len(plan.problems) - MOST_PROBLEMS}
         shown |= {"secrets_to_enter": _secrets_to_enter(plan)}
-    return TemplateResponse(request, "admin/automations/exchange.html", {**shown, **context})
+    return admin_page(request, "admin/automations/exchange.html", shown | context)

@@ -7,7 +7,6 @@ from django.contrib.admin import ModelAdmin
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
 
@@ -15,6 +14,7 @@ from automations.admin.secret_rows import keep_secret, sealed_parts
 from automations.models import Destination, Secret
 from automations.outgoing.signing import SIGNING, SIGNING_BEFORE, made_signing_secret
 from automations.sealing import Sealed, SealingError, open_sealed
+from customers.admin.pages import admin_page
 
 # In the session, as it is stored: sealed. No session, message or cookie ever holds a secret in the clear.
 TO_SHOW = "signing_secret_to_show"
@@ -104,9 +104,8 @@ def _destination(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> Dest
 def _page(
     model_admin: ModelAdmin, request: HttpRequest, name: str, destination: Destination, context: dict[str, Any]
 ) -> HttpResponse:
-    request.current_app = model_admin.admin_site.name
-    frame = {**model_admin.admin_site.each_context(request), "opts": model_admin.opts, "destination": destination}
-    return TemplateResponse(request, f"admin/automations/destination/{name}.html", frame | context)
+    shown = {"destination": destination, **context}
+    return admin_page(request, f"admin/automations/destination/{name}.html", shown, of=model_admin)
 
 
 def _change_page(pk: int) -> str:

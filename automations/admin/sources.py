@@ -7,7 +7,6 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import path
 
 from automations.admin.secret_rows import SecretInline, names_after
@@ -16,7 +15,7 @@ from automations.context.recipes import MOST_POINTERS, NAMES, check_source
 from automations.context.trying import Tried, try_source
 from automations.models import Source
 from automations.wording import status_words
-from customers.admin.pages import HistoryAdmin, without_related_links
+from customers.admin.pages import HistoryAdmin, admin_page, without_related_links
 from customers.history import moment_words
 
 
@@ -129,13 +128,10 @@ class SourceAdmin(HistoryAdmin):
         if request.method == "POST" and form.is_valid():
             tried = try_source(source, form.cleaned_data["caller"])
         context = {
-            **self.admin_site.each_context(request),
             "title": f"Try “{source}”",
-            "opts": self.opts,
             "original": source,
             "form": form,
             "tried": tried,
             "status": status_words(tried.status) if tried else "",
         }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/automations/source/try.html", context)
+        return admin_page(request, "admin/automations/source/try.html", context, of=self)

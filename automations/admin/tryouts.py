@@ -13,7 +13,6 @@ from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.http import urlencode
@@ -32,6 +31,7 @@ from automations.rules.rehearsal import MOST_SESSIONS, can_be_rehearsed, rehears
 from automations.texts.liquid import TextError
 from automations.texts.names import NAMES
 from automations.wording import IN_A_COPY
+from customers.admin.pages import admin_page
 from sessions_app.models import Session
 from sessions_app.wording import duration_words, reason_words, state_words
 
@@ -168,16 +168,13 @@ def _rule(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> Rule:
 def _page(
     model_admin: ModelAdmin, request: HttpRequest, name: str, title: str, rule: Rule, context: dict[str, Any]
 ) -> HttpResponse:
-    request.current_app = model_admin.admin_site.name
-    frame = {
-        **model_admin.admin_site.each_context(request),
+    shown = {
         "title": title,
-        "opts": model_admin.opts,
         "rule": rule,
         "can_be_rehearsed": can_be_rehearsed(rule),
         "may_change": model_admin.has_change_permission(request, rule),
     }
-    return TemplateResponse(request, f"admin/automations/rule/{name}.html", frame | context)
+    return admin_page(request, f"admin/automations/rule/{name}.html", shown | context, of=model_admin)
 
 
 def _session(rule: Rule, asked: str) -> Session | None:

@@ -6,11 +6,11 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from import_export.admin import ImportExportMixin
 from import_export.forms import ConfirmImportForm, ExportForm, ImportForm
 from import_export.results import RowResult
 
+from customers.admin.pages import admin_page
 from customers.downloads import TooManyDownloads, one_of_few, say_too_many
 from customers.importing.formats import CustomerCsv, CustomerXlsx, FileRows
 from customers.importing.resource import MOST_LISTED, CustomerResource, ImportResult
@@ -107,14 +107,12 @@ class CustomerImportMixin(ImportExportMixin):
         if not result.problems:
             return super().process_result(result, request)
         context = {
-            **self.admin_site.each_context(request),
             **self.get_import_context_data(),
             "title": "Import",
-            "opts": self.opts,
             "result": result,
             "form": self.create_import_form_again(request),
         }
-        return TemplateResponse(request, self.import_template_name, context)
+        return admin_page(request, self.import_template_name, context, of=self)
 
     def add_success_message(self, result: ImportResult, request: HttpRequest) -> None:
         """In the preview's words."""

@@ -4,15 +4,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
 from django.utils import timezone
 
-from customers.admin.pages import HistoryAdmin, counted
-from customers.keys import create_key, forget_keys
+from customers.admin.pages import HistoryAdmin, admin_page, counted
+from customers.keys import create_key, exchange_secret, forget_keys
 from customers.models import ApiKey
+
+# In the session: a key that has just been made, and the hash of a secret that nobody was told.
+TO_SHOW = "api_key_to_show"
 
 STATES = {"active": "active", "expired": "expired", "revoked": "revoked"}
 
@@ -94,26 +97,42 @@ class ApiKeyAdmin(HistoryAdmin):
             # In this process; others believe what they read for `keys.BELIEVED_SECONDS` more.
             forget_keys()
             return
-        made, secret = create_key(
+        made, _ = create_key(
             obj.name, form.cleaned_data["allowed_scopes"], expires_at=obj.expires_at, created_by=request.user
         )
         obj.pk = made.pk
         obj._state.adding = False
         obj.refresh_from_db()
-        # Kept for the answer to this request alone: no message, cookie or session ever holds it.
-        request._made_secret = secret  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        request.session[TO_SHOW] = [obj.pk, obj.secret_sha256]
+        return HttpResponseRedirect(reverse("admin:customers_apikey_secret", args=[obj.pk]))
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.secret_view)
+        return [path("<int:pk>/secret/", view, name="customers_apikey_secret"), *super().get_urls()]
+
+    def secret_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The key gets its secret only when this page shows it: no message, cookie or session ever holds one."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        made, instead_of = request.session.get(TO_SHOW, [None, ""])
+        key = ApiKey.objects.filter(pk=pk).first()
+        secret = exchange_secret(key, instead_of) if key and key.pk == made else None
+        if key is None or secret is None:
+            text = "A key's secret is shown once, when the key is made. If it was not copied, make another key."
+            self.message_user(request, text, messages.WARNING)
+            return HttpResponseRedirect(reverse("admin:customers_apikey_changelist"))
+        del request.session[TO_SHOW]
+        forget_keys()
         context = {
-            **self.admin_site.each_context(request),
-            "title": f"The key “{obj.name}” is made",
-            "opts": self.opts,
-            "key": obj,
-            "secret": request._made_secret,  # type: ignore[attr-defined]
-            "is_for_livetok": ApiKey.Scope.WEBHOOK in obj.scopes,
+            "title": f"The key “{key.name}” is made",
+            "key": key,
+            "secret": secret,
+            "is_for_livetok": ApiKey.Scope.WEBHOOK in key.scopes,
             "webhook_url": request.build_absolute_uri("/webhooks/livetok"),
         }
-        return TemplateResponse(request, "admin/customers/apikey/made.html", context)
+        return admin_page(request, "admin/customers/apikey/made.html", context, of=self)
 
     @admin.action(description="Revoke the selected keys, for good", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:

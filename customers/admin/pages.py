@@ -1,4 +1,4 @@
-"""What several admin pages share: history with before and after, read-only pages, and edits that come too late."""
+"""What several admin pages share: their frame, history with before and after, read-only pages, edits too late."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +20,16 @@ from customers.history import Entry, history_of, history_points
 
 ENTRIES_PER_PAGE = 50
 MOST_COUNTED = 10_000
+
+
+def admin_page(
+    request: HttpRequest, template: str, context: Mapping[str, Any], *, of: admin.ModelAdmin | None = None
+) -> TemplateResponse:
+    """A page of our own in the admin's frame. `of`: the model that it belongs to."""
+    site = of.admin_site if of else admin.site
+    request.current_app = site.name
+    frame = site.each_context(request) | ({"opts": of.opts} if of else {})
+    return TemplateResponse(request, template, frame | dict(context))
 
 
 class HistoryAdmin(StaleAwareAdmin):
@@ -47,17 +57,14 @@ class HistoryAdmin(StaleAwareAdmin):
         pages = Paginator(entries, ENTRIES_PER_PAGE)
         page = pages.get_page(request.GET.get(PAGE_VAR))
         context = {
-            **self.admin_site.each_context(request),
             "title": f"History: {obj or entries[-1].rows[0].what}",
-            "opts": self.opts,
             "object": obj,
             "page": page,
             "page_range": pages.get_elided_page_range(page.number),
             "page_var": PAGE_VAR,
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/history.html", context)
+        return admin_page(request, "admin/history.html", context, of=self)
 
     def changeform_view(
         self,
