@@ -43,6 +43,7 @@ def test_each_part_is_an_address_of_its_own(text, email, expected):
         (ADA, "Ada <ada@example.com>", "is no e-mail address"),
         (ADA, "ada@example.com\nBcc: evil@evil.com", "is no e-mail address"),
         (ADA, "ada@example.com evil@evil.com", "is no e-mail address"),
+        (ADA, f"ada@{'ü' * 63}.example", "is no e-mail address"),  # no mail can be written to it
         (ADA, "\ufffcada@example.com", "is no e-mail address"),
         (f"x{ADA}", ",evil@evil.com", "is no e-mail address"),
         (ADA, "", "nobody is left to write to"),

@@ -101,7 +101,7 @@ def _mail(delivery: Delivery, started: float) -> Tried:
             message_id=f"<{delivery.key}@frontdesk>",
             seconds=MAIL_SECONDS,
         )
-    except (OSError, SMTPException, ValueError) as error:  # ValueError: a subject that no mail can have
+    except (OSError, SMTPException, ValueError) as error:  # ValueError: what no mail can have
         return Tried(time.monotonic() - started, error=f"{type(error).__name__}: {error}")
     seconds, refused = time.monotonic() - started, posted.refused
     if not refused:

@@ -15,8 +15,6 @@ from automations.outgoing.timed_mail import mail_connection
 NO_SERVER = "No mail server is set, so no mail is sent: set EMAIL_URL and start Frontdesk again."
 # They print mails, or drop them: nobody would get one, and the log would hold what callers said.
 _NO_SERVERS = {f"django.core.mail.backends.{name}.EmailBackend" for name in ("console", "dummy")}
-# As a server says of an address that it cannot read.
-_NO_ADDRESS = (501, "it is no e-mail address")
 
 
 @dataclass(frozen=True)
@@ -48,20 +46,18 @@ def post(
 ) -> Posted:
     """Send one mail, that names all `recipients`, to those of them in `to`. Django says nothing of those refused.
 
-    Raises OSError or SMTPException where nobody got it.
+    They are addresses that `texts.recipients` let pass. Where nobody got it: OSError, SMTPException or ValueError.
     """
     connection = mail_connection(seconds)
-    refused = {one: Refusal(*_NO_ADDRESS) for one in to if not _is_address(one)}
     headers = {"Message-ID": message_id, "Auto-Submitted": "auto-generated"}
-    named = [one for one in recipients if _is_address(one)]
-    message = EmailMessage(subject, text, to=named, headers=headers, connection=connection)
-    envelope = {sanitize_address(one, "utf-8"): one for one in to if one not in refused}
-    if not envelope:
-        return Posted([], refused)
-    if isinstance(connection, EmailBackend):
-        refused |= {envelope[key]: refusal for key, refusal in _send(connection, message, list(envelope)).items()}
-    else:
+    message = EmailMessage(subject, text, to=recipients, headers=headers, connection=connection)
+    envelope = {sanitize_address(one, "utf-8"): one for one in to}
+    if not envelope:  # all of them have it
+        return Posted([])
+    if not isinstance(connection, EmailBackend):
         message.send()
+        return Posted(list(envelope.values()))
+    refused = {envelope[key]: refusal for key, refusal in _send(connection, message, list(envelope)).items()}
     return Posted([one for one in envelope.values() if one not in refused], refused)
 
 
@@ -81,11 +77,3 @@ def _send(connection: EmailBackend, message: EmailMessage, envelope: list[str]) 
         with suppress(OSError, SMTPException):  # what it took it has
             connection.close()
     return {one: Refusal(status, text.decode(errors="replace")) for one, (status, text) in refused.items()}
-
-
-def _is_address(text: str) -> bool:
-    try:
-        sanitize_address(text, "utf-8")
-    except ValueError:
-        return False
-    return "@" in text

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
+from django.core.mail.message import sanitize_address
 from django.core.validators import validate_email
 
 from automations.texts.lines import check_line, fill_line
@@ -52,8 +53,10 @@ def _refusal(part: str) -> str:
 
 
 def _is_address(part: str) -> bool:
+    """Also that a mail can be written to it: a domain's name may be too long for what stands for it there."""
     try:
         validate_email(part)
-    except ValidationError:
+        sanitize_address(part, "utf-8")
+    except (ValidationError, ValueError):
         return False
     return _COMMA_OF_A_VALUE not in part
