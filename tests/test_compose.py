@@ -55,6 +55,18 @@ def test_postgresqls_major_version_is_pinned_with_its_volume():
     assert SERVICES["database"]["volumes"] == [f"database-{version}:/var/lib/postgresql/data"]
 
 
+def test_the_image_has_the_programs_that_back_it_up():
+    database = SERVICES["database"]["image"].removeprefix("postgres:")
+    assert f" postgresql-client-{database} " in (ROOT / "deploy/Dockerfile").read_text()
+
+
+def test_what_the_containers_rely_on_no_line_of_dot_env_changes():
+    fixed = OURS["frontdesk"]["environment"]
+    [exposed] = [text for kind, text in instructions(ROOT / "deploy/Dockerfile") if kind == "EXPOSE"]
+    assert (fixed["DATA_DIR"], fixed["HOST"], fixed["PORT"]) == ("/data", "0.0.0.0", exposed)
+    assert SERVICES["caddy"]["environment"]["FRONTDESK"] == f"frontdesk:{exposed}"
+
+
 def test_every_setting_of_ours_is_one():
     known = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     for service in OURS.values():

@@ -40,8 +40,8 @@ def program(name: str, at_least: int) -> Program:
     there = f"{newest.path} is of version {newest.version}" if newest else "none was found"
     raise BackupFailed(
         f"{name} of PostgreSQL {at_least} or newer is needed, since the server is of version {at_least}; {there}. "
-        f"On Debian and Ubuntu, install the package postgresql-client-{at_least}; elsewhere PostgreSQL's client "
-        f"programs of that version, and put {name} on the PATH."
+        f"On Debian and Ubuntu, install the package postgresql-client-{at_least} (for the image, in "
+        f"deploy/Dockerfile); elsewhere PostgreSQL's client programs of that version, and put {name} on the PATH."
     )
 
 
