@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from email.utils import getaddresses
+from io import StringIO
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from automations.outgoing.addresses import parse_allowed_hosts
+from config.env_file import lines_of_env_file
 from config.secret_files import with_secret_files
 from config.secrets import made_secret_key, private_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-env.read_env(BASE_DIR / ".env")
+env.read_env(StringIO("\n".join(lines_of_env_file(BASE_DIR / ".env"))))
 # An empty variable is one that is not set: containers and .env files pass them so.
 env.ENVIRON = {name: value for name, value in env.ENVIRON.items() if value}
 # Each may also come from a file, which NAME_FILE names.

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.test import Client
 
 from automations.context.provider import active_recipes, forget_recipes
+from config.backups.places import scratch_database, working_on
 from customers.defaults import make_defaults
 from customers.keys import forget_keys
 from sessions_app.webhook.refused import refused_requests
@@ -75,3 +77,16 @@ def livetok(db: None, monkeypatch: pytest.MonkeyPatch) -> LiveTok:
 def viewer(db: None) -> Client:
     """The browser of somebody who may see reports, and no more."""
     return staff("viewers")
+
+
+@pytest.fixture
+def empty_database(transactional_db, database_name, tmp_path):
+    """This thread's connection is to an empty database of its own."""
+    if database_name == "sqlite":
+        name = str(tmp_path / "empty" / "frontdesk.sqlite3")
+        Path(name).parent.mkdir()
+        with working_on({"NAME": name}):
+            yield name
+    else:
+        with scratch_database() as name, working_on({"NAME": name}):
+            yield name

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -174,19 +175,6 @@ def backup(transactional_db, tmp_path) -> Path:
     return file
 
 
-@pytest.fixture
-def empty_database(transactional_db, database_name, tmp_path):
-    """This thread's connection is to an empty database of its own."""
-    if database_name == "sqlite":
-        name = str(tmp_path / "empty" / "frontdesk.sqlite3")
-        Path(name).parent.mkdir()
-        with working_on({"NAME": name}):
-            yield name
-    else:
-        with places.scratch_database() as name, working_on({"NAME": name}):
-            yield name
-
-
 def quiet(*said: object) -> None:
     pass
 
@@ -271,6 +259,35 @@ def test_a_backup_that_was_cut_short_is_refused_and_restores_nothing(backup, emp
         verify(backup, quiet, quiet)
     with pytest.raises(BackupFailed):
         restore(backup, quiet)
+    assert connection.introspection.table_names() == []
+
+
+def test_a_record_that_was_cut_short_is_none(backup, database_name):
+    if database_name == "sqlite":
+        with closing(sqlite3.connect(backup, isolation_level=None)) as copy:
+            copy.execute(f"UPDATE {sqlite_files.RECORD_TABLE} SET value = substr(value, 1, 50)")
+    else:
+        backup.write_bytes(backup.read_bytes()[:-50])
+    with pytest.raises(BackupFailed, match="does not say"):
+        verify(backup, quiet, quiet)
+
+
+def test_a_backup_of_something_else_is_refused_and_restores_nothing(empty_database, tmp_path, database_name):
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE theirs (id integer)")
+    file = tmp_path / "theirs"
+    if database_name == "sqlite":
+        file.write_bytes(Path(empty_database).read_bytes())
+    else:
+        reached, environment = programs.connection_of_programs()
+        pg_dump = programs.program("pg_dump", 0).path
+        subprocess.run(
+            [pg_dump, "--format=custom", f"--file={file}", f"--dbname={reached}"], check=True, env=environment
+        )
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE theirs")
+    with pytest.raises(BackupFailed, match="of something else"):
+        restore(file, quiet)
     assert connection.introspection.table_names() == []
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from datetime import timedelta
 from io import StringIO
@@ -320,7 +321,19 @@ def test_without_a_database_the_other_checks_go_on(livetok_of_a_well_one):
     assert code == 2
     assert "bad   migrations" in text
     assert "The database does not answer" in text
+    assert text.count("does not answer") == 1  # said once: each would wait for it again
     assert "ok    https" in text
+    assert "disk: data" in text
+    assert re.search("^bad   not looked at +(pooler, )?worker, ", text, re.MULTILINE)
+
+
+def test_before_setup_it_says_so_once(empty_database):
+    code, text = doctor()
+
+    assert code == 2
+    assert "does not answer" not in text
+    assert re.search("^bad   not looked at +worker, ", text, re.MULTILINE)
+    assert text.count("Run manage.py setup") == 2
 
 
 def test_a_check_that_fails_is_told_of_and_keeps_no_other_from_being_made(livetok_of_a_well_one, monkeypatch):

@@ -96,6 +96,7 @@ def test_a_checksum_depends_on_every_column(place, value):
 def test_the_password_is_not_shown():
     assert _without_password("postgres://me:p@ss:w@host:5432/x") == "postgres://me:PASSWORD@host:5432/x"
     assert _without_password("postgres://host/x") == "postgres://host/x"
+    assert _without_password("postgres://host/x?password=w&a=b") == "postgres://host/x?password=PASSWORD&a=b"
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,7 @@ def _feed(content: IO[bytes], into: IO[bytes], size: int, progress: Progress) ->
 def read_record(file: Path) -> Record | None:
     """What the backup says of itself; None where it is cut short, or was not made by `manage.py backup`."""
     found = _tail(file).rpartition(MARK)
-    return Record.from_text(found[2].decode()) if found[1] else None
+    return Record.from_text(found[2].decode(errors="replace")) if found[1] else None
 
 
 def archive_bytes(file: Path) -> int:

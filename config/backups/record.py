@@ -35,9 +35,14 @@ class Record:
         return json.dumps({"made_at": self.made_at.isoformat(), "rows": dict(self.rows)}, sort_keys=True)
 
     @staticmethod
-    def from_text(text: str) -> "Record":
-        values = json.loads(text)
-        return Record(values["rows"], datetime.fromisoformat(values["made_at"]))
+    def from_text(text: str) -> "Record | None":
+        """None for what `as_text` did not write: it is cut short, say."""
+        try:
+            values = json.loads(text)
+            rows = {str(name): int(count) for name, count in values["rows"].items()}
+            return Record(rows, datetime.fromisoformat(values["made_at"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def differences(self, rows: Mapping[str, int]) -> list[str]:
         """How the tables that were restored differ, each in words. Tables beyond the record do not count."""

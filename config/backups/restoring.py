@@ -23,6 +23,8 @@ from config.secrets import private_folder
 SQLITES_MAGIC = b"SQLite format 3\0"
 CHUNK = 1 << 20
 MOST_NAMED = 3
+# What every database of Frontdesk's has.
+OURS = ("customers", "0001_first")
 
 Progress = Callable[[float, str], None]
 Say = Callable[[str], object]
@@ -167,7 +169,10 @@ def _require_empty() -> None:
 
 def _require_known_migrations(file: Path) -> None:
     read = sqlite_files.read_migrations if settings.IS_SQLITE else postgresql_files.read_migrations
-    if unknown := unknown_migrations(read(file)):
+    migrations = read(file)
+    if OURS not in migrations:
+        raise BackupFailed(f"{file} is a backup of something else: Frontdesk's tables are not in it. Name another one.")
+    if unknown := unknown_migrations(migrations):
         named = ", ".join(unknown[:MOST_NAMED])
         raise BackupFailed(
             f"{file} was made by a newer version of Frontdesk (migrations {named}). Install that one or a newer."

@@ -100,13 +100,16 @@ def _write_record(target: sqlite3.Connection, record: Record) -> None:
 def read_record(file: Path) -> Record | None:
     """What the copy says of itself; None where it was not made by this version or a later one."""
     with _read_only(file) as source:
-        if not _one(source, f"SELECT count(*) FROM sqlite_master WHERE name = '{RECORD_TABLE}'"):
+        if not _has_table(source, RECORD_TABLE):
             return None
-        return Record.from_text(_one(source, f"SELECT value FROM {RECORD_TABLE} WHERE name = 'record'"))
+        return Record.from_text(_one(source, f"SELECT max(value) FROM {RECORD_TABLE} WHERE name = 'record'") or "")
 
 
 def read_migrations(file: Path) -> set[tuple[str, str]]:
+    """None where it is a database of something else."""
     with _read_only(file) as source:
+        if not _has_table(source, "django_migrations"):
+            return set()
         return set(source.execute("SELECT app, name FROM django_migrations").fetchall())
 
 
@@ -126,6 +129,10 @@ def forget_record(file: Path) -> None:
     """A database that works again is no copy of a moment."""
     with closing(sqlite3.connect(file, isolation_level=None)) as source:
         source.execute(f"DROP TABLE IF EXISTS {RECORD_TABLE}")
+
+
+def _has_table(source: sqlite3.Connection, name: str) -> bool:
+    return bool(source.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [name]).fetchone())
 
 
 def _tables(source: sqlite3.Connection) -> list[str]:

@@ -1,5 +1,6 @@
 """`manage.py move_to`: everything in the SQLite database goes to an empty PostgreSQL database."""
 
+import re
 import sys
 import time
 from getpass import getpass
@@ -77,6 +78,7 @@ class Command(BaseCommand):
 
 def _without_password(url: str) -> str:
     """Output is kept in places where no password should be."""
+    url = re.sub(r"([?&]\w*password=)[^&]*", r"\1PASSWORD", url)
     head, at, tail = url.rpartition("@")
     scheme, _, account = head.partition("://")
     user, colon, _ = account.partition(":")
