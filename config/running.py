@@ -1,4 +1,4 @@
-"""Whether Frontdesk runs on this data folder: by a lock on a file in it, which the system frees when a process dies."""
+"""Whether Frontdesk runs on this data folder: by locks on files in it, which the system frees when a process dies."""
 
 import fcntl
 import os
@@ -25,7 +25,7 @@ def say_that_we_run() -> None:
     if _held:
         return
     with suppress(OSError):  # a full disk must not keep LiveTok from its answers
-        descriptor = _opened()
+        descriptor = _opened("running")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -36,10 +36,26 @@ def say_that_we_run() -> None:
         _held.append(descriptor)
 
 
+def serves_alone() -> bool:
+    """Whether no other `serve` is on this data folder; then none will be, for the rest of this process's life.
+
+    A second one would take away what the first one counts, and the files of requests that it works on.
+    """
+    with suppress(OSError):
+        descriptor = _opened("serving")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        _held.append(descriptor)
+    return True
+
+
 @contextmanager
 def nothing_runs() -> Iterator[None]:
     """No web server or worker of this data folder runs in the block, nor starts. Raises StillRuns."""
-    descriptor = _opened()
+    descriptor = _opened("running")
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,5 +69,5 @@ def nothing_runs() -> Iterator[None]:
         os.close(descriptor)
 
 
-def _opened() -> int:
-    return os.open(private_folder(settings.DATA_DIR) / "running", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _opened(name: str) -> int:
+    return os.open(private_folder(settings.DATA_DIR) / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

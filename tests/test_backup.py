@@ -262,6 +262,20 @@ def test_a_backup_that_was_cut_short_is_refused_and_restores_nothing(backup, emp
     assert connection.introspection.table_names() == []
 
 
+@pytest.mark.only("sqlite")  # pg_restore finds it by itself
+def test_a_row_that_is_damaged_is_found_before_anything_is_restored(backup, empty_database):
+    with closing(sqlite3.connect(backup)) as copy:
+        [page] = copy.execute("SELECT rootpage FROM sqlite_master WHERE name = 'customers_customer'").fetchone()
+        [size] = copy.execute("PRAGMA page_size").fetchone()
+    content = bytearray(backup.read_bytes())
+    pointer = (page - 1) * size + 8  # where in the page its one row is; a count does not look there
+    content[pointer : pointer + 2] = b"\xff\xff"
+    backup.write_bytes(content)
+    with pytest.raises(BackupFailed, match="damaged"):
+        restore(backup, quiet)
+    assert connection.introspection.table_names() == []
+
+
 def test_a_record_that_was_cut_short_is_none(backup, database_name):
     if database_name == "sqlite":
         with closing(sqlite3.connect(backup, isolation_level=None)) as copy:

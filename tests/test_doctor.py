@@ -26,7 +26,7 @@ from config.doctor.checks import examine
 from config.doctor.findings import Finding, worst_of
 from customers.keys import create_key
 from customers.models import ApiKey
-from sessions_app.livetok.payloads import unknown_fields
+from sessions_app.livetok.payloads import PLAYED, unknown_fields
 from sessions_app.models import Node, Session, WebhookEvent
 from sessions_app.recording import clock
 from sessions_app.spool.files import ENDING, set_aside_folder
@@ -173,6 +173,10 @@ def test_the_share_of_missing_ends(livetok_of_a_well_one, missing, expected):
 @pytest.mark.parametrize(("seconds", "expected"), [(0, "ok"), (6, "look"), (-6, "look"), (90, "bad"), (9e7, "bad")])
 def test_the_clock_is_compared_with_livetoks(livetok_of_a_well_one, seconds, expected):
     Session.objects.update(begin_stated_at=F("begin_received_at") - timedelta(seconds=seconds))
+    # As `manage.py livetok session` makes one: it says nothing of LiveTok's clock.
+    livetok_of_a_well_one.begin(
+        sessionId=f"{PLAYED}1", kind="web", timestamp=(timezone.now() - timedelta(minutes=5)).isoformat()
+    )
     finding = found("clock")
 
     assert finding.state == expected

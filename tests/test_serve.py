@@ -12,6 +12,7 @@ import urllib.request
 import psutil
 import pytest
 
+from tests.databases import free_port
 from tests.live import ROOT, manage, new_environment, running_server, start_server, wait_until_ready
 from tests.test_installation import fail
 
@@ -114,7 +115,7 @@ def test_a_web_process_that_dies_is_replaced_by_one_that_runs_alike(server):
     assert {web.environ()["MALLOC_ARENA_MAX"] for web in child(server, "granian").children()} == {"2"}
 
 
-def test_a_port_in_use_is_named(server):
+def test_a_port_in_use_is_named_and_so_is_a_data_folder_in_use(server):
     quickly = "import django; django.setup(); from config.management.commands import serve; "
     quickly += "serve.PREDECESSOR_SECONDS = 1; "
     code = f"{quickly}from django.core.management import execute_from_command_line as run; run(['', 'serve'])"
@@ -127,6 +128,10 @@ def test_a_port_in_use_is_named(server):
     holders = {one.pid for one in child(server, "granian").children()} | {child(server, "granian").pid}
     assert int(re.search(r"Process (\d+)", said)[1]) in holders
     assert "Traceback" not in said
+
+    env["PORT"] = str(free_port())
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert f"Another `serve` runs on the data folder {env['DATA_DIR']}. Stop it" in done.stderr
     assert urllib.request.urlopen(f"{server.url}/readyz", timeout=5).status == 200
 
 

@@ -93,6 +93,8 @@ def _restored_on_trial(file: Path, record: Record, progress: Progress) -> Iterat
 
 
 def _restore_sqlite(file: Path, record: Record | None, progress: Progress) -> None:
+    if found := sqlite_files.damage(file, is_urgent=True):
+        raise BackupFailed(f"{file} is damaged: {found}. Take another backup.")
     database = sqlite_files.database_file()
     private_folder(database.parent)
     delete_old_drafts(database.parent, database.name)

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from config.doctor.findings import Finding, judged
-from sessions_app.livetok.payloads import BEGIN, unknown_fields
+from sessions_app.livetok.payloads import BEGIN, PLAYED, unknown_fields
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.recording.clock import clock_leap
 from sessions_app.reports.frame.figures import percent_words
@@ -46,6 +46,7 @@ def check_clock() -> Finding:
     begins = WebhookEvent.objects.filter(event=BEGIN, received_at__gt=since, verdict=WebhookEvent.Verdict.ACCEPTED)
     newest = list(begins.order_by("-received_at").values_list("session_id", flat=True)[:CLOCK_SESSIONS])
     begun = Session.objects.filter(session_id__in=newest, begin_received_at__gt=since)
+    begun = begun.exclude(session_id__startswith=PLAYED)  # those go by our own clock
     times = begun.values_list("begin_received_at", "begin_stated_at")
     skews = [(received - stated).total_seconds() for received, stated in times if received and stated]
     if not skews:

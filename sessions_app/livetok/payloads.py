@@ -121,6 +121,10 @@ class _Fields:
         return _storable(value)[:longest] if isinstance(value, str) else ""
 
 
+# What ids begin with that `manage.py livetok` makes up.
+PLAYED = "play_"
+
+
 @dataclass(frozen=True)
 class Conversation:
     """What LiveTok says of a session in its begin and its end alike. `number` is None where it is withheld.

@@ -20,7 +20,7 @@ from config.health import missing_migrations
 from config.metrics.files import forget_counts
 from config.nodes import MayNotJoin, require_may_join
 from config.port_holder import port_holder
-from config.running import MustNotRun, say_that_we_run
+from config.running import MustNotRun, say_that_we_run, serves_alone
 from config.web_server import allow_many_connections, web_command, web_environment
 from config.writable import empty_temporary_folder, require_writable
 
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             say_that_we_run()
         except MustNotRun as error:
             raise CommandError(str(error)) from error
-        if not self._wait_for_port(stop):
+        if not self._wait_for_predecessor(stop):
             return
         allow_many_connections()
         # Only now: a predecessor that finishes its requests may have used them.
@@ -72,31 +72,24 @@ class Command(BaseCommand):
             for child in children.values():
                 stop_child(child, patience_seconds=PATIENCE_SECONDS)
 
-    def _wait_for_port(self, stop: threading.Event) -> bool:
-        """Whether the port is ours: one that was killed leaves web processes that finish their requests first."""
+    def _wait_for_predecessor(self, stop: threading.Event) -> bool:
+        """Whether port and folder are ours: one that was killed leaves web processes that finish their requests."""
         give_up_at = time.monotonic() + PREDECESSOR_SECONDS
         told = False
         while not stop.is_set():
-            try:
-                _require_free_port()
-            except (OSError, OverflowError) as error:
-                if not _is_taken(error):
-                    raise CommandError(f"Cannot listen on {_own_address()}: {error}. Set PORT or HOST.") from error
-                if time.monotonic() > give_up_at:
-                    raise CommandError(
-                        f"Cannot listen on {_own_address()}: {error}. {port_holder(settings.PORT)} "
-                        "Stop what listens there, or set PORT or HOST."
-                    ) from error
-                if not told:
-                    told = True
-                    self.stdout.write(
-                        f"{_own_address()} is taken. If that is a Frontdesk which ends, it may finish its requests: "
-                        f"waiting for it, {PREDECESSOR_SECONDS} seconds at most."
-                    )
-                    self.stdout.flush()
-                stop.wait(LOOK_EVERY_SECONDS)
-            else:
+            is_port_free = _is_port_free()
+            if is_port_free and serves_alone():
                 return True
+            if time.monotonic() > give_up_at:
+                raise CommandError(_another_serve() if is_port_free else _another_listens())
+            if not told:
+                told = True
+                self.stdout.write(
+                    f"{settings.DATA_DIR if is_port_free else _own_address()} is taken. If that is a Frontdesk which "
+                    f"ends, it may finish its requests: waiting for it, {PREDECESSOR_SECONDS} seconds at most."
+                )
+                self.stdout.flush()
+            stop.wait(LOOK_EVERY_SECONDS)
         return False
 
     def _require_set_up(self) -> None:
@@ -123,13 +116,29 @@ def _own_address() -> str:
     return f"http://{host}:{settings.PORT}"
 
 
-def _require_free_port() -> None:
+def _is_port_free() -> bool:
     """granian shares a port with whoever listens there already (SO_REUSEPORT), so this has to look first."""
     family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((settings.HOST, settings.PORT))
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.HOST, settings.PORT))
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            return False
+        raise CommandError(f"Cannot listen on {_own_address()}: {error}. Set PORT or HOST.") from error
+    return True
 
 
-def _is_taken(error: OSError | OverflowError) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+def _another_listens() -> str:
+    return (
+        f"Cannot listen on {_own_address()}: it is in use. {port_holder(settings.PORT)} Stop what listens there, or "
+        "set PORT or HOST."
+    )
+
+
+def _another_serve() -> str:
+    return (
+        f"Another `serve` runs on the data folder {settings.DATA_DIR}. Stop it, or give this one a folder of its own "
+        "by DATA_DIR."
+    )

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from sessions_app.livetok.payloads import Conversation, begin_document, end_document
+from sessions_app.livetok.payloads import PLAYED, Conversation, begin_document, end_document
 
 # As LiveTok's overview says ("Retry Logic"). How long it waits for an answer is known to nobody; ten seconds are usual.
 RETRIES = 3
@@ -171,7 +171,7 @@ def _conversation(options: dict[str, Any]) -> Conversation:
         raise CommandError("--kind: give the channel, such as telephony, whatsapp or web.")
     agent = options["agent_id"]
     return Conversation(
-        session_id=options["session_id"] or f"play_{secrets.token_hex(6)}",
+        session_id=options["session_id"] or f"{PLAYED}{secrets.token_hex(6)}",
         channel=options["kind"],
         number=options["phone"] or None,
         agent=int(agent) if agent.isdecimal() and len(agent) < 20 else agent or None,
