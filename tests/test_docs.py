@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import get_commands, load_command_class
 
 from sessions_app.decision.rules import Reason
 from sessions_app.wording import FLAGS, STATES
@@ -135,3 +136,36 @@ def test_every_file_of_ours_that_is_named_exists():
 
     assert len(named) > 20
     assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+# What a reader may copy, with the options that are named beside it.
+COMMANDS = [
+    (page.name, command, options)
+    for page in PAGES
+    if page.name != "CHANGELOG.md"
+    for command, options in re.findall(r"manage\.py (\w+)([^`\n]*)", page.read_text())
+]
+
+
+def test_every_command_that_is_named_is_one_and_has_the_options():
+    known, found, strange = get_commands(), set(), []
+    for page, command, options in COMMANDS:
+        found.add(command)
+        parser = load_command_class(known[command], command).create_parser("", command) if command in known else None
+        names = {name for action in parser._actions for name in action.option_strings} if parser else set()
+        strange += [(page, command, name) for name in re.findall(r"--[\w-]+", options) if name not in names]
+        strange += [(page, command)] if parser is None else []
+
+    assert {"setup", "serve", "backup", "restore", "move_to", "doctor", "livetok"} <= found
+    assert strange == []
+
+
+def test_every_target_of_make_that_is_named_is_one():
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    texts = [page.read_text() for page in PAGES]
+    blocks = "".join(block for text in texts for block in _CODE.findall(text))
+    named = set(re.findall(r"`make ([\w-]+)", "".join(texts)))
+    named |= set(re.findall(r"^(?:sudo )?make ([\w-]+)", blocks, re.MULTILINE))
+
+    assert {"run", "test", "build"} <= named
+    assert named - targets == set()
