@@ -5,7 +5,6 @@ again.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +14,11 @@ from weakref import WeakKeyDictionary
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, InternalError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from sessions_app.database.commits import wait_until_kept
+from sessions_app.database.postgresql.base import OnOneServerAlone
 from sessions_app.database.pulse import pulse
 from sessions_app.database.sqlite.lock import SHORT_MS, is_busy, wait_for_lock
+from sessions_app.database.waiting import current_limit, within
 
 logger = logging.getLogger("frontdesk.database")
 
@@ -69,30 +71,27 @@ class Patience:
         self.seconds = end - self.started
 
 
-_local = threading.local()
 # How many outages the process had seen when a connection was last used.
 _outages: WeakKeyDictionary[BaseDatabaseWrapper, int] = WeakKeyDictionary()
 
 
 def current_patience() -> Patience | None:
     """That of this thread's request; None where nobody waits for an answer."""
-    return getattr(_local, "patience", None)
+    limit = current_limit()
+    return limit if isinstance(limit, Patience) else None
 
 
 @contextmanager
 def limited(patience: Patience) -> Iterator[Patience]:
     """Whatever waits for the database in this block fails with an OperationalError once the patience is over."""
-    before, _local.patience = current_patience(), patience
     database = connections[DEFAULT_DB_ALIAS]
     if _outages.get(database, 0) != pulse.outages:
         _outages[database] = pulse.outages
         drop_connection()  # it may be dead without knowing it
     if pulse.can_be_read:
         wait_for_lock(SHORT_MS)
-    try:
+    with within(patience):
         yield patience
-    finally:
-        _local.patience = before
 
 
 def while_patient(work: Callable[[bool], T]) -> T:
@@ -110,9 +109,14 @@ def while_patient(work: Callable[[bool], T]) -> T:
         wait_for_lock(SHORT_MS)  # the connection may be another one
         try:
             done = work(died)
+            if died:  # it may have been done then, and found as it stands now
+                wait_until_kept()
         except DATABASE_ERRORS as error:
             if not is_busy(error):
                 drop_connection()
+                # Found as it stands, and told as stored, it would be acknowledged after all.
+                if isinstance(error.__cause__, OnOneServerAlone):
+                    raise
                 # A fresh connection failed as well, so it is not just a dead one left from the last outage.
                 if attempts > 1:
                     raise

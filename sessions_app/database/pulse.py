@@ -1,6 +1,7 @@
 """Whether the database lives: what requests have seen of it, and a look of our own where they see nothing.
 
-One that somebody else keeps locked, or that has no room left, takes no writing, but can be read.
+One that somebody else keeps locked, that has no room left, is read-only or waits for its standby takes no writing, but
+can be read.
 """
 
 import gc
@@ -9,11 +10,14 @@ import threading
 import time
 from typing import Literal
 
-from django.db import Error, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, ProgrammingError, connection, connections, transaction
 from psycopg.errors import ConnectionTimeout
 
-from sessions_app.database.shared_connections import a_free_one_answers
+from sessions_app.database.commits import wait_until_kept
+from sessions_app.database.postgresql.base import DatabaseWrapper
+from sessions_app.database.shared_connections import a_free_one_answers, leave_behind
 from sessions_app.database.sqlite.lock import SHORT_MS, is_busy, wait_for_lock
+from sessions_app.database.waiting import Deadline, within
 
 logger = logging.getLogger("frontdesk.database")
 
@@ -85,6 +89,7 @@ class Pulse:
             seconds = time.monotonic() - started
             if seconds > LOOK_SECONDS or self._failed_at > started:
                 self.outages += 1
+                leave_behind()
                 logger.warning("the database is back", extra={"seconds": round(seconds, 1)})
             self.beat()
             self._doubted_at = None
@@ -104,17 +109,34 @@ def _look() -> Literal["answers", "busy", "away"]:
         took_too_long = isinstance(error.__cause__, ConnectionTimeout)
         return "answers" if not took_too_long and a_free_one_answers(LOOK_SECONDS) else "away"
     try:
+        if connection.vendor == "postgresql":
+            return _look_at_postgresql()
         with transaction.atomic():
-            return "answers" if connection.is_usable() else "away"  # a pooler takes connections for one that is away
+            return "answers" if connection.is_usable() else "away"
     except Error as error:
         return "busy" if is_busy(error) or _can_be_read() else "away"
     finally:
         connection.close()
 
 
+def _look_at_postgresql() -> Literal["answers", "busy", "away"]:
+    """A pooler takes connections for one that is away; one that is read-only, full or without its standby answers."""
+    if not connection.is_usable():
+        return "busy" if _can_be_read() else "away"
+    try:
+        with within(Deadline(LOOK_SECONDS)):
+            wait_until_kept()
+    except ProgrammingError:  # we may not do this; that is no reason to do without the database
+        logger.exception("it cannot be seen whether the database takes writing")
+    except Error:
+        return "busy"
+    return "answers"
+
+
 def _can_be_read() -> bool:
-    """Whether an SQLite file that we may not write to, say because the disk is full, still answers."""
-    return connection.vendor == "sqlite" and connection.is_usable()
+    """Whether a database that we may not write to, say because the disk is full, still answers."""
+    database = connections[DEFAULT_DB_ALIAS]
+    return database.told_read_only() is not None if isinstance(database, DatabaseWrapper) else database.is_usable()
 
 
 pulse = Pulse()

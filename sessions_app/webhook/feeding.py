@@ -13,6 +13,7 @@ from typing import TypeAlias
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from sessions_app.database.commits import wait_until_kept
 from sessions_app.database.pieces import bulk_transaction
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.models import SpoolPlace
@@ -81,7 +82,10 @@ class Feeder:
         while self._feed_batch(waiting, this, should_stop):
             if settings.IS_SQLITE:
                 time.sleep(PAUSE_SECONDS)
-        for path in set(files) - this.held:
+        finished = set(files) - this.held
+        if finished:  # some may have been found fed, by a commit that no standby has seen
+            wait_until_kept()
+        for path in finished:
             _delete(path, this.done[path])
         logger.info("spool fed", extra={"requests": this.fed})
         return this.fed

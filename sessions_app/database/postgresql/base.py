@@ -1,30 +1,42 @@
-"""Connections that give up once the patience of their thread's request is over, and that stop a page's long statements.
+"""Connections that hold to what limits their thread's wait, and that know what a failover leaves behind.
 
-The server's own time limits do not help where the server is frozen or the network is gone, and libpq's for connecting
-knows whole seconds, two at least. And what a session was told to hold to, behind a pooler holds for whoever comes next.
+Two things limit it, and one loop looks at both. What `sessions_app.database.waiting` limits is given up: connection
+and all, since the server may be frozen or the network gone. A statement that has run for too long is stopped: the
+server cancels it, and the connection serves on. The server's own time limits do neither: they are the session's, and
+behind a pooler would hold for whoever comes next; and libpq's for connecting knows whole seconds, two at least.
 """
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
+from weakref import ReferenceType, ref
 
 import psycopg
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.postgresql import base
 from psycopg.abc import PQGen
 
-from sessions_app.database.patience import Patience, current_patience
+from sessions_app.database.postgresql.hosts import connect_to_last_first
+from sessions_app.database.waiting import Deadline, Limit, current_limit, within
 
 LOOK_EVERY_SECONDS = 0.1
 CANCEL_SECONDS = 2.0
 CANCEL_AGAIN_SECONDS = 1.0
+# A connection that a health check does not get an answer from within that time is dead.
+HEALTH_SECONDS = 5.0
+# What PostgreSQL's warning comes from when a commit's wait for a synchronous standby was broken off. Its text depends
+# on the server's language, and its code is that of any warning.
+WAITS_FOR_STANDBY = "SyncRepWaitForLSN"
 _connecting = ThreadPoolExecutor(thread_name_prefix="connecting")
 
 
 class Connection(psycopg.Connection[Any]):
     is_given_up = False
+    is_on_one_server_alone = False
     # By time.monotonic(): when the statement that runs has run for too long.
     _stop_at: float | None = None
 
@@ -40,26 +52,46 @@ class Connection(psycopg.Connection[Any]):
     def wait(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:
         if self.is_given_up:
             raise TookTooLong("the connection was given up")
-        patience = current_patience()
-        if patience is None:
-            return super().wait(gen if self._stop_at is None else self._until_stopped(gen), *args, **options)
+        limit = current_limit()
+        is_limited = limit is not None or self._stop_at is not None
         try:
-            return super().wait(_while_patient(gen, patience), *args, **options)
+            waited = super().wait(self._looking(gen, limit) if is_limited else gen, *args, **options)
         except TookTooLong:
             self.is_given_up = True
             threading.Thread(target=self._cancel_and_close, name="cancelling", daemon=True).start()
             raise
+        except psycopg.DatabaseError as error:
+            lost = as_lost(error)
+            if lost is error:
+                raise
+            raise lost from error
+        if self.is_on_one_server_alone:
+            self.is_on_one_server_alone = False
+            raise OnOneServerAlone("the commit's wait for the synchronous standby was broken off")
+        return waited
 
-    def _until_stopped(self, gen: PQGen[Any]) -> Generator[Any, Any, Any]:
-        """The same waiting. The server's answer to a cancelled statement is waited for: the connection serves on."""
+    def _looking(self, gen: PQGen[Any], limit: Limit | None) -> Generator[Any, Any, Any]:
+        """The same waiting, which psycopg interrupts every 0.1 seconds to see whether anything else is up.
 
-        def look() -> None:
-            if self._stop_at is not None and time.monotonic() > self._stop_at:
-                self._stop_at = time.monotonic() + CANCEL_AGAIN_SECONDS  # it may have come between two statements
-                with suppress(psycopg.Error):
-                    self.cancel_safe(timeout=CANCEL_SECONDS)
+        The server's answer to a cancelled statement is waited for, unless the limit says otherwise.
+        """
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready:
+                    if limit is not None and limit.is_over:
+                        raise TookTooLong("the patience with the database is over")
+                    self._stop_when_due()
+                wanted = gen.send(ready)
+        except StopIteration as stop:
+            return stop.value
 
-        return _looking(gen, look)
+    def _stop_when_due(self) -> None:
+        if self._stop_at is not None and time.monotonic() > self._stop_at:
+            self._stop_at = time.monotonic() + CANCEL_AGAIN_SECONDS  # it may have come between two statements
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_SECONDS)
 
     def close(self) -> None:
         # The cancelling thread still needs it, and closes it itself.
@@ -79,43 +111,64 @@ class TookTooLong(psycopg.OperationalError):
     pass
 
 
-def _while_patient(gen: PQGen[Any], patience: Patience) -> Generator[Any, Any, Any]:
-    def look() -> None:
-        if patience.is_over:
-            raise TookTooLong("the request's patience with the database is over")
-
-    return _looking(gen, look)
+class OnOneServerAlone(psycopg.OperationalError):
+    """It was committed, and PostgreSQL says so; but a failover may lose it, so it counts as not stored."""
 
 
-def _looking(gen: PQGen[Any], look: Callable[[], None]) -> Generator[Any, Any, Any]:
-    """The same waiting, which psycopg interrupts every 0.1 seconds to see whether anything else is up."""
-    try:
-        wanted = next(gen)
-        while True:
-            ready = yield wanted
-            if not ready:
-                look()
-            wanted = gen.send(ready)
-    except StopIteration as stop:
-        return stop.value
+def as_lost(error: psycopg.Error) -> psycopg.Error:
+    """The same error; where it is libpq's own and no server's, one that says that the connection is lost.
+
+    Depending on when the server closed it, psycopg knows no kind of error for that.
+    """
+    is_libpqs = type(error) is psycopg.DatabaseError and not error.sqlstate
+    return psycopg.OperationalError(str(error)) if is_libpqs else error
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:
         # Django's own method, which this replaces, sets it too, and its wrapper relies on it.
         self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        patience = current_patience()
-        if patience is None:
-            return Connection.connect(**conn_params)
+        limit = current_limit()
+        if limit is None or self.alias != DEFAULT_DB_ALIAS:  # the replica's readers hold none of LiveTok's threads
+            return _connected(conn_params)
         # In another thread, since connecting has no moment at which it could be given up from here.
-        future = _connecting.submit(Connection.connect, **conn_params)
+        future = _connecting.submit(_connected, conn_params)
         while True:
             try:
                 return future.result(LOOK_EVERY_SECONDS)
             except TimeoutError:
-                if patience.is_over:
+                if limit.is_over:
                     future.add_done_callback(_close)
                     raise TookTooLong("the database takes no connection") from None
+
+    def is_usable(self) -> bool:
+        """Whether it answers and, the replica's aside, takes writing: a server that has become read-only is left
+        behind, since another one may have taken over."""
+        told = self.told_read_only()
+        return told == "off" or (told is not None and self.alias != DEFAULT_DB_ALIAS)
+
+    def told_read_only(self) -> str | None:
+        """Whether the server is read-only: "on" or "off"; None where it does not say."""
+        if self.connection is None:
+            return None
+        try:
+            with within(current_limit() or Deadline(HEALTH_SECONDS)):
+                row = self.connection.execute("SHOW transaction_read_only").fetchone()
+        except psycopg.Error:
+            return None
+        return str(row[0]) if row else None
+
+
+def _connected(conn_params: dict[str, Any]) -> Connection:
+    connection = connect_to_last_first(Connection, conn_params)
+    connection.add_notice_handler(partial(_heed, ref(connection)))
+    return connection
+
+
+def _heed(connection: "ReferenceType[Connection]", notice: psycopg.errors.Diagnostic) -> None:
+    found = connection()
+    if found is not None and notice.source_function == WAITS_FOR_STANDBY:
+        found.is_on_one_server_alone = True
 
 
 def _close(future: Future[Connection]) -> None:
