@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from automations.outgoing.addresses import parse_allowed_hosts
 from config.env_file import lines_of_env_file
+from config.postgresql import set_up_failover, set_up_postgresql
 from config.secret_files import with_secret_files
 from config.secrets import made_secret_key, private_folder
 
@@ -161,6 +162,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "sessions_app.reports.frame.own_writes.remember_writes",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
@@ -221,17 +223,22 @@ if IS_SQLITE:
     }
     DATABASES["default"]["CONN_MAX_AGE"] = None
 else:
-    DATABASES["default"]["ENGINE"] = "sessions_app.database.postgresql"
-    DATABASES["default"].setdefault("CONN_MAX_AGE", None)
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    DATABASES["default"].setdefault("OPTIONS", {})
-    DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 2)
-    # A server that vanished without a word is noticed within half a minute, not within hours.
-    for _name, _value in {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}.items():
-        DATABASES["default"]["OPTIONS"].setdefault(_name, _value)
-    DATABASES["default"]["OPTIONS"].setdefault("tcp_user_timeout", 30_000)
-    if DATABASE_POOLER:
-        DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
+    set_up_postgresql("DATABASE_URL", DATABASES["default"])
+    set_up_failover(DATABASES["default"])
+
+# A replica that report pages and exports read.
+REPLICA_SAMPLE = "postgres://user:password@replica:5432/frontdesk, or leave it out"
+if env("REPORTS_DATABASE_URL", default=""):
+    DATABASES["reports"] = _address("REPORTS_DATABASE_URL", env.db, "", REPLICA_SAMPLE)
+    if IS_SQLITE or DATABASES["reports"].get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(
+            f"REPORTS_DATABASE_URL is for a replica of PostgreSQL, and so is DATABASE_URL then. Give {REPLICA_SAMPLE}"
+        )
+    if not DATABASES["reports"].get("NAME"):
+        raise ImproperlyConfigured(f"REPORTS_DATABASE_URL does not say which database. Give {REPLICA_SAMPLE}")
+    set_up_postgresql("REPORTS_DATABASE_URL", DATABASES["reports"])
+    DATABASES["reports"]["TEST"] = {"MIRROR": "default"}
+    DATABASE_ROUTERS = ["sessions_app.database.replica.Router"]
 
 # What pg_dump and pg_restore connect to, where DATABASE_URL names a pooler.
 BACKUP_DATABASE: dict[str, Any] = {}

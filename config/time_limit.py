@@ -3,12 +3,14 @@
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+
+from sessions_app.database.shared_connections import take_replica
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -23,7 +25,8 @@ def limited_statements(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         database = connections[DEFAULT_DB_ALIAS]
         limit = _SqliteLimit() if database.vendor == "sqlite" else _limit_on_postgresql
-        with database.execute_wrapper(limit):
+        replica = take_replica()
+        with database.execute_wrapper(limit), replica.execute_wrapper(limit) if replica else nullcontext():
             try:
                 return get_response(request)
             finally:

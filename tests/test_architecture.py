@@ -234,6 +234,7 @@ def test_hand_written_sql_stands_in_few_modules_and_begin_and_end_call_what_writ
         "sessions_app.usage.shares",
         "sessions_app.database.commits",
         "sessions_app.database.prepared",
+        "sessions_app.database.replica",
         "sessions_app.database.snapshots",
         "sessions_app.database.standby",
         "sessions_app.sums.keeping",

@@ -65,6 +65,11 @@ SETTINGS = [
     ("DATABASE_POOLER", "transaction"),  # with SQLite
     ("DATABASE_PREPARE", "yes"),  # without a pooler
     ("DATABASE_PREPARE", "perhaps"),
+    ("DATABASE_URL", "postgres://secret-user:p@db1,db2:5433/name"),
+    ("DATABASE_URL", "postgres://secret-user:p@db1:1,db2:2/name?target_session_attrs=any"),
+    ("REPORTS_DATABASE_URL", "nonsense"),
+    ("REPORTS_DATABASE_URL", "sqlite:///x.sqlite3"),
+    ("REPORTS_DATABASE_URL", "postgres://secret-user:p@replica/name"),  # beside SQLite
     ("EMAIL_URL", "nonsense"),
     ("EMAIL_URL", "smtp://secret-user:p@host:port"),
     ("EMAIL_FROM", "nobody"),

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connection, transaction
+from django.db import transaction
+
+from sessions_app.database.replica import read_alias, read_connection
 
 
 @contextmanager
@@ -12,10 +14,11 @@ def one_snapshot() -> Iterator[None]:
 
     On SQLite nobody has to wait for it, as they would for `transaction.atomic()`.
     """
+    connection = read_connection()
     if connection.in_atomic_block:
         yield
     elif connection.vendor == "postgresql":
-        with transaction.atomic():
+        with transaction.atomic(using=read_alias()):
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -20,6 +21,7 @@ from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from customers.limits import Metric, Period
 from customers.models import Customer, Tier
 from customers.phones import key_or_none
+from sessions_app.database.replica import steadily
 from sessions_app.periods import ONE_DAY
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import (
@@ -288,10 +290,15 @@ def _number(customer: Customer) -> str:
 
 def _all_lines(found: QuerySet[Customer], wanted: set[int] | None, now: datetime) -> Iterator[CustomerLine]:
     """Some at a time: whoever takes them slowly holds nothing of the database between."""
-    some = list(_following(found, None)[:EXPORTED_AT_ONCE])
-    while some:
-        yield from customer_lines([customer for customer in some if wanted is None or customer.pk in wanted], now)
-        some = list(_following(found, some[-1])[:EXPORTED_AT_ONCE])
+    last: Customer | None = None
+    while some := steadily(partial(_some, found, last)):
+        shown = [customer for customer in some if wanted is None or customer.pk in wanted]
+        yield from steadily(partial(customer_lines, shown, now))
+        last = some[-1]
+
+
+def _some(found: QuerySet[Customer], after: Customer | None) -> list[Customer]:
+    return list(_following(found, after)[:EXPORTED_AT_ONCE])
 
 
 @dataclass(frozen=True)

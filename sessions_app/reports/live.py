@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.models import Agent, Channel, Customer, Tier
+from sessions_app.database.replica import current_reading
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.frame.export import FORMATS, Row, export
@@ -240,7 +241,7 @@ def live(request: HttpRequest) -> HttpResponseBase:
     """The open sessions, as a page, as its part that refreshes itself, or as a file."""
     now = timezone.now()
     filters = LiveFilters(request.GET)
-    context: dict[str, Any] = {"title": "Live", "filters": filters}
+    context: dict[str, Any] = {"title": "Live", "filters": filters, "reading": current_reading()}
     if not filters.is_valid():
         return page(request, "reports/live.html", context)
     # So that the figures and the lines below them are of the same sessions.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.db.models import Q, QuerySet
 
@@ -18,6 +19,7 @@ from sessions_app.billing.statements import (
     statements,
     stored_statement,
 )
+from sessions_app.database.replica import steadily
 from sessions_app.models import StatementLine, StatementMonth
 from sessions_app.reports.customers import named
 from sessions_app.reports.frame.figures import NOTHING, number_words, signed, used_address
@@ -188,8 +190,8 @@ class MonthlyStatements:
 
     def every_row(self) -> Iterator[StatementRow]:
         last = 0
-        while numbers := self.numbers(last, EXPORTED_AT_ONCE):
-            yield from self.rows(numbers)
+        while numbers := steadily(partial(self.numbers, last, EXPORTED_AT_ONCE)):
+            yield from steadily(partial(self.rows, numbers))
             last = numbers[-1]
 
 

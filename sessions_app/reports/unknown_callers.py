@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.models import Customer
+from sessions_app.database.replica import steadily
 from sessions_app.models import DENIED, Session
 from sessions_app.reports.customers import MOST_RANKED
 from sessions_app.reports.frame.export import FORMATS, Row, export
@@ -79,7 +80,7 @@ def unknown_callers(request: HttpRequest) -> HttpResponseBase:
 
 
 def _unknown_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
-    for row in rows:
+    for row in steadily(lambda: list(rows)):
         yield row["phone_key"], row["external_id"], row["sessions"], row["denied"], timezone.localtime(row["last"])
 
 

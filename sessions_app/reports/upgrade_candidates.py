@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from django.http import HttpRequest
@@ -9,6 +10,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from customers.models import Customer
+from sessions_app.database.replica import steadily
 from sessions_app.reports.customers import (
     CANDIDATE_AT_LEAST,
     CANDIDATE_DAYS,
@@ -54,7 +56,7 @@ def upgrade_candidates(request: HttpRequest) -> HttpResponseBase:
 def _candidate_rows(ranked: Sequence[int], days: Mapping[int, int], now: datetime) -> Iterator[Row]:
     ids = iter(ranked)
     while some := list(islice(ids, EXPORTED_AT_ONCE)):
-        for line in customer_lines([Customer(pk=pk) for pk in some], now):
+        for line in steadily(partial(customer_lines, [Customer(pk=pk) for pk in some], now)):
             customer = line.customer
             yield (
                 str(customer),

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias
 
-from django.db import connection
-
 from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride, TierLimit
 from customers.validity import valid_sql
 from customers.zones import zone_named
+from sessions_app.database.replica import read_connection
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, span_of
 from sessions_app.usage.used import FILLED_BY, PERIODS, OpenSession, held_seconds
@@ -227,6 +226,7 @@ def _run(
     periods: Iterable[Period] = MEASURED,
 ) -> Iterator[tuple[Any, ...]]:
     """Of everybody `but` some, or of some `only`."""
+    connection = read_connection()
     narrowed = f"AND customer.id {'NOT IN' if only is None else 'IN'} (SELECT customer_id FROM asked)"
     sql = f"WITH {_SENT[connection.vendor]}, {_LIMITS.format(wanted=wanted, only=narrowed)}, {tables} {select}"
     with connection.cursor() as cursor:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from customers.limits import Metric, Period
+from sessions_app.database.replica import read_connection
 from sessions_app.decision.rules import Usage, UsageRow
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, seconds_by_day, span_of
@@ -213,7 +214,7 @@ def recorded_sums(customer_ids: Collection[int], spans: Mapping[Period, Span]) -
     found: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     if not customers:
         return found
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(
             _RECORDED.format(customers=", ".join(f"%({name})s" for name in customers)),
             {**customers, **{name: day.isoformat() for name, day in days_of(spans).items()}},

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_safe
@@ -13,9 +13,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 from customers.downloads import TooManyDownloads, say_too_many
 from customers.lengths import LONGEST_TEXT, too_long
 from customers.zones import company_zone
+from sessions_app.database.replica import current_reading, reading_from, reading_of_reports, steadily
 from sessions_app.reports.frame.export import MOST_XLSX_ROWS, TooManyRows
+from sessions_app.reports.frame.own_writes import has_just_written
 
 View = Callable[..., HttpResponseBase]
+
+LACKS = "the replica for reports has not got it so far"
 
 
 def report(view: View) -> View:
@@ -29,7 +33,7 @@ def report(view: View) -> View:
         if names := too_long(request.GET.lists()):
             return _refuse_long(request, names)
         try:
-            return view(request, *args, **kwargs)
+            return _from_replica(request, lambda: view(request, *args, **kwargs))
         except TooManyRows:
             context = {"title": "Too many rows for XLSX", "most": MOST_XLSX_ROWS}
             return page(request, "reports/too_many_rows.html", context, status=400)
@@ -40,8 +44,21 @@ def report(view: View) -> View:
     return admin.site.admin_view(checked)
 
 
+def _from_replica(request: HttpRequest, make: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """The page, made again from the primary where the replica fails or lacks what a link led to."""
+    reading = reading_of_reports(has_just_written=has_just_written(request))
+    with reading_from(reading):
+        try:
+            return steadily(make)
+        except Http404:
+            if reading is None or not reading.is_of_replica:
+                raise
+            reading.go_on_from_primary(LACKS)
+        return make()
+
+
 def action(permission: str) -> Callable[[View], View]:
-    """A page that changes something, for staff who may see sessions and have the permission."""
+    """A page that changes something, for staff who may see sessions and have the permission. It reads the primary."""
 
     def decorator(view: View) -> View:
         @require_http_methods(["GET", "HEAD", "POST"])
@@ -78,5 +95,6 @@ def page(request: HttpRequest, template: str, context: dict[str, Any], status: i
         "is_popup": False,
         "is_nav_sidebar_enabled": False,
         "time_zone": company_zone().key,
+        "reading": current_reading(),
     }
     return render(request, template, {**chrome, **context}, status=status)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.db.models import Max, Min, QuerySet
 
 from customers.keyset import beyond, page_beside, reversed_order
 from customers.models import Customer
+from sessions_app.database.replica import steadily
 from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.frame.ranges import Stretch
 from sessions_app.reports.list.cursors import Cursor
@@ -106,11 +108,15 @@ def all_in_order(sessions: SessionQuerySet, order: str, place_of: Callable[[Any]
     `place_of` tells what `sessions` gives by its place.
     """
     after = None
-    while some := list(islice(in_order(sessions, order, after), ROWS_AT_ONCE)):
+    while some := steadily(partial(_some, sessions, order, after)):
         yield from some
         if len(some) < ROWS_AT_ONCE:
             return
         after = place_of(some[-1])
+
+
+def _some(sessions: SessionQuerySet, order: str, after: Cursor | None) -> list[Any]:
+    return list(islice(in_order(sessions, order, after), ROWS_AT_ONCE))
 
 
 def _backwards(sessions: SessionQuerySet, order: str, before: Cursor, at_most: int) -> Iterator[Session]:
@@ -138,23 +144,26 @@ def newest_first(sessions_of: Callable[[Stretch], SessionQuerySet], whole: Stret
     Each part is read forwards and handed out backwards. Sessions are stored as they come, and old ones are in no
     memory: a disk that is read forwards reads ahead, while backwards each page of them would have to be waited for.
     """
-    starts = Session.objects.aggregate(oldest=Min("started_at"), newest=Max("started_at"))
+    starts = steadily(lambda: Session.objects.aggregate(oldest=Min("started_at"), newest=Max("started_at")))
     if starts["oldest"] is None:
         return
     start, end = max(whole.starts_at, starts["oldest"]), min(whole.ends_before, starts["newest"] + timedelta.resolution)
     length = FIRST_STRETCH
     while start < end:
         length = min(length, end - start)
-        rows = sessions_of(Stretch(end - length, end)).order_by("started_at", "pk")
-        if length > SHORTEST_STRETCH:
-            rows = rows[: MOST_ROWS_AT_ONCE + 1]
-            if len(rows) > MOST_ROWS_AT_ONCE:
-                length = max(length / 4, SHORTEST_STRETCH)
-                continue
+        most = MOST_ROWS_AT_ONCE + 1 if length > SHORTEST_STRETCH else None
+        rows = steadily(partial(_forwards, sessions_of, Stretch(end - length, end), most))
+        if most and len(rows) == most:
+            length = max(length / 4, SHORTEST_STRETCH)
+            continue
         yield from reversed(rows)
         end -= length
         # Each part shall have some thousand sessions, whether it is night or noon.
         length = length * 2 if len(rows) < ROWS_AT_ONCE else max(length / 2, SHORTEST_STRETCH)
+
+
+def _forwards(sessions_of: Callable[[Stretch], SessionQuerySet], stretch: Stretch, most: int | None) -> list[Any]:
+    return list(sessions_of(stretch).order_by("started_at", "pk")[:most])
 
 
 def _by_duration(sessions: SessionQuerySet, after: Cursor | None) -> SessionQuerySet:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Case, CharField, Value, When
 
 from customers.models import Agent, Channel, Tier
+from sessions_app.database.replica import steadily
 from sessions_app.models import STATE_CONDITIONS, Session, SessionQuerySet
 from sessions_app.reports.frame.export import Row
 from sessions_app.reports.list.cursors import Cursor
@@ -49,7 +50,7 @@ def rows_of(filters: SessionFilters, found: SessionQuerySet) -> Iterator[Row]:
     def chosen(sessions: SessionQuerySet) -> Any:
         return sessions.annotate(state=_state(filters.now)).values_list(*COLUMNS)
 
-    names = _Names()
+    names = steadily(_Names)
     if filters.has_stretches:
         rows = newest_first(lambda stretch: chosen(filters.sessions(within=stretch)), filters.range.stretch)
     else:
