@@ -121,7 +121,7 @@ bench-pooler: everything
 	$(PYTHON) -m benchmarks.pooler
 
 # Ten times the examples of `make test`, every kind of process killed twenty times on each database, then a minute
-# without it: about 40 minutes.
+# without it, a failover, and a replica that stands still: about 45 minutes.
 torture: everything
 	failed=; \
 	for database in sqlite postgresql; do \
@@ -129,6 +129,8 @@ torture: everything
 	done; \
 	$(PYTHON) -m benchmarks.torture || failed=yes; \
 	$(PYTHON) -m benchmarks.outage || failed=yes; \
+	$(PYTHON) -m benchmarks.failover || failed=yes; \
+	$(PYTHON) -m benchmarks.replica || failed=yes; \
 	[ -z "$$failed" ]
 
 # Ten minutes on each database: `make soak SECONDS=60` is a short one.

@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "TRUSTED_PROXIES": "127.0.0.0/8,::1",
     "SECRET_KEY": "",
     "WEBHOOK_SECRET": "",
+    "REPORTS_DATABASE_URL": "",
     "HOST": "127.0.0.1",
     "PORT": "8000",
     "WEB_PROCESSES": "2",
@@ -68,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _prepare_environment(config)
     _adapt_settings()
     django.setup()
-    for plugin in ("tests.fixtures", "tests.live"):
+    for plugin in ("tests.fixtures", "tests.live", "tests.pairs"):
         config.pluginmanager.import_plugin(plugin)
     # Every run tries the same examples; `--hypothesis-profile explore` looks for new ones, and `torture` for many.
     hypothesis.settings.register_profile("frontdesk", deadline=None, derandomize=True, database=None)

@@ -79,18 +79,32 @@ def start_postgres(server_settings: Mapping[str, str] = SERVER_SETTINGS) -> Post
         binaries = _reachable(server_binaries(), folder) if identity else server_binaries()
         password = secrets.token_urlsafe(16)
         _make_cluster(binaries, folder, password, identity)
-        for _ in range(3):  # somebody else may take the free port first
-            port = free_port()
-            launch = partial(_start, binaries, folder, port, server_settings, identity)
-            process = launch()
-            url = f"postgres://frontdesk:{password}@127.0.0.1:{port}/postgres"
-            version = _wait_until_ready(process, url)
-            if version:
-                return PostgresServer(url, version, process, folder, launch)
-        raise NoPostgres(f"PostgreSQL from {binaries} does not start:\n{(folder / 'log').read_text()[-2000:]}")
+        return _started(binaries, folder, password, server_settings, identity)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def start_another(server: PostgresServer, folder: Path, server_settings: Mapping[str, str]) -> PostgresServer:
+    """Start one more server on a copy of a server's cluster, which is in `folder`/data."""
+    password = server.url.rpartition("@")[0].rpartition(":")[2]
+    identity = _unprivileged_user()
+    binaries = _reachable(server_binaries(), folder) if identity else server_binaries()
+    return _started(binaries, folder, password, server_settings, identity)
+
+
+def _started(
+    binaries: Path, folder: Path, password: str, server_settings: Mapping[str, str], identity: dict[str, Any]
+) -> PostgresServer:
+    for _ in range(3):  # somebody else may take the free port first
+        port = free_port()
+        launch = partial(_start, binaries, folder, port, server_settings, identity)
+        process = launch()
+        url = f"postgres://frontdesk:{password}@127.0.0.1:{port}/postgres"
+        version = _wait_until_ready(process, url)
+        if version:
+            return PostgresServer(url, version, process, folder, launch)
+    raise NoPostgres(f"PostgreSQL from {binaries} does not start:\n{(folder / 'log').read_text()[-2000:]}")
 
 
 def make_database(server_url: str, name: str, template: str = "template1") -> str:

@@ -96,15 +96,21 @@ def new_environment(database: str, *, is_migrated: bool = False, **variables: st
 @contextmanager
 def running_server(database: str, **variables: str) -> Iterator[LiveServer]:
     """Set up a new installation, start it, and stop it at the end. `variables` go into its environment."""
-    with new_environment(database, is_migrated=True, **variables) as env:
-        printed = manage(env, "setup")
-        server = start_server(env, webhook_key=_found(r"X-API-Key: (\S+)", printed) or env["WEBHOOK_SECRET"])
-        server.password = _found(r"password +(\S+)$", printed)
-        try:
-            wait_until_ready(server)
-            yield server
-        finally:
-            server.stop()
+    with new_environment(database, is_migrated=True, **variables) as env, running_in(env) as server:
+        yield server
+
+
+@contextmanager
+def running_in(env: dict[str, str]) -> Iterator[LiveServer]:
+    """Set up the installation of an environment, start it, and stop it at the end."""
+    printed = manage(env, "setup")
+    server = start_server(env, webhook_key=_found(r"X-API-Key: (\S+)", printed) or env["WEBHOOK_SECRET"])
+    server.password = _found(r"password +(\S+)$", printed)
+    try:
+        wait_until_ready(server)
+        yield server
+    finally:
+        server.stop()
 
 
 def start_server(env: dict[str, str], webhook_key: str = "") -> LiveServer:
