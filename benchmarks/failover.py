@@ -38,7 +38,7 @@ class Outcome:
     waited: int
     waiting_ms: float
     leaderless_ms: float
-    not_answered: int
+    not_answered: list[str]
     stored: Findings
     answered_otherwise: int
     unexpected: list[str]
@@ -50,7 +50,7 @@ class Outcome:
             ("failover_acknowledged", float(self.acknowledged)),
             ("failover_waiting_begin_ms", self.waiting_ms),
             ("failover_leaderless_begin_ms", self.leaderless_ms),
-            ("failover_not_answered", float(self.not_answered)),
+            ("failover_not_answered", float(len(self.not_answered))),
             *((f"failover_{name}", float(value)) for name, value in asdict(self.stored).items()),
             ("failover_answered_otherwise", float(self.answered_otherwise)),
             ("failover_unexpected_statuses", float(len(self.unexpected))),
@@ -115,13 +115,13 @@ def failover(
         waited=len(waited),
         waiting_ms=Times(waited).slowest(stopped_at, resumed_at),
         leaderless_ms=livetok.times.slowest(killed_at, promoted_at),
-        not_answered=ledger.failed,
+        not_answered=ledger.unanswered,
         stored=stored,
         answered_otherwise=answered_otherwise(livetok.sender(0), again),
         unexpected=ledger.unexpected,
         complaint=unsound(server),
     )
-    for line in [*outcome.unexpected[:5], outcome.complaint]:
+    for line in [*outcome.not_answered[:5], *outcome.unexpected[:5], outcome.complaint]:
         say(line)
     return outcome
 

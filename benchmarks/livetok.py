@@ -39,6 +39,8 @@ class Ledger:
 
     events: list[Event] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+    # What deliveries got that LiveTok has to repeat.
+    unanswered: list[str] = field(default_factory=list)
 
     @property
     def acknowledged(self) -> int:
@@ -110,14 +112,16 @@ class Sender:
             self.connection.request("POST", "/webhooks/livetok", event.body, self.headers)
             response = self.connection.getresponse()
             content = response.read()
-        except (OSError, HTTPException):
+        except (OSError, HTTPException) as error:
+            self.ledger.unanswered.append(repr(error))
             with suppress(OSError):
                 self.connection.close()
             return False
         if response.status == 200:
             event.answers.append(content)
-        elif response.status < 500:
-            self.ledger.unexpected.append(f"{response.status} {content[:200]!r} to {event.body!r}")
+        else:
+            refused = self.ledger.unexpected if response.status < 500 else self.ledger.unanswered
+            refused.append(f"{response.status} {content[:200]!r} to {event.body!r}")
         return response.status == 200
 
     def new_session(self) -> list[Event]:

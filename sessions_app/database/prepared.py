@@ -24,6 +24,7 @@ from django.db.transaction import atomic
 from psycopg import generators, pq
 from psycopg.pq.abc import PGconn, PGresult
 
+from sessions_app.database.postgresql.base import as_lost
 from sessions_app.database.pulse import pulse
 from sessions_app.database.sqlite.turns import turn_to_write
 
@@ -166,7 +167,7 @@ def _awaited(database: BaseDatabaseWrapper) -> PGresult:
         database.close()  # an answer that comes late would be taken for the next statement's
         raise
     if result.status not in _GOOD:
-        raise psycopg.errors.error_from_result(result)
+        raise as_lost(psycopg.errors.error_from_result(result))
     return result
 
 
