@@ -1,4 +1,4 @@
-"""The replica for reports stands still, is frozen and dies while staff look: each page comes, and says what it is of."""
+"""The replica for reports stands still, is frozen and dies while staff look: pages come, and say what they are of."""
 
 import argparse
 import os

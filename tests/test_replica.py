@@ -11,7 +11,7 @@ from django.db import connection, connections
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from sessions_app.database import replica
+from sessions_app.database import replica, shared_connections
 from sessions_app.database.replica import (
     FAILED,
     Reading,
@@ -22,13 +22,15 @@ from sessions_app.database.replica import (
     steadily,
 )
 from sessions_app.database.shared_connections import REPLICA_ALIAS
-from sessions_app.models import Node, Session
+from sessions_app.database.snapshots import one_snapshot
+from sessions_app.models import Node, Session, SpoolPlace
 from sessions_app.reports.frame import export
 from tests.builders import make_customer, make_livetok, make_tier
 from tests.fleet import heard_of
 from tests.outages import killed
 from tests.pairs import DATABASE, Pair, wait_until
 from tests.staff import staff, text_of
+from tests.test_shared_connections import shared  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.only("postgresql"), pytest.mark.serial]
 
@@ -38,7 +40,7 @@ FILLED = "auth_user, customers_apikey, customers_customer, customers_tier, sessi
 
 
 @pytest.fixture
-def on_pair(pair: Pair, django_db_blocker, settings):
+def on_pair(pair: Pair, django_db_blocker, settings, monkeypatch):
     """In place of the tests' own database: the pair's primary, and its standby as the replica. A worker beats."""
     here = {name: connection.settings_dict[name] for name in ("NAME", "HOST", "PORT", "USER", "PASSWORD")}
     stop = threading.Event()
@@ -53,11 +55,12 @@ def on_pair(pair: Pair, django_db_blocker, settings):
         beating.start()
         try:
             pair.catch_up()
-            replica._lookout.look_again()
+            monkeypatch.setattr(replica, "_lookout", replica._Lookout())
             yield pair
         finally:
             stop.set()
             beating.join()
+            Node.objects.all().delete()  # to others, it would seem to run
             connections[REPLICA_ALIAS].close()
             del connections[REPLICA_ALIAS]
             del connections.databases[REPLICA_ALIAS]
@@ -153,6 +156,18 @@ def test_every_report_reads_nothing_but_the_replica(viewer, on_pair):
         assert [sql for sql in asked if "clock_timestamp" not in sql] == [], path
 
 
+def test_what_is_read_in_one_snapshot_is_so_on_the_replica(on_pair):
+    with reading_from(reading_of_reports(has_just_written=False)), one_snapshot():
+        assert Session.objects.count() == 0
+        with psycopg.connect(on_pair.url_of(on_pair.primary, DATABASE)) as database:
+            database.execute("INSERT INTO sessions_app_spoolplace (name, fed_bytes) VALUES ('new', 0)")
+        on_pair.catch_up()
+        assert not SpoolPlace.objects.filter(name="new").exists()
+    with reading_from(reading_of_reports(has_just_written=False)):
+        assert SpoolPlace.objects.filter(name="new").exists()
+    SpoolPlace.objects.all().delete()
+
+
 def test_a_replica_that_is_behind_is_not_read_and_then_it_is_again(viewer, on_pair, monkeypatch):
     monkeypatch.setattr(replica, "MOST_BEHIND", timedelta(seconds=0.6))
     with on_pair.replay_paused():
@@ -175,9 +190,10 @@ def test_without_a_heartbeat_nobody_knows_how_far_it_is(viewer, on_pair):
 def test_a_frozen_replica_costs_a_page_seconds_and_no_error(viewer, on_pair, monkeypatch):
     monkeypatch.setattr(replica, "SILENT_SECONDS", 0.3)
     monkeypatch.setattr(replica, "AWAY_SECONDS", 0.5)
+    monkeypatch.setattr(replica, "SEEN_SECONDS", 60.0)
     assert AS_OF.search(shown(viewer))
     with on_pair.standby_frozen():
-        # Looked at a moment ago, it is asked, and given up in the midst of the page.
+        # As it was well when it was looked at, it is asked, and given up in the midst of the page.
         assert f"since {FAILED}." in shown(viewer)
         assert "since the replica for reports does not answer." in shown(viewer)
     wait_until(lambda: bool(AS_OF.search(shown(viewer))))
@@ -201,6 +217,19 @@ def test_closing_a_month_reads_the_primary(on_pair):
     text = shown(client, "statements/close/?month=2026-03")
 
     assert "replica" not in text
+
+
+@pytest.mark.usefixtures("_shared")
+def test_reports_share_connections_to_the_replica_and_livetok_holds_none(viewer, on_pair):
+    livetok = make_livetok()
+    shown(viewer)
+    [held] = shared_connections._free_of_replica
+    livetok.begin()
+    shown(viewer)
+    viewer.get("/admin/")
+
+    assert shared_connections._free_of_replica == [held]
+    assert held.connection.info.status == psycopg.pq.ConnStatus.OK
 
 
 def test_livetok_reads_and_writes_the_primary(on_pair):

@@ -47,16 +47,17 @@ print(json.dumps({"statuses": statuses, "opened": opened.count("request")}))
 """
 
 
-@pytest.fixture
-def _shared():
+@pytest.fixture(name="_shared")
+def shared():
     kept = request_started.receivers[:], request_finished.receivers[:]
     # Those of the tests' own client would close what is looked at.
     request_finished.receivers = []
     share_connections()
     yield
-    for database in shared_connections._free:
-        database.close()
-    shared_connections._free.clear()
+    for free in (shared_connections._free, shared_connections._free_of_replica):
+        for database in free:
+            database.close()
+        free.clear()
     request_started.receivers, request_finished.receivers = kept
     for signal in (request_started, request_finished):
         signal.sender_receivers_cache.clear()
