@@ -88,7 +88,7 @@ def start_postgres(server_settings: Mapping[str, str] = SERVER_SETTINGS) -> Post
 def start_another(server: PostgresServer, folder: Path, server_settings: Mapping[str, str]) -> PostgresServer:
     """Start one more server on a copy of a server's cluster, which is in `folder`/data."""
     password = server.url.rpartition("@")[0].rpartition(":")[2]
-    identity = _unprivileged_user()
+    identity = unprivileged_user()
     binaries = _reachable(server_binaries(), folder) if identity else server_binaries()
     return _started(binaries, folder, password, server_settings, identity)
 
