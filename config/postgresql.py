@@ -14,6 +14,7 @@ DEFAULTS = {
 }
 # What finds the one of several hosts that takes writing.
 WRITES = ("read-write", "primary")
+REPLICA_SAMPLE = "postgres://user:password@replica:5432/frontdesk, or leave it out"
 
 
 def set_up_postgresql(setting: str, database: dict[str, Any]) -> None:
@@ -44,6 +45,18 @@ def set_up_failover(database: dict[str, Any]) -> None:
                 f"DATABASE_URL names several hosts with target_session_attrs={wanted}, so it may find one that takes "
                 "no writing. Give target_session_attrs=read-write"
             )
+
+
+def set_up_replica(database: dict[str, Any], *, is_primary_sqlite: bool) -> None:
+    """Complete that of REPORTS_DATABASE_URL. Raises ImproperlyConfigured."""
+    if is_primary_sqlite or database.get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(
+            f"REPORTS_DATABASE_URL is for a replica of PostgreSQL, and so is DATABASE_URL then. Give {REPLICA_SAMPLE}"
+        )
+    if not database.get("NAME"):
+        raise ImproperlyConfigured(f"REPORTS_DATABASE_URL does not say which database. Give {REPLICA_SAMPLE}")
+    set_up_postgresql("REPORTS_DATABASE_URL", database)
+    database["TEST"] = {"MIRROR": "default"}
 
 
 def _split(listed: Any) -> list[str]:

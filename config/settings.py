@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from automations.outgoing.addresses import parse_allowed_hosts
 from config.env_file import lines_of_env_file
-from config.postgresql import set_up_failover, set_up_postgresql
+from config.postgresql import REPLICA_SAMPLE, set_up_failover, set_up_postgresql, set_up_replica
 from config.secret_files import with_secret_files
 from config.secrets import made_secret_key, private_folder
 
@@ -30,7 +30,10 @@ env.read_env(StringIO("\n".join(lines_of_env_file(BASE_DIR / ".env"))))
 # An empty variable is one that is not set: containers and .env files pass them so.
 env.ENVIRON = {name: value for name, value in env.ENVIRON.items() if value}
 # Each may also come from a file, which NAME_FILE names.
-SECRETS = ("SECRET_KEY", "DATABASE_URL", "WEBHOOK_SECRET", "ENCRYPTION_KEYS", "EMAIL_URL", "ADMIN_PASSWORD")
+SECRETS = (
+    *("SECRET_KEY", "DATABASE_URL", "REPORTS_DATABASE_URL", "BACKUP_DATABASE_URL"),
+    *("WEBHOOK_SECRET", "ENCRYPTION_KEYS", "EMAIL_URL", "ADMIN_PASSWORD"),
+)
 env.ENVIRON = with_secret_files(env.ENVIRON, SECRETS, BASE_DIR)
 
 
@@ -227,17 +230,9 @@ else:
     set_up_failover(DATABASES["default"])
 
 # A replica that report pages and exports read.
-REPLICA_SAMPLE = "postgres://user:password@replica:5432/frontdesk, or leave it out"
 if env("REPORTS_DATABASE_URL", default=""):
     DATABASES["reports"] = _address("REPORTS_DATABASE_URL", env.db, "", REPLICA_SAMPLE)
-    if IS_SQLITE or DATABASES["reports"].get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            f"REPORTS_DATABASE_URL is for a replica of PostgreSQL, and so is DATABASE_URL then. Give {REPLICA_SAMPLE}"
-        )
-    if not DATABASES["reports"].get("NAME"):
-        raise ImproperlyConfigured(f"REPORTS_DATABASE_URL does not say which database. Give {REPLICA_SAMPLE}")
-    set_up_postgresql("REPORTS_DATABASE_URL", DATABASES["reports"])
-    DATABASES["reports"]["TEST"] = {"MIRROR": "default"}
+    set_up_replica(DATABASES["reports"], is_primary_sqlite=IS_SQLITE)
     DATABASE_ROUTERS = ["sessions_app.database.replica.Router"]
 
 # What pg_dump and pg_restore connect to, where DATABASE_URL names a pooler.

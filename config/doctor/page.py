@@ -5,7 +5,7 @@ from django.http.response import HttpResponseBase
 
 from config.doctor.checks import examine
 from config.doctor.findings import worst_of
-from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.frame.pages import page, report_of_primary
 
 SUMMARIES = {
     "ok": "All is well.",
@@ -14,7 +14,7 @@ SUMMARIES = {
 }
 
 
-@report
+@report_of_primary
 def health(request: HttpRequest) -> HttpResponseBase:
     """How this installation stands."""
     findings = examine()

@@ -24,7 +24,6 @@ from django.db.transaction import atomic
 from psycopg import generators, pq
 from psycopg.pq.abc import PGconn, PGresult
 
-from sessions_app.database.postgresql.base import as_lost
 from sessions_app.database.pulse import pulse
 from sessions_app.database.sqlite.turns import turn_to_write
 
@@ -52,7 +51,12 @@ def fetch(sql: str, parameters: Mapping[str, Any]) -> Rows:
         if IS_SQLITE:
             rows: Rows = database.connection.execute(_named(sql), for_sqlite(parameters)).fetchall()
             return rows
-        return _fetch_from_postgresql(database, sql, parameters)
+        driver = database.connection
+        try:
+            return _fetch_from_postgresql(database, sql, parameters)
+        except Exception as error:
+            driver.tell_if_lost(error)
+            raise
 
 
 def execute(sql: str, parameters: Mapping[str, Any]) -> None:
@@ -162,12 +166,15 @@ def _prepared_name(database: BaseDatabaseWrapper, sql: str, statement: bytes) ->
 def _awaited(database: BaseDatabaseWrapper) -> PGresult:
     """The result of what was sent."""
     try:
-        result = database.connection.wait(generators.execute(database.connection.pgconn), timeout=STATEMENT_SECONDS)[-1]
+        results = database.connection.wait(generators.execute(database.connection.pgconn), timeout=STATEMENT_SECONDS)
+        if not results:
+            raise psycopg.OperationalError("the server gave no result")
     except psycopg.OperationalError:
         database.close()  # an answer that comes late would be taken for the next statement's
         raise
+    result: PGresult = results[-1]
     if result.status not in _GOOD:
-        raise as_lost(psycopg.errors.error_from_result(result))
+        raise psycopg.errors.error_from_result(result)
     return result
 
 

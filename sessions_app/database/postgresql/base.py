@@ -18,6 +18,7 @@ from weakref import ReferenceType, ref
 import psycopg
 from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.postgresql import base
+from psycopg import pq
 from psycopg.abc import PQGen
 
 from sessions_app.database.postgresql.hosts import connect_to_last_first
@@ -60,11 +61,9 @@ class Connection(psycopg.Connection[Any]):
             self.is_given_up = True
             threading.Thread(target=self._cancel_and_close, name="cancelling", daemon=True).start()
             raise
-        except psycopg.DatabaseError as error:
-            lost = as_lost(error)
-            if lost is error:
-                raise
-            raise lost from error
+        except Exception as error:
+            self.tell_if_lost(error)
+            raise
         if self.is_on_one_server_alone:
             self.is_on_one_server_alone = False
             raise OnOneServerAlone("the commit's wait for the synchronous standby was broken off")
@@ -93,6 +92,17 @@ class Connection(psycopg.Connection[Any]):
             with suppress(psycopg.Error):
                 self.cancel_safe(timeout=CANCEL_SECONDS)
 
+    def tell_if_lost(self, error: Exception) -> None:
+        """Raise an error that says that the connection is lost, where it is and this error does not say so.
+
+        Depending on the moment, libpq gives an error without a code, psycopg refuses to change a connection in an
+        unknown state, or the system knows no such socket. A request waits out none of these but a lost connection.
+        """
+        is_libpqs = type(error) is psycopg.DatabaseError and not error.sqlstate
+        if isinstance(error, psycopg.OperationalError) or not (is_libpqs or self.pgconn.status != pq.ConnStatus.OK):
+            return
+        raise psycopg.OperationalError(f"the connection is lost: {error}") from error
+
     def close(self) -> None:
         # The cancelling thread still needs it, and closes it itself.
         if not self.is_given_up:
@@ -113,15 +123,6 @@ class TookTooLong(psycopg.OperationalError):
 
 class OnOneServerAlone(psycopg.OperationalError):
     """It was committed, and PostgreSQL says so; but a failover may lose it, so it counts as not stored."""
-
-
-def as_lost(error: psycopg.Error) -> psycopg.Error:
-    """The same error; where it is libpq's own and no server's, one that says that the connection is lost.
-
-    Depending on when the server closed it, psycopg knows no kind of error for that.
-    """
-    is_libpqs = type(error) is psycopg.DatabaseError and not error.sqlstate
-    return psycopg.OperationalError(str(error)) if is_libpqs else error
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

@@ -23,7 +23,20 @@ LACKS = "the replica for reports has not got it so far"
 
 
 def report(view: View) -> View:
-    """A page for staff who may see sessions; others are asked to sign in, or told what they lack."""
+    """A page for staff who may see sessions; others are asked to sign in, or told what they lack.
+
+    It reads the replica for reports, where there is one.
+    """
+
+    @wraps(view)
+    def from_replica(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return _from_replica(request, lambda: view(request, *args, **kwargs))
+
+    return report_of_primary(from_replica)
+
+
+def report_of_primary(view: View) -> View:
+    """The same for a page that is about the primary, or about this moment."""
 
     @require_safe
     @wraps(view)
@@ -33,7 +46,7 @@ def report(view: View) -> View:
         if names := too_long(request.GET.lists()):
             return _refuse_long(request, names)
         try:
-            return _from_replica(request, lambda: view(request, *args, **kwargs))
+            return view(request, *args, **kwargs)
         except TooManyRows:
             context = {"title": "Too many rows for XLSX", "most": MOST_XLSX_ROWS}
             return page(request, "reports/too_many_rows.html", context, status=400)
