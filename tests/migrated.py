@@ -2,6 +2,7 @@
 
 import atexit
 import fcntl
+import hashlib
 import os
 import secrets
 import subprocess
@@ -33,7 +34,8 @@ def migrated_file() -> Path:
 def migrated_database(server_url: str) -> str:
     """The name of a database on this server that has every table and that nobody is connected to."""
     folder = _folder()
-    made = folder / f"postgresql-{server_url.rpartition('@')[2].replace('/', '-')}"
+    # A server on the same port as one before has another password.
+    made = folder / f"postgresql-{hashlib.sha256(server_url.encode()).hexdigest()[:16]}"
     with _alone(folder):
         if not made.exists():
             name = f"migrated_{secrets.token_hex(4)}"
