@@ -75,7 +75,10 @@ def _address(name: str, read: Callable[..., dict[str, Any]], default: str, sampl
         with warnings.catch_warnings(action="ignore"):  # which repeat it
             found = read(name, default=default)
     except (ImproperlyConfigured, KeyError, ValueError) as error:
-        raise ImproperlyConfigured(f"{name} cannot be read. Give an address such as {sample}") from error
+        raise ImproperlyConfigured(
+            f"{name} cannot be read. Give an address such as {sample}. What is special in an address, such as / in a "
+            "password, is written as %2F"
+        ) from error
     return found
 
 
@@ -95,10 +98,12 @@ SECRET_KEY = env("SECRET_KEY", default="") or made_secret_key(DATA_DIR)
 DEBUG = False
 
 # Where people and LiveTok reach Frontdesk. Hosts, CSRF, cookies and HSTS follow from it.
-PUBLIC_URL = env("PUBLIC_URL", default="").rstrip("/")
+PUBLIC_URL = env("PUBLIC_URL", default="")
 try:
     _public = urlsplit(PUBLIC_URL)
-    _is_public_url = _public.scheme in ("http", "https") and _public.hostname and not _public.path and _public.port != 0
+    # No slash at the end, either: Caddy, which takes the address from the same variable, would answer "/" alone.
+    _is_public_url = _public.scheme in ("http", "https") and _public.hostname and _public.port != 0
+    _is_public_url = _is_public_url and not (_public.path or _public.query or _public.fragment)
 except ValueError:
     _is_public_url = False
 if PUBLIC_URL and not _is_public_url:

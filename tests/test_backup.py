@@ -353,6 +353,19 @@ def test_verify_recounts_the_sums(transactional_db, tmp_path):
 
 
 @pytest.mark.only("sqlite")
+def test_what_a_killed_trial_left_is_deleted_after_a_day(settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    old, new = tmp_path / "verifying-old", tmp_path / "verifying-new"
+    for folder in (old, new):
+        folder.mkdir()
+    (old / "scratch.sqlite3").touch()
+    os.utime(old, (0, 0))
+    with places.scratch_file() as scratch:
+        assert set(tmp_path.iterdir()) == {new, scratch.parent}
+    assert list(tmp_path.iterdir()) == [new]
+
+
+@pytest.mark.only("sqlite")
 def test_a_log_that_a_moved_database_left_behind_is_not_mixed_with_the_restored_one(backup, empty_database):
     Path(f"{empty_database}-wal").touch()
     with pytest.raises(BackupFailed, match="-wal belongs to"):

@@ -115,7 +115,7 @@ def test_the_sqlite_file_is_copied_before_its_migrations(database_name):
     [
         ({"TIME_ZONE": "Mars/Olympus"}, "TIME_ZONE is 'Mars/Olympus'"),
         ({"PORT": "http"}, "PORT is 'http'; give a whole number"),
-        ({"PUBLIC_URL": "frontdesk.example.com"}, "PUBLIC_URL is 'frontdesk.example.com'"),
+        ({"PUBLIC_URL": "https://frontdesk.example.com/"}, "PUBLIC_URL is 'https://frontdesk.example.com/'"),
         ({"TRUSTED_PROXIES": "proxy"}, "TRUSTED_PROXIES: 'proxy'"),
         ({"PHONE_REGION": "UK"}, "PHONE_REGION is 'UK'"),
         ({"DATABASE_URL": "sqlite:////nowhere/at/all"}, "DATABASE_URL: the database does not answer"),

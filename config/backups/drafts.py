@@ -36,9 +36,16 @@ def draft_of(final: Path) -> Iterator[Path]:
 def delete_old_drafts(folder: Path, pattern: str) -> None:
     """Those that a killed process left: `pattern` names the finished files."""
     for draft in folder.glob(f"{pattern}.*{ENDING}*"):
-        with suppress(OSError):
-            if time.time() - draft.stat().st_mtime > LEFT_OVER_SECONDS:
+        if is_left_over(draft):
+            with suppress(OSError):
                 draft.unlink()
+
+
+def is_left_over(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > LEFT_OVER_SECONDS
+    except OSError:
+        return False
 
 
 def sync(path: Path) -> None:

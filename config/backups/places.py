@@ -1,6 +1,7 @@
 """Which database a backup is made of, or restored into: Frontdesk's own, reached without a pooler, or a scratch one."""
 
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from psycopg import sql
 
+from config.backups.drafts import is_left_over
 from config.backups.record import BackupFailed
 from config.pooler import is_behind_pooler
 from config.secrets import private_folder
@@ -54,8 +56,14 @@ def reached_directly() -> Iterator[None]:
 
 @contextmanager
 def scratch_file() -> Iterator[Path]:
-    """Where an SQLite file may be restored on trial, in the data folder; all of it is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="verifying-", dir=private_folder(settings.DATA_DIR)) as folder:
+    """Where an SQLite file may be restored on trial, in the data folder; all of it is gone afterwards.
+
+    What a killed process left there is deleted by the next one, if it is a day old.
+    """
+    for left in private_folder(settings.DATA_DIR).glob("verifying-*"):
+        if is_left_over(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="verifying-", dir=settings.DATA_DIR) as folder:
         yield Path(folder, "scratch.sqlite3")
 
 

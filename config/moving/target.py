@@ -151,7 +151,10 @@ def _parameters(url: str) -> dict[str, Any]:
         with warnings.catch_warnings(action="ignore"):  # which repeat it
             found = Env.db_url_config(url)
     except (ImproperlyConfigured, KeyError, ValueError) as error:
-        raise MoveFailed(f"URL: it cannot be read. Give an address such as {sample}") from error
+        raise MoveFailed(
+            f"URL: it cannot be read. Give an address such as {sample}. What is special in an address, such as / in a "
+            "password, is written as %2F."
+        ) from error
     if found.get("ENGINE") != "django.db.backends.postgresql" or not found.get("NAME"):
         raise MoveFailed(f"URL: it names no PostgreSQL database. Give an address such as {sample}")
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
