@@ -102,7 +102,7 @@ def test_https(livetok_of_a_well_one, settings, address, is_https, expected):
     assert state("https") == expected
 
 
-def test_missing_migrations_are_named(livetok_of_a_well_one):
+def test_missing_migrations_and_those_of_a_newer_version_are_named(livetok_of_a_well_one):
     MigrationRecorder.Migration.objects.filter(app="customers", name="0001_first").delete()
     try:
         finding = found("migrations")
@@ -110,6 +110,12 @@ def test_missing_migrations_are_named(livetok_of_a_well_one):
         MigrationRecorder.Migration.objects.create(app="customers", name="0001_first", applied=timezone.now())
 
     assert (finding.state, "customers.0001_first" in finding.found) == ("bad", True)
+    MigrationRecorder.Migration.objects.create(app="customers", name="9999_later", applied=timezone.now())
+    try:
+        finding = found("migrations")
+    finally:
+        MigrationRecorder.Migration.objects.filter(name="9999_later").delete()
+    assert (finding.state, "newer version of Frontdesk: customers.9999_later" in finding.found) == ("bad", True)
 
 
 def test_a_worker_that_was_not_seen_for_three_minutes(livetok_of_a_well_one, settings):

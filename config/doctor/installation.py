@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Q
 from django.utils import timezone
 
@@ -14,7 +16,7 @@ from automations.models import Delivery
 from automations.outgoing.mail import has_mail_server
 from config.disk import disk_problem
 from config.doctor.findings import Finding, judged
-from config.health import missing_migrations
+from config.health import missing_migrations, unknown_migrations
 from config.metrics.gauges import watched_folders
 from config.metrics.spool import fed_bytes, set_aside, waiting_on_disk
 from config.pooler import is_behind_pooler
@@ -44,6 +46,13 @@ def check_https() -> Finding:
 
 def check_migrations() -> Finding:
     missing = missing_migrations()
+    if newer := unknown_migrations(MigrationRecorder(connection).applied_migrations()):
+        return judged(
+            "migrations",
+            f"The database is of a newer version of Frontdesk: {', '.join(newer[:MOST_NAMED])}.",
+            bad=True,
+            remedy="Install that version again, or restore the backup from before the upgrade, as docs/deploy.md says.",
+        )
     return judged(
         "migrations",
         f"{len(missing)} are missing: {', '.join(missing[:MOST_NAMED])}." if missing else "All are there.",
