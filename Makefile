@@ -121,7 +121,7 @@ bench-pooler: everything
 	$(PYTHON) -m benchmarks.pooler
 
 # Ten times the examples of `make test`, every kind of process killed twenty times on each database, then a minute
-# without it, a failover, and a replica that stands still: about 45 minutes.
+# without it, a failover, two nodes whose parts die one by one, and a replica that stands still: about 50 minutes.
 torture: everything
 	failed=; \
 	for database in sqlite postgresql; do \
@@ -130,6 +130,7 @@ torture: everything
 	$(PYTHON) -m benchmarks.torture || failed=yes; \
 	$(PYTHON) -m benchmarks.outage || failed=yes; \
 	$(PYTHON) -m benchmarks.failover || failed=yes; \
+	$(PYTHON) -m benchmarks.fleet || failed=yes; \
 	$(PYTHON) -m benchmarks.replica || failed=yes; \
 	[ -z "$$failed" ]
 

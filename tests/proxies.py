@@ -6,7 +6,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
@@ -70,16 +70,62 @@ def nginx(folder: Path, host: str, upstream_port: int) -> Iterator[Proxy]:
         site, changes = re.subn(pattern, replacement, site)
         assert changes, pattern
     (folder / "site.conf").write_text(site)
+    with _running(_nginx_command(folder), folder, proxy):
+        yield proxy
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """`port` is on 127.0.0.1. `log` has a line for each request: the nodes that it was sent to, divided by commas."""
+
+    port: int
+    log: Path
+
+    @property
+    def repeated(self) -> int:
+        """How many requests it sent to a second node."""
+        return self.log.read_text().count(",")
+
+
+@contextmanager
+def balancer(folder: Path, ports: Sequence[int]) -> Iterator[Balancer]:
+    """nginx by plain http before several nodes, as docs/scale.md has it."""
+    own_port = free_port()
+    nodes = "".join(f"server 127.0.0.1:{port};\n" for port in ports)
+    text = (ROOT / "docs/scale.md").read_text().partition("   upstream frontdesk {")[2].partition("   ```")[0]
+    site = "upstream frontdesk {\n" + nodes + text[text.index("   }") :]
+    for pattern, replacement in ((r"listen 443 ssl;", f"listen 127.0.0.1:{own_port};"), (r"ssl_certificate.*;", "")):
+        site, changes = re.subn(pattern, replacement, site)
+        assert changes, pattern
+    (folder / "site.conf").write_text(f"log_format sent '$upstream_addr';\n{site}")
+    command = _nginx_command(folder, access_log=f"{folder}/sent sent")
+    with (folder / "output").open("ab") as output:
+        process = start_child(command, cwd=folder, env={}, stdout=output, stderr=output)
+    try:
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", own_port), timeout=2).close()
+                break
+            assert process.poll() is None, (folder / "output").read_text() + (folder / "log").read_text()
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
+        yield Balancer(own_port, folder / "sent")
+    finally:
+        stop_child(process, patience_seconds=10)
+
+
+def _nginx_command(folder: Path, access_log: str = "off") -> list[str]:
+    """nginx in the foreground, with the site of `folder`/site.conf."""
     places = "".join(
         f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (folder / "nginx.conf").write_text(
         f"pid {folder}/pid;\nerror_log {folder}/log;\nevents {{}}\n"
-        f"http {{\naccess_log off;\n{places}include {folder}/site.conf;\n}}\n"
+        f"http {{\n{places}include {folder}/site.conf;\naccess_log {access_log};\n}}\n"
     )
     command = [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "log")]
-    with _running([*command, "-g", "daemon off; master_process off;"], folder, proxy):
-        yield proxy
+    return [*command, "-g", "daemon off; master_process off;"]
 
 
 @contextmanager

@@ -91,6 +91,8 @@ def test_each_metric_and_label_of_dashboard_and_alerts_is_in_a_real_scrape(scrap
     for expression in expressions():
         grouped = {label.strip() for labels in GROUPED.findall(expression) for label in labels.split(",")}
         for name, matchers in SELECTOR.findall(expression):
+            if name.startswith("frontdesk_replica_"):  # tests/test_replica.py has one
+                continue
             wrong += [f"{name} is not there"] if name not in known else []
             asked = {label: value for label, _, value in MATCHER.findall(matchers)}
             there = known.get(name, {})

@@ -7,10 +7,15 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from config import time_limit
+from config.backups.places import working_on
+from config.metrics import gauges
+from config.time_limit import limited_statements
 from sessions_app.database import replica, shared_connections
 from sessions_app.database.replica import (
     FAILED,
@@ -25,11 +30,15 @@ from sessions_app.database.shared_connections import REPLICA_ALIAS
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import Node, Session, SpoolPlace
 from sessions_app.reports.frame import export
+from tests.api import Api
 from tests.builders import make_customer, make_livetok, make_tier
 from tests.fleet import heard_of
+from tests.live import ROOT
 from tests.outages import killed
 from tests.pairs import DATABASE, Pair, wait_until
+from tests.poolers import pgbouncer
 from tests.staff import staff, text_of
+from tests.test_metrics import scraped
 from tests.test_shared_connections import shared  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.only("postgresql"), pytest.mark.serial]
@@ -296,17 +305,51 @@ def test_what_recovery_breaks_off_is_read_from_the_primary(on_pair):
     assert reading.problem == FAILED
 
 
-def test_a_time_limit_ends_a_page_as_it_does_on_the_primary(on_pair):
-    def read() -> None:
-        with read_connection().cursor() as cursor:
-            cursor.execute("SET statement_timeout = '100ms'")
-            cursor.execute("SELECT pg_sleep(5)")
+def test_behind_a_pooler_reports_read_the_replica_and_a_time_limit_stops_their_statements(
+    viewer, on_pair, settings, monkeypatch
+):
+    """The limit of a statement and that of a frozen replica hold at once, and neither is a setting of the session."""
+    settings.DATABASE_POOLER, settings.DATABASE_PREPARE = "transaction", False
+    with pgbouncer(on_pair.primary.url, pool_size=2) as pooler, working_on({"PORT": urlsplit(pooler.url).port}):
+        make_livetok().begin(sessionId="pooled", timestamp=FIRST_DAY.isoformat())
+        on_pair.catch_up()
+        text = shown(viewer, "sessions/?first_day=2026-03-01&last_day=2026-03-31")
+        assert AS_OF.search(text)
+        assert "1 session" in text
 
-    reading = Reading(Seen(as_of=timezone.now()))
-    reading_of_reports(has_just_written=True)
-    with reading_from(reading), pytest.raises(Exception, match="statement timeout"):
-        steadily(read)
-    assert reading.is_of_replica
+        monkeypatch.setattr(time_limit, "STATEMENT_SECONDS", 0.2)
+        asked = limited_statements(lambda request: steadily(slow) or HttpResponse())
+        reading = reading_of_reports(has_just_written=False)
+        with reading_from(reading), pytest.raises(OperationalError, match="canceling statement due to user request"):
+            asked(HttpRequest())
+        assert reading.is_of_replica
+        with reading_from(reading), read_connection().cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == ("0",)
+
+
+def slow() -> None:
+    with read_connection().cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(5)")
+
+
+def test_doctor_and_metrics_say_how_the_replica_stands_and_doctor_reads_the_primary(viewer, on_pair, monkeypatch):
+    monkeypatch.setattr(gauges, "KEPT_SECONDS", 0)
+    monkeypatch.setattr(replica, "MOST_BEHIND", timedelta(seconds=1.5))
+    prometheus = Api("read")
+    of_replica = {name: value for name, value in scraped(prometheus).items() if "replica" in name}
+    assert of_replica.keys() == {"frontdesk_replica_read", "frontdesk_replica_lag_seconds"}
+    assert of_replica["frontdesk_replica_read"] == 1
+    assert 0 <= of_replica["frontdesk_replica_lag_seconds"] < 1.5
+    explained = (ROOT / "docs/watching.md").read_text()
+    assert all(f"| `{name}`" in explained for name in of_replica)
+
+    with on_pair.replay_paused():
+        wait_until(lambda: scraped(prometheus)["frontdesk_replica_read"] == 0)
+        assert scraped(prometheus)["frontdesk_replica_lag_seconds"] > 1.5
+        text = shown(viewer, "health/")
+    assert re.search(r"Reports read the main database, since the replica for reports is \d+ seconds behind\.", text)
+    assert "As of" not in text
 
 
 def test_nothing_is_written_to_the_replica(on_pair):

@@ -9,6 +9,7 @@ from django.db.utils import load_backend
 
 from benchmarks.failover import failover
 from benchmarks.stored import Findings
+from config.doctor.installation import check_standby
 from sessions_app.database import standby
 from sessions_app.database.postgresql import hosts
 from sessions_app.database.postgresql.base import Connection, OnOneServerAlone
@@ -117,17 +118,18 @@ def test_the_host_that_took_us_last_is_tried_first(pair: Pair, monkeypatch):
     assert tried == [f"{dead},{alive}", f"{alive},{dead}"]
 
 
-def test_doctor_can_say_that_commits_wait_for_no_standby(pair: Pair, monkeypatch):
+def test_doctor_warns_where_commits_wait_for_no_standby(pair: Pair, monkeypatch):
     url = pair.url_of_both(DATABASE)
     ours = opened(pair, url)
     monkeypatch.setattr(standby, "connection", ours)
     try:
-        assert "synchronous_standby_names" in standby.missing_standby()
+        [finding] = check_standby()
+        assert (finding.state, "synchronous_standby_names" in finding.remedy) == ("look", True)
         pair.make_synchronous()
-        assert standby.missing_standby() is None
+        assert [finding.state for finding in check_standby()] == ["ok"]
         pair.make_asynchronous()
         ours.settings_dict["HOST"] = "127.0.0.1"
-        assert standby.missing_standby() is None, "with one host, nothing fails over"
+        assert list(check_standby()) == [], "with one host, nothing fails over"
     finally:
         ours.close()
 

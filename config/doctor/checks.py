@@ -16,7 +16,9 @@ from config.doctor.installation import (
     check_https,
     check_migrations,
     check_pooler,
+    check_replica,
     check_spool,
+    check_standby,
     check_worker,
 )
 from config.doctor.livetok import check_clock, check_ends, check_requests, check_unknown_fields
@@ -29,6 +31,8 @@ CHECKS: tuple[Callable[[], Finding | Iterable[Finding]], ...] = (
     check_https,
     check_migrations,
     check_pooler,
+    check_standby,
+    check_replica,
     check_worker,
     check_requests,
     check_ends,

@@ -21,6 +21,8 @@ from config.metrics.gauges import watched_folders
 from config.metrics.spool import fed_bytes, set_aside, waiting_on_disk
 from config.pooler import is_behind_pooler
 from customers.models import ApiKey
+from sessions_app.database.replica import seen_replica
+from sessions_app.database.standby import may_fail_over, waits_for_standby
 from sessions_app.wording import duration_words
 
 WORKER_UNSEEN = timedelta(minutes=3)
@@ -77,6 +79,37 @@ def check_pooler() -> Iterator[Finding]:
         if is_there
         else "Leave DATABASE_POOLER out: without a pooler, LiveTok's statements are quicker.",
     )
+
+
+def check_standby() -> Iterator[Finding]:
+    """Where another server may take over."""
+    if settings.IS_SQLITE or not may_fail_over():
+        return
+    waits = waits_for_standby()
+    yield judged(
+        "standby",
+        "DATABASE_URL names several hosts, and commits "
+        + (
+            "wait for a standby."
+            if waits
+            else "wait for no standby: a failover may lose what LiveTok was told is stored."
+        ),
+        look=not waits,
+        remedy="Set synchronous_standby_names (with Patroni: synchronous_mode: true) and leave synchronous_commit at "
+        "on, as docs/standby.md says.",
+    )
+
+
+def check_replica() -> Iterator[Finding]:
+    """Where reports have one."""
+    seen = seen_replica()
+    if seen is not None:
+        yield judged(
+            "replica",
+            f"Reports read the main database, since {seen.problem}." if seen.problem else "Reports read it.",
+            look=bool(seen.problem),
+            remedy="Look at the replica, as docs/standby.md says. Reports are right meanwhile.",
+        )
 
 
 def check_worker() -> Finding:

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from automations.deliveries.standstill import worker_seen_at
 from automations.models import Delivery, Destination
 from config.metrics.spool import fed_bytes, set_aside, waiting_on_disk
+from sessions_app.database.replica import seen_replica
 from sessions_app.models import Session
 from sessions_app.reports.webhook.channels import Heard, merged, newest_by_events, newest_of_channels
 
@@ -48,7 +49,15 @@ class Gauges(Collector):
     def _of_database(self) -> list[Metric]:
         """All or nothing: half of it would look like an answer."""
         try:
-            return [*_of_sessions(), *_of_deliveries(), *self._of_channels(), *_of_worker(), *_of_spool(), _is_up(True)]
+            return [
+                *_of_sessions(),
+                *_of_deliveries(),
+                *self._of_channels(),
+                *_of_worker(),
+                *_of_replica(),
+                *_of_spool(),
+                _is_up(True),
+            ]
         except Error:
             # Else the next look would use a connection that may be dead.
             connection.close()
@@ -118,6 +127,22 @@ def _of_worker() -> Iterator[Metric]:
         seen_at.timestamp() if seen_at else 0,
     )
     yield family
+
+
+def _of_replica() -> Iterator[Metric]:
+    """Where reports have one."""
+    seen = seen_replica()
+    if seen is None:
+        return
+    yield GaugeMetricFamily(
+        "frontdesk_replica_read", "1 where reports read their replica; 0 where they read the primary.", not seen.problem
+    )
+    if seen.behind is not None:
+        yield GaugeMetricFamily(
+            "frontdesk_replica_lag_seconds",
+            "How far the replica is behind, by the newest heartbeat there: up to a second where it is not.",
+            seen.behind.total_seconds(),
+        )
 
 
 def _of_spool() -> Iterator[Metric]:

@@ -43,10 +43,14 @@ WROTE = "the replica for reports may lack what you just changed"
 
 @dataclass(frozen=True)
 class Seen:
-    """What a look found: the replica has all that was committed before `as_of`; or why it is not read."""
+    """What a look found: the replica has all that was committed before `as_of`; or why it is not read.
+
+    `behind` is by how much, where that is known, read or not.
+    """
 
     as_of: datetime | None = None
     problem: str = ""
+    behind: timedelta | None = None
 
 
 class Reading:
@@ -120,9 +124,15 @@ _local = threading.local()
 
 def reading_of_reports(*, has_just_written: bool) -> Reading | None:
     """What a request for a report is to read, decided for all of it; None where there is no replica."""
-    if take_replica() is None:
+    seen = seen_replica()
+    if seen is None:
         return None
-    return Reading(Seen(problem=WROTE) if has_just_written else _lookout.seen())
+    return Reading(Seen(problem=WROTE) if has_just_written else seen)
+
+
+def seen_replica() -> Seen | None:
+    """How it stands, a second ago at most; None where there is none. Raises the primary's errors."""
+    return None if take_replica() is None else _lookout.seen()
 
 
 def current_reading() -> Reading | None:
@@ -203,10 +213,10 @@ def _look() -> Seen:
         return Seen(problem=AWAY)
     if beat is None:
         return Seen(problem=NO_HEARTBEAT)
-    behind = now - beat
+    behind = max(now - beat, timedelta())
     if behind > MOST_BEHIND:
-        return Seen(problem=f"the replica for reports is {behind.total_seconds():.0f} seconds behind")
-    return Seen(as_of=beat)
+        return Seen(problem=f"the replica for reports is {behind.total_seconds():.0f} seconds behind", behind=behind)
+    return Seen(as_of=beat, behind=behind)
 
 
 def _value(database: BaseDatabaseWrapper, sql: str) -> Any:
