@@ -1,4 +1,4 @@
-"""Two nodes behind nginx, on PostgreSQL behind PgBouncer with a synchronous standby: each part dies while LiveTok sends.
+"""Two nodes behind nginx, PgBouncer, and PostgreSQL with a synchronous standby: each part dies while LiveTok sends.
 
 Nodes are killed, PgBouncer is restarted, and then the primary is killed and the standby promoted. LiveTok tries again
 what was not answered 200. As after `benchmarks.torture`, the database is looked at in the end.

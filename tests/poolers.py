@@ -56,7 +56,8 @@ class Pooler:
                 socket.create_connection(("127.0.0.1", urlsplit(self.url).port or 0), timeout=2).close()
                 return
             except OSError:
-                assert self.process.poll() is None and time.monotonic() < give_up_at, _log(self.folder)
+                assert self.process.poll() is None, _log(self.folder)
+                assert time.monotonic() < give_up_at, _log(self.folder)
             time.sleep(0.05)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.signals import request_finished, request_started
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 
 from sessions_app.database import shared_connections
 from sessions_app.database.patience import Patience, limited
@@ -126,6 +126,20 @@ def test_a_thread_whose_request_was_broken_off_keeps_its_connection_for_the_next
 
     assert first is second
     assert len(shared_connections._free) == 1
+
+
+@pytest.mark.usefixtures("_shared")
+def test_a_connection_that_cannot_be_looked_after_is_left_behind(monkeypatch):
+    """Before Django catches anything: LiveTok would get 500."""
+    in_a_thread(one_request)
+    [held] = shared_connections._free
+
+    def fails():
+        raise OperationalError("it cannot be closed")
+
+    monkeypatch.setattr(held, "close_if_unusable_or_obsolete", fails)
+    assert in_a_thread(one_request) is not held.connection
+    held.close()
 
 
 @pytest.mark.usefixtures("_shared")

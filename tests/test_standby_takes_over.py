@@ -81,19 +81,29 @@ def test_a_connection_to_a_server_that_became_read_only_is_left_behind(pair: Pai
         ours.close()
 
 
-def test_a_connection_that_libpq_finds_closed_is_lost_whatever_psycopg_calls_it(pair: Pair):
+def test_whatever_is_raised_on_a_lost_connection_is_told_as_that(pair: Pair):
     """Else it is no error that a request waits out, and LiveTok would get 500."""
 
-    def closed():
-        raise psycopg.DatabaseError("server closed the connection unexpectedly")
+    def raising(error):
+        raise error
         yield
 
     ours = opened(pair)
+    odd = [psycopg.ProgrammingError("can't change 'autocommit' now"), OSError("bad file descriptor"), IndexError("0")]
     try:
-        with pytest.raises(psycopg.OperationalError, match="closed the connection"):
-            ours.connection.wait(closed())
+        with pytest.raises(psycopg.OperationalError, match="closed the connection"):  # libpq's own, without a code
+            ours.connection.wait(raising(psycopg.DatabaseError("server closed the connection unexpectedly")))
         with pytest.raises(psycopg.errors.UndefinedTable):
             ours.connection.execute("SELECT * FROM nowhere")
+        for error in odd:
+            with pytest.raises(type(error)):
+                ours.connection.wait(raising(error))
+        pair.tell(pair.primary, f"SELECT pg_terminate_backend({ours.connection.info.backend_pid})")
+        with pytest.raises(psycopg.OperationalError):
+            ours.connection.execute("SELECT 1")
+        for error in odd:
+            with pytest.raises(psycopg.OperationalError, match="lost"):
+                ours.connection.wait(raising(error))
     finally:
         ours.close()
 
