@@ -10,6 +10,7 @@ django.setup()
 
 from benchmarks.traffic import AMOUNTS, TIERS, number_of  # noqa: E402
 from customers.models import Customer, PhoneNumber, Tier, TierLimit  # noqa: E402 - only once Django is set up
+from customers.search.keeping import keep_search_keys  # noqa: E402
 
 tiers = [Tier.objects.create(slug=slug, name=slug.title(), context={"custom_field": "value"}) for slug in TIERS]
 for tier in tiers:
@@ -26,3 +27,4 @@ PhoneNumber.objects.bulk_create(
     ),
     batch_size=1000,
 )
+keep_search_keys(customer.pk for customer in customers)

@@ -21,6 +21,7 @@ from automations.rules.missing_ends import tell_missing_ends
 from automations.rules.silence import look_for_silence
 from config.backups.nightly import nightly
 from config.nodes import MayNotJoin, beat_every, forget_dead_nodes, heartbeat
+from customers.search.keeping import new_callers
 from sessions_app.leases import LeaseLost, if_due
 from sessions_app.recording.clock import clock
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
@@ -73,6 +74,7 @@ def beat(should_stop: ShouldStop) -> None:
 FEEDING = [Job("feed spool", timedelta(seconds=1), feeder.feed)]
 FOLLOWING = [
     Job("judge what happened", timedelta(seconds=0.5), judge.judge),
+    Job("make new callers searchable", timedelta(seconds=2), new_callers.run),
     Job("tell missing ends", timedelta(minutes=1), tell_missing_ends, is_shared=True),
     Job("look for silence", timedelta(minutes=1), look_for_silence, is_shared=True),
     Job("send digests", timedelta(minutes=1), send_digests, is_shared=True),

@@ -5,12 +5,12 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from customers.admin.pages import HistoryAdmin, ReadOnlyAdmin
+from customers.admin.pages import FoldedSearchAdmin, HistoryAdmin, ReadOnlyAdmin
 from customers.models import Agent, Channel
 
 
 @admin.register(Channel)
-class ChannelAdmin(HistoryAdmin):
+class ChannelAdmin(FoldedSearchAdmin, HistoryAdmin):
     list_display = ["slug", "label", "counts_toward_call_minutes", "longest_session"]
     list_filter = ["counts_toward_call_minutes"]
     show_facets = admin.ShowFacets.ALWAYS
@@ -31,7 +31,7 @@ class ChannelAdmin(HistoryAdmin):
 
 
 @admin.register(Agent)
-class AgentAdmin(ReadOnlyAdmin):
+class AgentAdmin(FoldedSearchAdmin, ReadOnlyAdmin):
     list_display = ["name_or_id", "livetok_id"]
     search_fields = ["name", "livetok_id"]
     fields = ["livetok_id", "name"]

@@ -23,13 +23,12 @@ from customers.admin.pages import KeptWhereUsedAdmin, counted, without_related_l
 from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, described, lock_customer, number_key, number_warning
 from customers.history import Part
-from customers.models import Customer, LimitOverride, PhoneNumber, Tier
+from customers.models import Customer, LimitOverride, PhoneNumber, SearchKey, Tier
 from customers.models.fields import time_zones
 from customers.origins import limits_in_force, remaining_words
-from customers.phones import key_or_none
+from customers.search.finding import named
+from customers.search.keeping import keep_search_keys
 from customers.validity import Validity
-
-FEWEST_DIGITS = 4
 
 
 class CustomerForm(forms.ModelForm):
@@ -167,7 +166,7 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     show_facets = admin.ShowFacets.ALWAYS
     list_select_related = ["tier"]
     search_fields = ["name", "external_id", "email"]
-    search_help_text = "Name, external id, email, or a number as you would write it."
+    search_help_text = "Any words of the name, external id or email, or digits of a number."
     autocomplete_fields = ["tier"]
     inlines = [NumberInline, OverrideInline]
     history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")]
@@ -197,11 +196,14 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        by_words, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        numbers = _numbers_like(search_term)
-        if numbers is None:
-            return by_words, may_have_duplicates
-        return by_words | queryset.filter(pk__in=numbers.values("customer")), may_have_duplicates
+        return (queryset.filter(named(search_term)) if search_term.strip() else queryset), False
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What a customer is found by goes with the customer, and is nothing that anybody would miss."""
+        listed, counts, needed, protected = super().get_deleted_objects(objs, request)
+        kind = SearchKey._meta
+        counts.pop(kind.verbose_name_plural, None)
+        return _without(listed, f"{str(kind.verbose_name).capitalize()}: "), counts, needed, protected
 
     # Columns
 
@@ -232,6 +234,10 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
         return limits_table(customer, timezone.now())
 
     # Saving
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        keep_search_keys([form.instance.pk])
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         rows = formset.save(commit=False)
@@ -289,16 +295,10 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
         self.message_user(request, text, messages.SUCCESS)
 
 
-def _numbers_like(term: str) -> QuerySet[PhoneNumber] | None:
-    """The numbers that somebody may mean who types `term`, in whatever spelling; a part of one will do."""
-    matches = Q()
-    if key := key_or_none(term, settings.PHONE_REGION):
-        matches |= Q(key=key)
-    digits = "".join(char for char in term if char.isdecimal())
-    if len(digits) >= FEWEST_DIGITS and not any(char.isalpha() for char in term):
-        # Written nationally, a number begins with a zero that its key does not have.
-        matches |= Q(key__contains=digits.lstrip("0") or digits)
-    return PhoneNumber.objects.filter(matches) if matches else None
+def _without(listed: list[Any], beginning: str) -> list[Any]:
+    """A nested list, as Django makes it of what a deletion takes along, without the lines that begin so."""
+    kept = [_without(line, beginning) if isinstance(line, list) else line for line in listed]
+    return [line for line in kept if line and not (isinstance(line, str) and line.startswith(beginning))]
 
 
 def _is_in_a_plan(key: str) -> bool:

@@ -17,6 +17,7 @@ from django.template.response import TemplateResponse
 from customers.admin.stale import StaleAwareAdmin
 from customers.editing import kinds_that_use
 from customers.history import Entry, history_of, history_points
+from customers.search.finding import rows_named
 
 ENTRIES_PER_PAGE = 50
 MOST_COUNTED = 10_000
@@ -113,6 +114,17 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
+
+
+class FoldedSearchAdmin(admin.ModelAdmin):
+    """A model of few rows, whose list and fields find them by words, as all searches do (`customers.search`)."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        if not search_term.strip():
+            return queryset, False
+        return rows_named(queryset, search_term, *self.search_fields), False
 
 
 class ShortPaginator(Paginator):

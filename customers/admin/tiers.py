@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from customers.admin.contexts import ContextAdmin
-from customers.admin.pages import KeptWhereUsedAdmin, without_related_links
+from customers.admin.pages import FoldedSearchAdmin, KeptWhereUsedAdmin, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
 from customers.history import Part
 from customers.models import Tier, TierLimit
@@ -50,7 +50,7 @@ class TierLimitInline(ShortInline, admin.TabularInline):
 
 
 @admin.register(Tier)
-class TierAdmin(KeptWhereUsedAdmin, ContextAdmin):
+class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
     instead_of_deleting = (
         "Switch Active off instead: the tier is not offered any more then, and goes on serving those who are on it."
     )

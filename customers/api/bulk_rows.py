@@ -37,6 +37,7 @@ from customers.editing import (
     number_warning,
 )
 from customers.models import Customer, PhoneNumber, Tier
+from customers.search.keeping import keep_search_keys
 
 # Of one row. A thousand rows of fifty would be an answer that nobody reads.
 MOST_ERRORS_OF_ROW = 10
@@ -271,6 +272,8 @@ class Changes:
             bulk_create_with_history(self._added, PhoneNumber, **told)
         for customer, rows in self._overrides:
             write_overrides(customer, rows, why=self._why)
+        numbers = [*self._removed, *self._rewritten, *self._added]
+        keep_search_keys([*(row.pk for row in self._new + self._changed), *(row.customer_id for row in numbers)])
         self._start()
 
 

@@ -22,6 +22,7 @@ from customers.editing import (
 from customers.first_sight import make_agent, make_channel
 from customers.models import Customer, Tier
 from customers.models.fields import validate_context
+from customers.search.keeping import keep_search_keys
 
 Values = dict[str, Any]
 TIER_FIELDS = ("name", "is_active", "context", "call_hold_minutes", "rounding_seconds")
@@ -89,11 +90,13 @@ def write_customer(customer: Customer | None, values: Values, *, merge_context: 
     if customer is None:
         customer = new_customer(values, adoptable)
     fields = customer_fields(customer, values, merge_context=merge_context)
-    bring_instance(customer, fields, why)
+    is_changed = bring_instance(customer, fields, why)
     if "numbers" in values:
         replace_numbers(customer, values["numbers"], why=why)
     if "overrides" in values:
         write_overrides(customer, wanted_overrides(values), why=why)
+    if is_changed or "numbers" in values:
+        keep_search_keys([customer.pk])
     return customer
 
 

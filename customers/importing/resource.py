@@ -29,6 +29,7 @@ from customers.importing.cells import (
 from customers.importing.formats import FileRows
 from customers.models import Customer, PhoneNumber, Tier
 from customers.phones import is_number
+from customers.search.keeping import keep_search_keys
 from customers.spreadsheets import cell_of
 
 MOST_LISTED = 500  # on a page; the others are counted
@@ -320,6 +321,7 @@ class CustomerResource(resources.ModelResource):
         ]
         bulk_update_with_history(rewritten, PhoneNumber, ["number"], **told)
         bulk_create_with_history(added, PhoneNumber, **told)
+        keep_search_keys(customer.pk for customer in [*self.changed, *made])
 
     def _bring_numbers(self, customer: Customer, added: list[PhoneNumber], rewritten: list[PhoneNumber]) -> None:
         """Take off what the row does not name; what is to be added or written otherwise is added to the lists."""

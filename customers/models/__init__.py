@@ -5,6 +5,7 @@ from customers.models.customers import Customer, PhoneNumber
 from customers.models.keys import ApiKey
 from customers.models.limits import LimitOverride, LimitRow, TierLimit
 from customers.models.policy import DenialMessage, Policy
+from customers.models.search import SearchKey
 from customers.models.tiers import Tier
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LimitRow",
     "PhoneNumber",
     "Policy",
+    "SearchKey",
     "Tier",
     "TierLimit",
 ]

@@ -10,7 +10,7 @@ from customers.admin.pages import ReadOnlyAdmin, ShortPaginator
 
 
 class LongListAdmin(ReadOnlyAdmin):
-    """A list that may have millions of rows: no exact counts, no facets, search by whole values."""
+    """A list that may have millions of rows: no exact counts, no facets, search by indexes alone."""
 
     paginator = ShortPaginator
     show_full_result_count = False
@@ -31,5 +31,5 @@ class LongListAdmin(ReadOnlyAdmin):
         return (queryset.filter(self.found_by(term)) if term else queryset), False
 
     def found_by(self, term: str) -> Q:
-        """The rows that a search finds: by whole values alone, each of which has an index."""
+        """The rows that a search finds: by what has an index alone."""
         return Q()

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -16,12 +15,11 @@ from django.utils.safestring import SafeString
 
 from customers.admin.pages import MOST_COUNTED, counted
 from customers.history import moment_words
-from customers.models import Customer
-from customers.phones import key_or_none
 from sessions_app.admin.bodies import NO_BODIES, BodiesAdmin, body_or_none, preformatted
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 from sessions_app.recording.by_staff import declare_missing
+from sessions_app.reports.list.search import search
 from sessions_app.wording import (
     STATES,
     duration_words,
@@ -84,7 +82,8 @@ class SessionAdmin(BodiesAdmin):
     sortable_by = ("started",)
     search_fields = ["session_id"]
     search_help_text = (
-        f"A whole session id, number or customer id. Counts and pages end at {MOST_COUNTED:,}: filter for older ones."
+        "A whole session id, the first or last digits of a number, or any words of the customer's name, external id or "
+        f"email. Counts and pages end at {MOST_COUNTED:,}: filter for older ones."
     )
     actions = ["declare_end_missing"]
     heavy_fields = HEAVY
@@ -120,10 +119,7 @@ class SessionAdmin(BodiesAdmin):
     }
 
     def found_by(self, term: str) -> Q:
-        matches = Q(session_id=term) | Q(customer__in=Customer.objects.filter(external_id=term))
-        if key := key_or_none(term, settings.PHONE_REGION):
-            matches |= Q(phone_key=key)
-        return matches
+        return search(term, Session.objects.all()).condition
 
     def has_declare_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sessions_app.change_session")

@@ -1,11 +1,10 @@
 """What customers used, day by day."""
 
-from django.conf import settings
 from django.contrib import admin
 from django.db.models import Q
 
 from customers.models import Customer
-from customers.phones import key_or_none
+from customers.search.finding import named
 from sessions_app.admin.lists import LongListAdmin
 from sessions_app.models import DailyUsage
 from sessions_app.wording import duration_words
@@ -19,14 +18,11 @@ class DailyUsageAdmin(LongListAdmin):
     ordering = ["-pk"]
     sortable_by = ()
     search_fields = ["customer__external_id"]
-    search_help_text = "A customer's whole name or external id, or a number."
+    search_help_text = "Any words of the customer's name, external id or email, or digits of a number."
     fields = ["customer", "day", "channel_shown", "agent_shown", "sessions", "time", "call_time"]
 
     def found_by(self, term: str) -> Q:
-        matches = Q(external_id=term) | Q(name__iexact=term)
-        if key := key_or_none(term, settings.PHONE_REGION):
-            matches |= Q(numbers__key=key)
-        return Q(customer__in=Customer.objects.filter(matches))
+        return Q(customer__in=Customer.objects.filter(named(term)))
 
     @admin.display(description="channel")
     def channel_shown(self, usage: DailyUsage) -> str:

@@ -9,6 +9,7 @@ from django.db.models import Min
 
 from customers.defaults import STANDARD_TIER, make_defaults
 from customers.models import Customer, Policy, Tier, TierLimit
+from customers.search.keeping import keep_search_keys
 from sessions_app.demo.people import make_company, save_as_of
 from sessions_app.demo.play import Player
 from sessions_app.demo.rhythm import dice
@@ -47,6 +48,7 @@ def make_demo(plan: Plan, progress: Callable[[float, int], None]) -> None:
     company = make_company(plan.seed, plan.customers, plan.start, plan.until)
     story = the_story(dice(plan.seed, "story"), company, plan.start, plan.until)
     Player(plan.seed, company, story, plan.start, plan.until).play(progress)
+    keep_search_keys(Customer.objects.values_list("pk", flat=True))
     _date_first_contacts()
     save_as_of(Policy.objects.get(), plan.until, f"{MADE_BY}: {plan}")
 

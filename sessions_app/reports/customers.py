@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db.models import Case, IntegerField, Q, QuerySet, When
 from django.http import HttpRequest, QueryDict
@@ -20,7 +19,7 @@ from customers.keyset import beyond, page_beside, reversed_order
 from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from customers.limits import Metric, Period
 from customers.models import Customer, Tier
-from customers.phones import key_or_none
+from customers.search.finding import named
 from sessions_app.database.replica import steadily
 from sessions_app.periods import ONE_DAY
 from sessions_app.reports.frame.export import FORMATS, Row, export
@@ -77,7 +76,7 @@ class CustomerFilters(forms.Form):
         label="Search",
         required=False,
         max_length=LONGEST_TEXT,
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number or external id"}),
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number, email or external id"}),
     )
     tier = forms.ChoiceField(label="Tier", required=False)
     status = forms.ChoiceField(
@@ -120,12 +119,6 @@ class CustomerFilters(forms.Form):
             return found, None
         group = next(group for group in GROUPS if group.slug == values["group"])
         return found, members(Period(values["period"] or "day"), group, now)
-
-
-def named(text: str) -> Q:
-    found = Q(name__istartswith=text) | Q(external_id=text)
-    key = key_or_none(text, settings.PHONE_REGION)
-    return found | Q(pk__in=Customer.objects.filter(numbers__key=key).values("pk")) if key else found
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from django.db.models import Q, QuerySet
+from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Cast, Coalesce, Concat
 
 from customers.models import Customer
 from customers.moved_numbers import TakenOver, taken_over
+from customers.search.finding import has_words, named
+from customers.search.folding import words_of
 from sessions_app.billing.corrections import Correction, corrections_of
 from sessions_app.billing.statements import (
     Month,
@@ -21,7 +24,6 @@ from sessions_app.billing.statements import (
 )
 from sessions_app.database.replica import steadily
 from sessions_app.models import StatementLine, StatementMonth
-from sessions_app.reports.customers import named
 from sessions_app.reports.frame.figures import NOTHING, number_words, signed, used_address
 from sessions_app.reports.frame.range_filters import WITHOUT
 
@@ -145,8 +147,8 @@ class MonthlyStatements:
             if q:
                 # By what the customer was called when the month was closed, and by what it is called now.
                 today = Customer.objects.filter(named(q)).values("pk")
-                told = Q(customer_name__istartswith=q) | Q(external_id=q) | Q(customer_number__in=today)
-                self.lines = self.lines.filter(told)
+                told = Q(customer_number__in=_told_otherwise(self.lines, q))
+                self.lines = self.lines.filter(told | Q(customer_number__in=today))
 
     def numbers(self, after: int, most: int) -> list[int]:
         """Of the next customers after an id, those who are gone since included."""
@@ -198,6 +200,23 @@ class MonthlyStatements:
 def _lines_about(closed: StatementMonth) -> QuerySet[StatementLine]:
     """What was billed with a month, and what was billed later of its sessions."""
     return StatementLine.objects.filter(Q(month=closed) | Q(of_month=closed.first_day))
+
+
+def _told_otherwise(lines: QuerySet[StatementLine], q: str) -> list[int]:
+    """Customers whom a search finds by what lines call them, of those who are called otherwise by now, or are gone."""
+    today = Customer.objects.annotate(
+        called=Case(
+            When(~Q(name=""), then="name"),
+            When(external_id__isnull=False, then="external_id"),
+            default=Concat(Value("Customer "), Cast("pk", CharField())),
+        ),
+        known_by=Coalesce("external_id", Value("")),
+    )
+    same = today.filter(pk=OuterRef("customer_number"), called=OuterRef("customer_name"))
+    changed = lines.filter(~Exists(same.filter(known_by=OuterRef("external_id")))).order_by()
+    words = words_of(q)
+    rows = changed.values_list("customer_number", "customer_name", "external_id").distinct()
+    return [number for number, *told in rows.iterator() if words and has_words(words, told)]
 
 
 def _stored_row(line: StatementLine, closed_at: datetime, taken: TakenOver | None) -> StatementRow:

@@ -66,7 +66,7 @@ class StatementFilters(forms.Form):
         label="Customer",
         required=False,
         max_length=LONGEST_TEXT,
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number or external id"}),
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number, email or external id"}),
     )
     after = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)
     before = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)

@@ -1,4 +1,4 @@
-"""Searching sessions by what staff have at hand: a number's first or last digits, a name's beginning, or an id."""
+"""Searching sessions by what staff have at hand: a number's first or last digits, words of a name, or an id."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -7,24 +7,19 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, Func, Q
+from django.db.models import Field, Func, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils.functional import SimpleLazyObject
 
-from customers.models import Customer
-from customers.phones import digits_of, key_or_none
+from customers.search.finding import MOST_MATCHES, Wanted, begins_with, called, wanted
 from sessions_app.models import CallerNumber, Session, SessionQuerySet
 from sessions_app.sums.counting import LENGTH
 from sessions_app.sums.reading import Kept, kept
 
-# Of more numbers or customers that match, sessions are looked through one by one: every page of them has some.
-MOST_MATCHES = 1000
 MOST_FOUND = 10_000
-LAST_CHARACTER = "\U0010ffff"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -74,11 +69,16 @@ class Found:
 
 def search(text: str, sessions: SessionQuerySet) -> Found:
     """Those of the sessions that a search finds: by their id, by the first or last digits of the number, by LiveTok's
-    or the customer's external id, or by the beginning of the customer's name.
+    customer id, or by the customer (`customers.search`).
 
     Each way has its index, but a database may not see that for all together; so each is gone alone.
     """
-    ways = [Q(session_id=text), Q(external_id=text) & ~Q(external_id=""), _of_customers(text), *_of_numbers(text)]
+    ways = [
+        Q(session_id=text),
+        Q(external_id=text) & ~Q(external_id=""),
+        Q(customer__in=called(text)),
+        *_of_numbers(text),
+    ]
     rows: dict[int, tuple[Any, int]] = {}
     # Of a whole number that is one already, Django would make sure for each row.
     length: Coalesce = Coalesce(LENGTH, 0, output_field=Field())
@@ -91,26 +91,17 @@ def search(text: str, sessions: SessionQuerySet) -> Found:
     return Found(sessions, Q(pk__in=list(rows)), rows)
 
 
-def _of_customers(text: str) -> Q:
-    customers = Customer.objects.filter(Q(name__istartswith=text) | Q(external_id=text))
-    matches = list(customers.order_by().values_list("pk", flat=True)[: MOST_MATCHES + 1])
-    return Q(customer__in=matches if len(matches) <= MOST_MATCHES else customers)
-
-
 def _of_numbers(text: str) -> list[Q]:
     """By the numbers known from summed hours, and where hours are not summed by looking at each session."""
-    ending = digits_of(text)
-    key = key_or_none(text, settings.PHONE_REGION)
-    beginnings = {*(["+" + ending] if ending else []), *([key] if key else [])}
+    looked_for = wanted(text)
+    beginnings, endings = looked_for.beginnings, sorted(looked_for.spellings)
     if not beginnings:
         return []
-    plain = reduce(or_, [Q(phone_key__startswith=beginning) for beginning in sorted(beginnings)])
-    in_index = reduce(or_, [_begins_with("key", beginning) for beginning in sorted(beginnings)])
-    if ending:
-        plain |= Q(phone_key__endswith=ending)
-        in_index |= _begins_with("backwards", ending[::-1])
+    plain = reduce(or_, [Q(phone_key__startswith=beginning) for beginning in beginnings])
+    plain = reduce(or_, [Q(phone_key__endswith=ending) for ending in endings], plain)
     known = kept()
-    keys = list(CallerNumber.objects.filter(in_index).values_list("key", flat=True)[: MOST_MATCHES + 1])
+    # Of numbers that match in great number, sessions are looked through one by one: every page of them has some.
+    keys = list(numbers_of_callers(looked_for).values_list("key", flat=True)[: MOST_MATCHES + 1])
     if known.until is None or len(keys) > MOST_MATCHES:
         return [plain]
     # Apart, since of two earliest starts in one statement SQLite would take the days' and read on from there.
@@ -126,8 +117,8 @@ def _not_summed(known: Kept) -> Q:
     return condition
 
 
-def _begins_with(field: str, text: str) -> Q:
-    """In a form that the database's index serves: PostgreSQL has one for patterns, SQLite's is in order of bytes."""
-    if connection.vendor == "postgresql":
-        return Q(**{f"{field}__startswith": text})
-    return Q(**{f"{field}__gte": text, f"{field}__lt": text + LAST_CHARACTER})
+def numbers_of_callers(looked_for: Wanted) -> QuerySet[CallerNumber]:
+    """The numbers of summed hours' sessions that begin or end so."""
+    ways = [begins_with("key", beginning) for beginning in looked_for.beginnings]
+    ways += [begins_with("backwards", ending[::-1]) for ending in looked_for.spellings]
+    return CallerNumber.objects.filter(reduce(or_, ways)) if ways else CallerNumber.objects.none()

@@ -1,0 +1,189 @@
+"""Finding customers by what staff have at hand: words, a number's digits, an e-mail address or an id."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from customers.models import Customer, PhoneNumber, SearchKey
+from customers.phones import digits_of, key_or_none
+from customers.search.folding import LONGEST_WORD, folded, words_of
+
+# Of more customers that match, a list looks through the index itself, since it has some for every page.
+MOST_MATCHES = 1000
+MOST_WORDS = 20
+# Fewer digits are in the middle of too many numbers.
+FEWEST_IN_THE_MIDDLE = 4
+# Of digits that are as many, a leading zero may be one that is dialled at home and left out abroad.
+FEWEST_AFTER_ZERO = 6
+LAST_CHARACTER = "\U0010ffff"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody searches for, read as words and, where it is one or a part of one, as a number."""
+
+    text: str
+    words: tuple[str, ...]
+    key: str | None
+    digits: str
+
+    @property
+    def spellings(self) -> set[str]:
+        """The digits, and as they are abroad where they may be written as at home."""
+        bare = self.digits.lstrip("0")
+        is_international = self.digits.startswith("00")
+        may_lose_zero = self.digits.startswith("0") and len(bare) >= FEWEST_AFTER_ZERO
+        return {self.digits, bare} - {""} if is_international or may_lose_zero else {self.digits} - {""}
+
+    @property
+    def beginnings(self) -> list[str]:
+        """What numbers' keys begin with that begin so: those of numbers, and those of other texts."""
+        plain = {f"{plus}{digits}" for digits in self.spellings for plus in ("+", "")}
+        return sorted(plain | ({self.key} if self.key else set()))
+
+
+def wanted(text: str) -> Wanted:
+    text = text.strip()
+    return Wanted(text, tuple(words_of(text)[:MOST_WORDS]), key_or_none(text, settings.PHONE_REGION), digits_of(text))
+
+
+def begins_with(field: str, text: str) -> Q:
+    """In a form that the database's index serves: PostgreSQL has one for patterns, SQLite's is in order of bytes."""
+    if connection.vendor == "postgresql":
+        return Q(**{f"{field}__startswith": text})
+    return Q(**{f"{field}__gte": text, f"{field}__lt": text + LAST_CHARACTER})
+
+
+def named(text: str) -> Q:
+    """The customers whom a search finds. Asks the database at once, to know which way is short."""
+    looked_for = wanted(text)
+    ids = matches(looked_for)
+    return Q(pk__in=ids) if len(ids) <= MOST_MATCHES else _having(looked_for.words) | _by_number(looked_for)
+
+
+def called(text: str) -> list[int] | QuerySet[Customer]:
+    """Customers whose words a search finds, or of whom it is a whole number: those whose sessions are meant."""
+    looked_for = wanted(text)
+    by_words = _ids_by_words(looked_for.words)
+    owners = PhoneNumber.objects.filter(key=looked_for.key).values_list("customer_id", flat=True)
+    if len(by_words) > MOST_MATCHES:
+        return Customer.objects.filter(_having(looked_for.words) | Q(pk__in=list(owners)))
+    return [*by_words, *owners]
+
+
+def matches(looked_for: Wanted) -> list[int]:
+    """The ids of customers, in no order; of very many, more than `MOST_MATCHES` and not all."""
+    by_words = _ids_by_words(looked_for.words)
+    if len(by_words) > MOST_MATCHES:
+        return by_words
+    condition = _by_number(looked_for)
+    by_number = Customer.objects.filter(condition).order_by().values_list("pk", flat=True) if condition else []
+    return list({*by_words, *by_number[: MOST_MATCHES + 1]})
+
+
+def best_first(looked_for: Wanted, ids: Iterable[int], most: int) -> list[Customer]:
+    """Of these customers those who are most likely meant: what was written exactly first, then whole words, by name."""
+    rows = Customer.objects.filter(pk__in=list(ids)).order_by()
+    places = [
+        (_distance(looked_for, name, external_id or "", email), folded(name) or LAST_CHARACTER, pk)
+        for pk, name, external_id, email in rows.values_list("pk", "name", "external_id", "email")
+    ]
+    first = [pk for *_, pk in sorted(places)[:most]]
+    by_pk = Customer.objects.select_related("tier").prefetch_related("numbers").in_bulk(first)
+    return [by_pk[pk] for pk in first if pk in by_pk]
+
+
+def exactly(looked_for: Wanted) -> QuerySet[Customer]:
+    """Customers of whom the text is a number or the external id, written in whatever form."""
+    found = Q(external_id=looked_for.text)
+    if looked_for.key:
+        owners = PhoneNumber.objects.filter(key=looked_for.key).values_list("customer_id", flat=True)
+        found |= Q(pk__in=list(owners))
+    return Customer.objects.filter(found)
+
+
+def is_exact(looked_for: Wanted, customer: Customer) -> bool:
+    """Whether the text is one of this customer's numbers, the external id or the e-mail address. Reads the numbers."""
+    text = folded(looked_for.text)
+    told = (customer.external_id or "", customer.email)
+    is_number = looked_for.key is not None and any(number.key == looked_for.key for number in customer.numbers.all())
+    return is_number or any(text == folded(value) for value in told if value)
+
+
+def _distance(looked_for: Wanted, name: str, external_id: str, email: str) -> int:
+    text = folded(looked_for.text)
+    if text in (folded(name), folded(external_id), folded(email)):
+        return 0
+    if folded(name).startswith(text):
+        return 1
+    return 2 if set(looked_for.words) <= {*words_of(name), *words_of(external_id), *words_of(email)} else 3
+
+
+def rows_named(rows: QuerySet[Any], text: str, *fields: str) -> QuerySet[Any]:
+    """Those of a few rows, such as tiers, that a search for the text finds. All of them are read."""
+    words = words_of(text)
+    found = [
+        pk
+        for pk, *values in rows.model._default_manager.order_by().values_list("pk", *fields)
+        if words and has_words(words, values)
+    ]
+    return rows.filter(pk__in=found)
+
+
+def has_words(words: Sequence[str], values: Iterable[str | None]) -> bool:
+    """Whether each of the words begins one of the values' words."""
+    known = [word for value in values if value for word in words_of(value)]
+    return all(any(one.startswith(word) for one in known) for word in words)
+
+
+# By words
+
+
+def _ids_by_words(words: Sequence[str]) -> list[int]:
+    """Those who have all words. Goes by one that few have, since the words of the others may be everybody's."""
+    for word in sorted(words, key=len, reverse=True):
+        some = set(_keys(SearchKey.Kind.WORD, word).values_list("customer_id", flat=True)[: MOST_MATCHES + 1])
+        if len(some) <= MOST_MATCHES:
+            return list(some) if len(words) == 1 else _with_all(words, some)
+    return list(Customer.objects.filter(_having(words)).order_by().values_list("pk", flat=True)[: MOST_MATCHES + 1])
+
+
+def _with_all(words: Sequence[str], ids: set[int]) -> list[int]:
+    known: dict[int, list[str]] = defaultdict(list)
+    keys = SearchKey.objects.filter(customer__in=ids, kind=SearchKey.Kind.WORD)
+    for pk, text in keys.values_list("customer_id", "text"):
+        known[pk].append(text)
+    return [pk for pk, texts in known.items() if all(any(text.startswith(word) for text in texts) for word in words)]
+
+
+def _having(words: Sequence[str]) -> Q:
+    if not words:
+        return Q(pk__in=[])
+    return reduce(and_, (Q(pk__in=_keys(SearchKey.Kind.WORD, word).values("customer")) for word in words))
+
+
+def _keys(kind: SearchKey.Kind, text: str) -> QuerySet[SearchKey]:
+    return SearchKey.objects.filter(begins_with("text", text), kind=kind).order_by()
+
+
+# By number
+
+
+def _by_number(looked_for: Wanted) -> Q:
+    """Numbers that begin or end with the digits; where there are none, those that have them in the middle."""
+    starting = [begins_with("key", beginning) for beginning in looked_for.beginnings]
+    if not starting:
+        return Q()
+    ending = [_keys(SearchKey.Kind.BACKWARDS, digits[::-1][:LONGEST_WORD]) for digits in sorted(looked_for.spellings)]
+    ways = [PhoneNumber.objects.filter(reduce(or_, starting)), *ending]
+    if any(way.exists() for way in ways):
+        return reduce(or_, (Q(pk__in=way.order_by().values("customer")) for way in ways))
+    inside = [Q(key__contains=digits) for digits in looked_for.spellings if len(digits) >= FEWEST_IN_THE_MIDDLE]
+    return Q(pk__in=PhoneNumber.objects.filter(reduce(or_, inside)).order_by().values("customer")) if inside else Q()

@@ -1,0 +1,69 @@
+"""How a text is read by whoever searches, and by what is searched. Pure: no database, clock or settings.
+
+Unicode's compatibility forms are taken apart (NFKD), case is folded, accents and what nobody sees are left out, and the
+letters of `APART` are written as most keyboards write them. So "Ångström", "ANGSTROM" and "angstrom" are one word, and
+so are "Özil" and "OZIL", "Łódź" and "LODZ", "Мария" and "мария". In every language alike: nobody has to choose one.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from itertools import groupby
+
+# Of a word no more is kept or compared.
+LONGEST_WORD = 40
+# Letters that Unicode takes for one piece, the i without a dot of Turkish among them.
+APART = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ŧ": "t", "ı": "i", "ŋ": "n"}
+)
+# First and last characters of scripts that put no space between words, so that a word may begin anywhere.
+UNSPACED = (
+    ("\u0e00", "\u0eff"),  # Thai and Lao
+    ("\u1000", "\u109f"),  # Burmese
+    ("\u1780", "\u17ff"),  # Khmer
+    ("\u3005", "\u3007"),
+    ("\u3040", "\u30ff"),  # kana
+    ("\u3400", "\u9fff"),  # Han
+    ("\uf900", "\ufaff"),
+    ("\U00020000", "\U0003ffff"),
+)
+
+
+def folded(text: str) -> str:
+    """The text as it is compared. What is folded once stays as it is."""
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    # Case folding brings forth what can be folded further, such as the two letters of the German ß in upper case.
+    seen = "".join(char for char in apart if not unicodedata.combining(char) and not _is_invisible(char))
+    return seen.translate(APART)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, folded, each once, in their order: runs of letters, digits and marks, or of symbols."""
+    words = ("".join(run)[:LONGEST_WORD] for kind, run in groupby(folded(text), _kind) if kind)
+    return list(dict.fromkeys(words))
+
+
+def beginnings_of(text: str) -> set[str]:
+    """What a text is found by: each word, and of scripts without spaces also what follows each of its characters."""
+    return {part for word in words_of(text) for part in _parts(word)}
+
+
+def _parts(word: str) -> Iterator[str]:
+    yield word
+    for place in range(1, len(word)):
+        if _is_unspaced(word[place]) and not unicodedata.category(word[place]).startswith("M"):
+            yield word[place:]
+
+
+def _kind(char: str) -> str:
+    """What a word is made of: letters ("L"), or symbols such as those of feelings ("S"). Blank between words."""
+    kind = unicodedata.category(char)[0]
+    return "L" if kind in "LNM" else "S" if kind == "S" and not char.isascii() else ""
+
+
+def _is_invisible(char: str) -> bool:
+    """Joiners, marks of direction, and what chooses a symbol's looks."""
+    return unicodedata.category(char) == "Cf" or "\ufe00" <= char <= "\ufe0f" or char == "\u034f"
+
+
+def _is_unspaced(char: str) -> bool:
+    return any(first <= char <= last for first, last in UNSPACED)

@@ -1,0 +1,126 @@
+"""Keeping what customers are found by, in the transaction that writes them.
+
+Only customers whom a begin makes get theirs a moment later, from the worker: LiveTok does not wait for it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from django.db.models import Exists, Max, OuterRef
+
+from customers.models import Customer, PhoneNumber, SearchKey
+from customers.phones import is_number
+from customers.search.folding import LONGEST_WORD, beginnings_of
+from customers.turns import PAUSE_SECONDS, short_transaction
+
+AT_ONCE = 500
+# So many ids, the newest, the worker looks through each time.
+LOOKED_AT = 1000
+
+# A kind and a text.
+Key = tuple[str, str]
+
+
+def keys_of(customer: Any, numbers: Iterable[str]) -> set[Key]:
+    """What a customer with these numbers' keys is found by. Asks no database.
+
+    A customer without a name has one on every page all the same, so nobody is without a key.
+    """
+    numbers = list(numbers)
+    called = customer.name or customer.external_id or f"Customer {customer.pk}"
+    texts = [called, customer.external_id or "", customer.email, *(key for key in numbers if not _digits(key))]
+    words = {(SearchKey.Kind.WORD.value, word) for text in texts for word in beginnings_of(text)}
+    return words | {
+        (SearchKey.Kind.BACKWARDS.value, digits[::-1][:LONGEST_WORD]) for key in numbers if (digits := _digits(key))
+    }
+
+
+def _digits(key: str) -> str:
+    """Of a number, blank of any other text that calls come from."""
+    digits = key.removeprefix("+")
+    return digits if is_number(key) or (digits.isascii() and digits.isdecimal()) else ""
+
+
+def keep_search_keys(customer_ids: Iterable[int]) -> None:
+    """Bring what these customers are found by to what they are now, in the caller's transaction.
+
+    Each writer calls it last. It locks them, so of two writers at once the later one sees what both have written.
+    """
+    remaining = iter(sorted(set(customer_ids)))
+    while part := list(islice(remaining, AT_ONCE)):
+        _keep(part)
+
+
+def _keep(ids: list[int]) -> None:
+    locked = Customer.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+    customers = list(locked.only("name", "external_id", "email"))
+    numbers: dict[int, list[str]] = {pk: [] for pk in ids}
+    for pk, key in PhoneNumber.objects.filter(customer__in=ids).order_by().values_list("customer_id", "key"):
+        numbers[pk].append(key)
+    stored: dict[int, dict[Key, int]] = {pk: {} for pk in ids}
+    for pk, owner, kind, text in SearchKey.objects.filter(customer__in=ids).values_list(
+        "pk", "customer_id", "kind", "text"
+    ):
+        stored[owner][kind, text] = pk
+    added: list[SearchKey] = []
+    for customer in customers:
+        wanted = keys_of(customer, numbers[customer.pk])
+        has = stored[customer.pk]
+        added += [
+            SearchKey(kind=kind, text=text, customer=customer)
+            for kind, text in sorted(wanted)
+            if (kind, text) not in has
+        ]
+        stored[customer.pk] = {key: pk for key, pk in has.items() if key not in wanted}
+    removed = [pk for keys in stored.values() for pk in keys.values()]
+    if removed:
+        SearchKey.objects.filter(pk__in=removed).delete()
+    SearchKey.objects.bulk_create(added)
+
+
+class NewCallers:
+    """The worker's part: customers who have no keys yet, the newest first.
+
+    In its first run it looks at all, so that what was left behind while no worker ran is made up for.
+    """
+
+    def __init__(self) -> None:
+        self._has_seen_all = False
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> int:
+        """How many customers can be found since. Safe to repeat, and to run on several nodes at once."""
+        found = 0
+        for ids in _without_keys(look_on=not self._has_seen_all):
+            for piece in _pieces(ids):
+                if should_stop():
+                    return found
+                with short_transaction():
+                    keep_search_keys(piece)
+                found += len(piece)
+                time.sleep(PAUSE_SECONDS)
+        self._has_seen_all = True
+        return found
+
+
+def _without_keys(*, look_on: bool) -> Iterator[list[int]]:
+    """Customers without keys, of each range of ids; on to the next where the last one had any."""
+    last = Customer.objects.aggregate(last=Max("pk"))["last"] or 0
+    keys = SearchKey.objects.filter(customer=OuterRef("pk"))
+    while last > 0:
+        among = Customer.objects.filter(pk__gt=last - LOOKED_AT, pk__lte=last)
+        ids = list(among.filter(~Exists(keys)).order_by("-pk").values_list("pk", flat=True))
+        if ids:
+            yield ids
+        elif not look_on:
+            return
+        last -= LOOKED_AT
+
+
+def _pieces(ids: list[int], size: int = 100) -> Iterator[list[int]]:
+    for first in range(0, len(ids), size):
+        yield ids[first : first + size]
+
+
+new_callers = NewCallers()
