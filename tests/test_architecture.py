@@ -52,6 +52,7 @@ PURE = {
     "customers.limits",
     "customers.origins",
     "customers.phones",
+    "customers.search.folding",
     "customers.spreadsheets",
     "sessions_app.decision.answer",
     "sessions_app.decision.rules",

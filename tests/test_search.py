@@ -1,11 +1,24 @@
 """One search: the same finds on both databases, kept right by whatever writes customers."""
 
-import pytest
+import json
 
-from customers.models import Customer, SearchKey
+import pytest
+import time_machine
+from django.contrib.auth.models import Permission
+from django.db import transaction
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from customers.importing.formats import CustomerCsv
+from customers.importing.storing import import_rows
+from customers.models import Customer, SearchKey, Tier
 from customers.search.finding import best_first, matches, named, wanted
-from customers.search.keeping import NewCallers, keep_search_keys
-from tests.builders import make_customer, make_tier
+from customers.search.keeping import NewCallers, keep_search_keys, keys_of
+from sessions_app.sums.keeping import keep_sums
+from tests.api import Api
+from tests.builders import make_customer, make_tier, payload, set_policy, the_session
+from tests.examples import examples
+from tests.staff import form_of, staff, text_of, with_row
 
 pytestmark = pytest.mark.django_db
 
@@ -113,3 +126,173 @@ def test_who_has_no_keys_gets_them_from_the_worker(django_assert_max_num_queries
         assert worker.run() == 0
     old.delete()
     assert set(SearchKey.objects.values_list("customer", flat=True)) == {new.pk}
+
+
+# The page
+
+
+def found_on(client, text):
+    """What the page says, or the address that it leads to."""
+    response = client.get("/reports/search/", {"q": text})
+    return response.headers["Location"] if response.status_code == 302 else text_of(response)
+
+
+def test_the_page_groups_what_it_finds(people, livetok, viewer, django_assert_max_num_queries):
+    livetok.begin(sessionId="lovelace-1", phoneNumber="+44 20 7946 0958", agentId="a-1", agentName="Lovelace Bot")
+    make_tier("lovelace-gold", name="Lovelace Gold")
+    with django_assert_max_num_queries(28):
+        page = viewer.get("/reports/search/", {"q": "lovelace"})
+    text = text_of(page)
+
+    assert "Customers Lovelace Ada Trading +15550002222 · CRM-771 · Premium Ada Lovelace +442079460958 · crm-77" in text
+    assert "Tiers Lovelace Gold" in text
+    assert "Agents Lovelace Bot a-1" in text
+    assert "Sessions" not in text.partition("Customers Lovelace")[2]
+    assert 'value="lovelace"' in page.content.decode()
+
+
+def test_one_exact_hit_leads_straight_there(people, livetok, viewer):
+    livetok.begin(sessionId="s-1", phoneNumber="+44 20 7946 0958")
+    session, ada = the_session("s-1"), Customer.objects.get(name=ADA)
+
+    for text in ("+44 (20) 7946 0958", "ADA.KING@example.com", " crm-77 "):
+        assert found_on(viewer, text) == f"/reports/customers/{ada.pk}/", text
+    assert found_on(viewer, "s-1") == f"/reports/sessions/{session.pk}/"
+    assert "Customers Ada Lovelace" in found_on(viewer, "0958")  # not all of the number
+    Customer.objects.filter(name=TRADING).update(external_id="s-1")
+    both = found_on(viewer, "s-1")
+    assert "Customers Lovelace Ada Trading" in both
+    assert "Sessions s-1" in both
+
+
+def test_a_new_caller_is_found_by_number_at_once_and_by_all_else_once_the_worker_came(livetok, viewer):
+    body = json.loads(payload("envelope_begin"))
+    body["data"]["customer"] = {"name": "Jörg", "phone": "+15550009876", "email": "j@example.com"}
+    assert livetok.send(body).status_code == 200
+    (new,) = Customer.objects.all()
+    address = f"/reports/customers/{new.pk}/"
+
+    assert found_on(viewer, "+1 555 000 9876") == address
+    assert address in viewer.get("/reports/search/?q=1555000").content.decode()
+    assert "Nothing was found." in found_on(viewer, "JORG")
+    NewCallers().run()
+    assert address in viewer.get("/reports/search/?q=JORG").content.decode()
+    assert found_on(viewer, "J@example.com") == address
+
+
+def test_numbers_that_are_no_customers_lead_to_their_sessions(livetok, viewer):
+    set_policy(unknown_callers="deny")
+    livetok.begin(sessionId="s-1", phoneNumber="+15550009876", timestamp="2026-01-05T10:00:00Z")
+    with time_machine.travel("2026-01-05T12:30:00Z", tick=False):
+        keep_sums()
+
+    assert "callers who are no customers +15550009876" in found_on(viewer, "9876")
+    assert "Sessions s-1" in found_on(viewer, "+1 555 000 9876")
+
+
+@pytest.mark.parametrize("text", ["nobody-at-all", "%", "'; DROP TABLE", "🌸", "x" * 255, "x1 x2 " * 42, "0" * 255])
+def test_what_finds_nothing_says_what_would(people, viewer, text):
+    assert "Nothing was found." in found_on(viewer, text)
+
+
+def test_without_a_text_the_page_says_what_to_look_for(viewer):
+    assert "What are you looking for?" in found_on(viewer, " ")
+
+
+def test_everybody_finds_what_they_may_see_elsewhere_alone(people, livetok):
+    livetok.begin(sessionId="s-1", phoneNumber="+44 20 7946 0958")
+    nobody, tiers, customers = staff(None, "nobody"), staff(None, "tiers"), staff(None, "customers")
+    tiers.user.user_permissions.add(Permission.objects.get(codename="view_tier"))
+    customers.user.user_permissions.add(Permission.objects.get(codename="view_customer"))
+    ada = Customer.objects.get(name=ADA)
+
+    assert nobody.get("/reports/search/?q=ada").status_code == 403
+    assert "one-search" not in nobody.get("/admin/").content.decode()
+    assert "one-search" in tiers.get("/admin/").content.decode()
+    assert "Nothing was found." in found_on(tiers, "+44 20 7946 0958")
+    assert "Tiers Premium" in found_on(tiers, "premium")
+    assert "Nothing was found." in found_on(customers, "s-1")
+    assert found_on(customers, "crm-77") == f"/admin/customers/customer/{ada.pk}/change/"
+
+
+# What keeps it
+
+NUMBERS = ["+44 20 7946 0958", "+15550001111", "+15550002222", "sip:bob@pbx.example"]
+NAMES = ["Ada Lovelace", "ANGSTROM", "Ångström Özil", ""]
+IDS = ["crm-1", "CRM-1", "crm-2"]
+LISTS = st.lists(st.sampled_from(NUMBERS), max_size=2, unique=True)
+VALUES = st.tuples(
+    st.sampled_from(IDS), st.sampled_from(NAMES), st.sampled_from(["", "ada@example.com", "x@y.example"]), LISTS
+)
+STEPS = st.tuples(st.sampled_from(["put", "bulk", "import", "form", "begin", "delete", "worker"]), VALUES)
+
+
+def written_by(what, api, client, livetok, external_id, name, email, numbers):
+    """One write by whoever writes customers; what it refuses changes nothing."""
+    row = {"external_id": external_id, "name": name, "email": email, "tier": "standard", "numbers": numbers}
+    stored = Customer.objects.filter(external_id=external_id).first()
+    if what == "put":
+        api.request("PUT", f"/api/v1/customers/by-external-id/{external_id}/", row)
+    elif what == "bulk":
+        api.request(
+            "POST", "/api/v1/customers/bulk/", [row, {"external_id": "crm-9", "name": email, "tier": "standard"}]
+        )
+    elif what == "import":
+        text = f"external_id,name,email,tier,numbers\n{external_id},{name},{email},standard,{';'.join(numbers)}\n"
+        import_rows(CustomerCsv().create_dataset(text.encode()), "crm.csv", client.user)
+    elif what == "form":
+        address = f"/admin/customers/customer/{f'{stored.pk}/change' if stored else 'add'}/"
+        data = form_of(client, address) | {"name": name, "email": email, "external_id": external_id}
+        data["tier"] = Tier.objects.get(slug="standard").pk
+        data |= {f"numbers-{place}-DELETE": "on" for place in range(int(data["numbers-INITIAL_FORMS"]))}
+        for number in numbers:
+            data = with_row(data, "numbers", number=number)
+        client.post(address, data)
+    elif what == "begin":
+        livetok.begin(sessionId=external_id, phoneNumber=(numbers or NUMBERS)[0], timestamp="2026-01-05T10:00:00Z")
+    elif what == "delete" and stored is not None:
+        api.request("DELETE", f"/api/v1/customers/{stored.pk}/")
+    elif what == "worker":
+        NewCallers().run()
+
+
+def assert_keys_are_what_a_rebuild_gives(steps, *, but):
+    """Of everybody; of whom LiveTok's requests have made there may be none yet."""
+    stored = {pk: set() for pk in Customer.objects.values_list("pk", flat=True)}
+    for pk, kind, text in SearchKey.objects.values_list("customer_id", "kind", "text"):
+        stored[pk].add((kind, text))
+    for customer in Customer.objects.prefetch_related("numbers"):
+        if stored[customer.pk] or customer.pk not in but:
+            assert stored[customer.pk] == keys_of(customer, [number.key for number in customer.numbers.all()]), steps
+
+
+@pytest.mark.property
+def test_whatever_writes_customers_keeps_what_they_are_found_by(livetok, monkeypatch):
+    monkeypatch.setattr("customers.search.keeping.PAUSE_SECONDS", 0)
+    api, client = Api("manage"), staff("managers")
+
+    # A failure is a few steps long as it is; to look for a shorter one takes minutes.
+    @settings(max_examples=examples(0.25), phases=[Phase.generate])
+    @given(st.lists(STEPS, max_size=7))
+    def check(steps):
+        with transaction.atomic():
+            new = set()
+            for what, values in steps:
+                before = set(Customer.objects.values_list("pk", flat=True))
+                written_by(what, api, client, livetok, *values)
+                new |= set(Customer.objects.values_list("pk", flat=True)) - before if what == "begin" else set()
+                assert_keys_are_what_a_rebuild_gives(steps, but=new)
+            NewCallers().run()
+            assert_keys_are_what_a_rebuild_gives(steps, but=())
+            transaction.set_rollback(True)
+
+    check()
+
+
+def test_keys_are_no_part_of_what_deleting_a_customer_shows(people):
+    ada = Customer.objects.get(name=ADA)
+
+    text = text_of(staff("managers").get(f"/admin/customers/customer/{ada.pk}/delete/"))
+
+    assert "Phone number" in text
+    assert "earch key" not in text

@@ -7,6 +7,7 @@ from sessions_app.reports import (
     customer,
     customers,
     live,
+    search,
     sessions,
     statements,
     top_customers,
@@ -30,6 +31,7 @@ urlpatterns = [
     path("statements/close/", close_month.close, name="close-month"),
     path("webhook/", webhook.webhook, name="webhook"),
     path("live/", live.live, name="live"),
+    path("search/", search.search, name="search"),
     path("sessions/", sessions.sessions, name="sessions"),
     path("sessions/<int:pk>/", sessions.session, name="session"),
 ]

@@ -22,39 +22,47 @@ View = Callable[..., HttpResponseBase]
 LACKS = "the replica for reports has not got it so far"
 
 
-def report(view: View) -> View:
-    """A page for staff who may see sessions; others are asked to sign in, or told what they lack.
+def primary_report_for(*permissions: str) -> Callable[[View], View]:
+    """A page for staff who have one of the permissions; others are asked to sign in, or told what they lack."""
 
-    It reads the replica for reports, where there is one.
-    """
+    def decorator(view: View) -> View:
+        @require_safe
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not any(map(request.user.has_perm, permissions)):
+                return page(request, "reports/no_access.html", {"title": "Reports"}, status=403)
+            if names := too_long(request.GET.lists()):
+                return _refuse_long(request, names)
+            try:
+                return view(request, *args, **kwargs)
+            except TooManyRows:
+                context = {"title": "Too many rows for XLSX", "most": MOST_XLSX_ROWS}
+                return page(request, "reports/too_many_rows.html", context, status=400)
+            except TooManyDownloads:
+                return say_too_many(request)
 
-    @wraps(view)
-    def from_replica(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return _from_replica(request, lambda: view(request, *args, **kwargs))
+        # Outermost: who has not signed in is asked to, before anything is said about permissions.
+        return admin.site.admin_view(checked)
 
-    return report_of_primary(from_replica)
+    return decorator
 
 
-def report_of_primary(view: View) -> View:
-    """The same for a page that is about the primary, or about this moment."""
+def report_for(*permissions: str) -> Callable[[View], View]:
+    """The same, and it reads the replica for reports, where there is one."""
 
-    @require_safe
-    @wraps(view)
-    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not request.user.has_perm("sessions_app.view_session"):
-            return page(request, "reports/no_access.html", {"title": "Reports"}, status=403)
-        if names := too_long(request.GET.lists()):
-            return _refuse_long(request, names)
-        try:
-            return view(request, *args, **kwargs)
-        except TooManyRows:
-            context = {"title": "Too many rows for XLSX", "most": MOST_XLSX_ROWS}
-            return page(request, "reports/too_many_rows.html", context, status=400)
-        except TooManyDownloads:
-            return say_too_many(request)
+    def decorator(view: View) -> View:
+        @wraps(view)
+        def from_replica(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            return _from_replica(request, lambda: view(request, *args, **kwargs))
 
-    # Outermost: who has not signed in is asked to, before anything is said about permissions.
-    return admin.site.admin_view(checked)
+        return primary_report_for(*permissions)(from_replica)
+
+    return decorator
+
+
+# For staff who may see sessions; the second is for a page that is about the primary, or about this moment.
+report = report_for("sessions_app.view_session")
+report_of_primary = primary_report_for("sessions_app.view_session")
 
 
 def _from_replica(request: HttpRequest, make: Callable[[], HttpResponseBase]) -> HttpResponseBase:
