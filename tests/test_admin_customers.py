@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from customers.models import Customer, LimitOverride, PhoneNumber
+from customers.search.keeping import NewCallers
 from sessions_app.models import Session
 from tests.builders import (
     NUMBER,
@@ -268,6 +269,7 @@ def test_the_search_finds_a_customer(ana, term):
     tier = make_tier()
     make_customer(tier, "+442079460958", name="Ada Lovelace", external_id="crm-77", email="ada@example.com")
     make_customer(tier, "+15550001111", name="Grace")
+    NewCallers().run()
 
     found = ana.get(LIST, {"q": term}).context["cl"].result_list
 

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from customers.search.keeping import NewCallers
 from sessions_app.models import DailyUsage, RefusedRequests, Session, WebhookEvent
 from tests.builders import limit, make_customer, make_override, make_tier
 from tests.staff import staff, text_of
@@ -114,8 +115,9 @@ def test_nothing_is_added_changed_or_deleted(boss, livetok, path):
     assert type(row).objects.filter(pk=row.pk).exists()
 
 
-def test_sessions_are_found_by_whole_ids_and_numbers_in_any_spelling(ana, livetok):
-    make_customer(make_tier(), "+442079460958", external_id="crm-1")
+def test_sessions_are_found_by_whole_ids_words_and_numbers_in_any_spelling(ana, livetok):
+    make_customer(make_tier(), "+442079460958", external_id="crm-1", name="Зоя Ångström")
+    NewCallers().run()
     livetok.begin(sessionId="s-1", phoneNumber="+442079460958")
     livetok.begin(sessionId="s-2", phoneNumber="+15550001111")
 
@@ -123,6 +125,7 @@ def test_sessions_are_found_by_whole_ids_and_numbers_in_any_spelling(ana, liveto
         return [session.session_id for session in ana.get(SESSIONS, {"q": term}).context["cl"].result_list]
 
     assert found("s-1") == found("0044 20 7946 0958") == found("crm-1") == ["s-1"]
+    assert found("0958") == found("angstrom зоя") == ["s-1"]
     assert found("s-") == []
 
 
@@ -240,6 +243,7 @@ def test_the_overview_warns_of_knocks_with_a_wrong_key(ana):
 
 def test_daily_usage_is_listed_in_hours_and_minutes(ana, livetok):
     customer = make_customer(make_tier(), external_id="crm-1")
+    NewCallers().run()
     livetok.begin()
     livetok.end(duration=3700)
 

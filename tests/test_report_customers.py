@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from customers.limits import Metric, Period
 from customers.models import Customer, LimitOverride
+from customers.search.keeping import NewCallers
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import local_day
 from sessions_app.reports import customers
@@ -237,6 +238,7 @@ def test_with_many_customers_the_groups_come_after_the_page(viewer, monkeypatch)
 @pytest.mark.parametrize("query", ["C3", "+1 555 000 0003", "crm-3"])
 def test_customers_are_found(traffic, viewer, query):
     Customer.objects.filter(name="C3").update(external_id="crm-3")
+    NewCallers().run()
 
     response = show(viewer, f"customers/?q={query.replace('+', '%2B')}")
 

@@ -22,7 +22,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from customers.editing import claim_number, lock_customer
-from customers.models import Customer, Tier, TierLimit
+from customers.models import Customer, SearchKey, Tier, TierLimit
+from customers.search.keeping import NewCallers
 from sessions_app.billing.closing import MonthIsClosed, MonthNotOver, closable_from, close_month
 from sessions_app.billing.corrections import corrections_of, customers_after
 from sessions_app.billing.statements import Month, count, customers_of, roundings_now
@@ -602,12 +603,19 @@ def test_the_page_is_found_paged_and_takes_few_statements(livetok, viewer, close
     assert [
         line["row"].name for line in show(viewer, f"?month=2024-03&before={second.context['before']}").context["rows"]
     ] == names[:50]
+    NewCallers().run()
     assert [row[0] for row in shown(viewer, "?month=2024-03&q=N07")] == ["N07"]
     assert "Give a month such as 2026-03." in text_of(show(viewer, "?month=2024-13"))
 
     close(closer)
     assert [line["row"].name for line in show(viewer).context["rows"]] == names[:50]
     assert [row[0] for row in shown(viewer, "?month=2024-03&q=N07")] == ["N07"]
+    # By what it was called when the month was closed, and by what it is called now.
+    Customer.objects.filter(name="N07").update(name="Ångström AB", external_id="crm-7")
+    SearchKey.objects.filter(customer__name="Ångström AB").delete()
+    NewCallers().run()
+    for text in ("n07", "ANGSTROM", "crm-7"):
+        assert [row[0] for row in shown(viewer, f"?month=2024-03&q={text}")] == ["N07"]
     with CaptureQueriesContext(connection) as queries:
         show(viewer)
     assert len(queries.captured_queries) <= STATEMENTS_STATEMENTS

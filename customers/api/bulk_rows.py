@@ -37,7 +37,7 @@ from customers.editing import (
     number_warning,
 )
 from customers.models import Customer, PhoneNumber, Tier
-from customers.search.keeping import keep_search_keys
+from customers.search.keeping import SEARCHED, keep_search_keys
 
 # Of one row. A thousand rows of fifty would be an answer that nobody reads.
 MOST_ERRORS_OF_ROW = 10
@@ -273,7 +273,8 @@ class Changes:
         for customer, rows in self._overrides:
             write_overrides(customer, rows, why=self._why)
         numbers = [*self._removed, *self._rewritten, *self._added]
-        keep_search_keys([*(row.pk for row in self._new + self._changed), *(row.customer_id for row in numbers)])
+        renamed = [*self._new, *(self._changed if self._changed_fields & SEARCHED else [])]
+        keep_search_keys([*(customer.pk for customer in renamed), *(number.customer_id for number in numbers)])
         self._start()
 
 

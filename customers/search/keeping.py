@@ -19,6 +19,8 @@ AT_ONCE = 500
 # So many ids, the newest, the worker looks through each time.
 LOOKED_AT = 1000
 
+# The customer's own fields that it is found by.
+SEARCHED = frozenset({"name", "external_id", "email"})
 # A kind and a text.
 Key = tuple[str, str]
 

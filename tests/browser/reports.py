@@ -35,6 +35,7 @@ PAGES = [
     ReportPage("?period=7d", "Overview"),
     ReportPage("sessions/?period=7d", "Sessions"),
     ReportPage("sessions/{session}/", "Session call-1"),
+    ReportPage("search/?q=1555000", "Search", has_table=False),
     ReportPage("live/", "Live"),
     ReportPage("customers/", "Customers"),
     ReportPage("customers/top/", "Top customers"),
