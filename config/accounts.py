@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.http import HttpRequest
@@ -27,3 +28,5 @@ def _may_touch(request: HttpRequest, account: Any) -> bool:
 
 admin.site.unregister(User)
 admin.site.register(User, AccountAdmin)
+# What pages call the app.
+apps.get_app_config("auth").verbose_name = "Accounts"

@@ -21,6 +21,8 @@ from config.sign_in import SignInForm
 LONGEST_SEARCH = 255
 MOST_WORDS = 20
 MOST_VALUES = 10
+# How home lists the apps; one that is not named here comes before the accounts.
+OWN_APPS, LAST_APP = ("customers", "sessions_app", "automations"), "auth"
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -99,6 +101,8 @@ def _check_search(term: str) -> None:
 
 class FrontdeskSite(AdminSite):
     login_form = SignInForm
+    # The navigation is every page's, and the lists beside an admin's page stand above it.
+    enable_nav_sidebar = False
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         given = admin_class or ModelAdmin
@@ -122,6 +126,16 @@ class FrontdeskSite(AdminSite):
 
         return cast(View, super().admin_view(answered, cacheable))
 
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Our own apps first, accounts last."""
+        return sorted(super().get_app_list(request, app_label), key=lambda app: _place_of(app["app_label"]))
+
     def get_urls(self) -> list[Any]:
         """Without the way from a content type to an object's own page: none of ours has one."""
         return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+
+
+def _place_of(app_label: str) -> int:
+    if app_label in OWN_APPS:
+        return OWN_APPS.index(app_label)
+    return len(OWN_APPS) + (app_label == LAST_APP)

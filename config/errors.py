@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Sequence
 
+from django.contrib import admin
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
-from django.db import DataError, InterfaceError, InternalError, OperationalError
+from django.db import DataError, Error, InterfaceError, InternalError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from config.time_limit import STATEMENT_SECONDS, was_stopped
@@ -42,12 +44,25 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     text = "Your account may not open this page or do this. If you need to, ask an administrator for the permission."
-    return page_in_words(request, "Not allowed", text, status=403)
+    return _for_staff(request, "Not allowed", text, status=403)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    text = "Nothing is at this address, or it is gone. The start page leads to what there is."
-    return page_in_words(request, "Not found", text, status=404)
+    text = "Nothing is at this address, or it is gone."
+    return _for_staff(request, "Not found", text, status=404)
+
+
+def _for_staff(request: HttpRequest, title: str, text: str, *, status: int) -> HttpResponse:
+    """In the frame, for staff. A stranger's page shows nothing of it, nor does one while the database is away."""
+    if not request.path_info.startswith("/api/") and hasattr(request, "user"):
+        try:
+            if admin.site.has_permission(request):
+                context = {"title": title, "text": text, "has_permission": True, "is_nowhere": True}
+                return render(request, "error_for_staff.html", context, status=status)
+        except Error:
+            # Else the next request would use a connection that may be dead.
+            connection.close()
+    return page_in_words(request, title, text, status=status)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -88,7 +88,7 @@ def test_what_an_account_may_not_do_is_told_on_a_page_of_ours_with_a_way_back(db
     assert response.status_code == 403
     assert "Not allowed Your account may not open this page or do this." in text_of(response)
     assert "ask an administrator for the permission" in text_of(response)
-    assert '<a href="/admin/">To the start page</a>' in response.content.decode()
+    assert '<a href="/admin/">Back to Home</a>' in response.content.decode()
 
 
 def test_strangers_are_sent_to_sign_in(client, db):

@@ -89,7 +89,7 @@ def test_every_page_is_accessible_light_and_at_rest(page: Page, server, addresse
         page.evaluate("document.querySelectorAll('details.what').forEach(what => what.open = true)")
         assert_nothing_is_cut_off(page)
         assert page.evaluate(TRANSFERRED) < MOST_BYTES, path
-        expect(page.get_by_role("navigation", name="Reports").locator("[aria-current]")).to_have_count(1)
+        expect(page.get_by_role("navigation", name="Main").locator("[aria-current]")).to_have_count(1)
 
 
 @pytest.mark.parametrize("context_options", [WITHOUT_JAVASCRIPT], ids=["without javascript"])
@@ -100,15 +100,15 @@ def test_every_page_works_without_javascript_and_on_paper(page: Page, server, ad
         assert_heading(page, heading)
         if has_table:
             expect(page.locator("main table >> visible=true").first).to_be_visible()
-        expect(page.get_by_role("navigation", name="Reports")).to_be_hidden()
+        expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
         page.emulate_media(media="screen")
-        expect(page.get_by_role("navigation", name="Reports")).to_be_visible()
+        expect(page.get_by_role("navigation", name="Main")).to_be_visible()
         page.emulate_media(media="print")
 
 
 def test_staff_go_through_the_pages_by_keyboard(page: Page, server):
     open_page(page, server, "live/")
-    page.get_by_role("navigation", name="Reports").get_by_role("link", name="Customers").focus()
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Customers").focus()
     page.keyboard.press("Enter")
     assert_heading(page, "Customers")
 
