@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from config.changes.page import changes
 from config.doctor.page import health
 from config.errors import bad_request, not_found, permission_denied, server_error
 from config.health import healthz, readyz
@@ -20,6 +21,7 @@ urlpatterns = [
     path("admin/automations/", include("automations.urls")),
     path("admin/", admin.site.urls),
     path("reports/health/", health, name="health"),
+    path("reports/changes/", changes, name="changes"),
     path("reports/", include("sessions_app.reports.urls")),
     path("api/v1/", include("sessions_app.api.urls")),
     path("api/", include("customers.api.urls")),

@@ -64,7 +64,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """One historical record with the one before it. The records are simple-history's own models."""
 
     model: type[models.Model]
@@ -75,7 +75,7 @@ class _Step:
     def row(self) -> tuple[str, Any]:
         return self.model._meta.label, getattr(self.after, self.model._meta.pk.attname)
 
-    def belongs_to(self, other: "_Step") -> bool:
+    def belongs_to(self, other: "Step") -> bool:
         """Whether both are of one save."""
         return (
             self.after.history_date - other.after.history_date <= ONE_SAVE
@@ -91,7 +91,7 @@ def moment_words(moment: datetime) -> str:
 
 def history_points(model: type[models.Model], parts: Sequence[Part] = ()) -> dict[str, int]:
     """How far the histories of a model and its parts go now, for `history_of`'s `after`."""
-    kept = {kind._meta.label: _records(kind) for kind in (model, *(part.model for part in parts))}
+    kept = {kind._meta.label: records_of(kind) for kind in (model, *(part.model for part in parts))}
     return {
         label: records._base_manager.aggregate(last=models.Max("history_id"))["last"] or 0
         for label, records in kept.items()
@@ -117,32 +117,52 @@ def history_of(
     return [entry for entry in reversed(entries) if entry.rows]
 
 
+def told(saves: Sequence[Sequence[Step]], parents: dict[type[models.Model], str]) -> list[Entry]:
+    """What some saves did, each with its steps in order of time. `parents` are foreign keys as in `Part`, by model."""
+    names = _Names([step for save in saves for step in save], parents)
+    return [_entry(save, names) for save in saves]
+
+
+def steps_with_before(model: type[models.Model], history_ids: Iterable[int]) -> dict[int, Step]:
+    """These records of a model, each with the one before it. Two statements, however long the histories are."""
+    kept = records_of(model)
+    attname = model._meta.pk.attname
+    at_once = models.Q(
+        history_date=models.OuterRef("history_date"), history_id__lt=models.OuterRef("history_id")
+    ) | models.Q(history_date__lt=models.OuterRef("history_date"))
+    earlier = kept._base_manager.filter(at_once, **{attname: models.OuterRef(attname)})
+    last = models.Subquery(earlier.order_by("-history_date", "-history_id").values("pk")[:1])
+    records = list(kept._base_manager.filter(pk__in=list(history_ids)).annotate(before_id=last))
+    before = kept._base_manager.in_bulk([record.before_id for record in records if record.before_id is not None])
+    return {record.pk: Step(model, before.get(record.before_id), record) for record in records}
+
+
 @cache
-def _records(model: type[models.Model]) -> Any:
+def records_of(model: type[models.Model]) -> Any:
     """The model of its historical records, which simple-history makes a class to get at."""
     return model.history.model  # type: ignore[attr-defined]
 
 
-def _steps(model: type[models.Model], column: str, value: Any) -> Iterable[_Step]:
+def _steps(model: type[models.Model], column: str, value: Any) -> Iterable[Step]:
     """Of all rows that had the value once. As SQL, since most have no step, and the ORM takes a millisecond to ask."""
-    kept = _records(model)
+    kept = records_of(model)
     table, attname = kept._meta.db_table, model._meta.pk.attname
     mine = f"SELECT {attname} FROM {table} WHERE {column} = %s"
     records = f"SELECT * FROM {table} WHERE {attname} IN ({mine}) ORDER BY history_date, history_id"
     before: dict[Any, Any] = {}
     for record in kept._base_manager.raw(records, [value]):
         row = getattr(record, attname)
-        yield _Step(model, before.get(row), record)
+        yield Step(model, before.get(row), record)
         before[row] = record
 
 
-def _is_of(step: _Step, parent: str, pk: Any) -> bool:
+def _is_of(step: Step, parent: str, pk: Any) -> bool:
     """A number that moved is of both customers, but each sees its own time alone."""
     return str(pk) in (str(getattr(step.after, parent)), str(getattr(step.before, parent, None)))
 
 
-def _saves(steps: list[_Step]) -> Iterable[list[_Step]]:
-    save: list[_Step] = []
+def _saves(steps: list[Step]) -> Iterable[list[Step]]:
+    save: list[Step] = []
     for step in steps:
         if save and not step.belongs_to(save[-1]):
             yield save
@@ -152,12 +172,12 @@ def _saves(steps: list[_Step]) -> Iterable[list[_Step]]:
         yield save
 
 
-def _entry(save: list[_Step], names: "_Names") -> Entry:
-    rows: dict[tuple[str, Any], _Step] = {}
+def _entry(save: Sequence[Step], names: "_Names") -> Entry:
+    rows: dict[tuple[str, Any], Step] = {}
     for step in save:
         # A save may write a row twice: what matters is how it was before the first time and after the last.
         first = rows.get(step.row, step)
-        rows[step.row] = _Step(step.model, first.before, step.after)
+        rows[step.row] = Step(step.model, first.before, step.after)
     changes = (_row_change(step, names) for step in rows.values())
     last = save[-1].after
     # An API key is no user: the reason says whose change it was.
@@ -166,7 +186,7 @@ def _entry(save: list[_Step], names: "_Names") -> Entry:
     return Entry(last.history_date, who or reason or "Frontdesk", why, tuple(change for change in changes if change))
 
 
-def _row_change(step: _Step, names: "_Names") -> RowChange | None:
+def _row_change(step: Step, names: "_Names") -> RowChange | None:
     before, after = step.before, step.after
     if after.history_type == "-":
         if before is None:
@@ -201,7 +221,7 @@ def _label(field: Any) -> str:
 class _Names:
     """Fields' values as words. What foreign keys point to is read once for all records."""
 
-    def __init__(self, steps: list[_Step], parents: dict[type[models.Model], str]) -> None:
+    def __init__(self, steps: list[Step], parents: dict[type[models.Model], str]) -> None:
         self._parents = parents
         self._chosen: dict[tuple[type[models.Model], Any], list[str]] = {}
         self._users = get_user_model()._base_manager.in_bulk({step.after.history_user_id for step in steps} - {None})
@@ -215,15 +235,15 @@ class _Names:
                     self._read_chosen(model, field, records)
                 elif field.remote_field:
                     related[field.related_model].update(getattr(record, field.attname) for record in records)
-        self._related = {model: _names_of(model, ids - {None}) for model, ids in related.items()}
+        self._related = {model: names_of(model, ids - {None}) for model, ids in related.items()}
 
     def fields(self, model: type[models.Model]) -> list[Any]:
-        tracked = getattr(_records(model), "tracked_fields", [])
-        chosen = getattr(_records(model), "_history_m2m_fields", [])
+        tracked = getattr(records_of(model), "tracked_fields", [])
+        chosen = getattr(records_of(model), "_history_m2m_fields", [])
         return [field for field in [*tracked, *chosen] if field.name not in _LEFT_OUT]
 
     def _read_chosen(self, model: type[models.Model], field: Any, records: list[Any]) -> None:
-        kept = getattr(_records(model), field.name).model
+        kept = getattr(records_of(model), field.name).model
         target = field.m2m_reverse_field_name()
         rows = kept._base_manager.filter(history__in=[record.history_id for record in records]).select_related(target)
         for row in rows:
@@ -252,7 +272,8 @@ class _Names:
         return _words(field, value)
 
 
-def _names_of(model: type[models.Model], ids: set[Any]) -> dict[Any, str]:
+def names_of(model: type[models.Model], ids: set[Any]) -> dict[Any, str]:
+    """What rows are called, those that are gone included."""
     found = model._base_manager.in_bulk(ids)
     return {pk: str(found[pk]) if pk in found else f"{pk} (deleted)" for pk in ids}
 

@@ -227,6 +227,7 @@ def test_hand_written_sql_stands_in_few_modules_and_begin_and_end_call_what_writ
         "automations.deliveries.copies",
         "automations.rules.once",
         "config.backups.postgresql_files",
+        "config.changes.places",
         "config.moving.target",
         "config.one_setup",
         "config.pooler",

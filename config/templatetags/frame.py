@@ -7,6 +7,8 @@ from typing import Any
 from django import template
 from django.urls import reverse
 
+from config.changes.kinds import kinds_seen_by
+
 register = template.Library()
 
 SEE_SESSIONS = ("sessions_app.view_session",)
@@ -107,6 +109,19 @@ def _current(place: Place, page: str) -> str:
     if page == place.page or (place.page == "admin:index" and page == "home"):
         return "page"
     return "true" if any(page == held or (held[-1] == "_" and page.startswith(held)) for held in place.holds) else ""
+
+
+@register.inclusion_tag("_home_tabs.html", takes_context=True)
+def home_tabs(context: Mapping[str, Any]) -> dict[str, Any]:
+    """What lies beside home; nothing where that is nothing."""
+    request = context["request"]
+    here = _page_of(context)
+    tabs = [Entry("Now", reverse("admin:index"), "page" if here == "home" else "")]
+    if any(map(request.user.has_perm, SEE_SESSIONS)):
+        tabs.append(Entry("Overview", reverse("reports:overview"), "page" if here == "reports:overview" else ""))
+    if kinds_seen_by(request):
+        tabs.append(Entry("Changes", reverse("changes"), "page" if here == "changes" else ""))
+    return {"tabs": tabs if len(tabs) > 1 else []}
 
 
 @register.inclusion_tag("admin/_siblings.html", takes_context=True)

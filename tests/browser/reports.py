@@ -46,6 +46,7 @@ PAGES = [
     ReportPage("statements/close/?month=2024-01", "Close January 2024", has_table=False),
     ReportPage("webhook/", "Webhook health"),
     ReportPage("health/", "Health", has_table=False),
+    ReportPage("changes/", "Changes", has_table=False),
 ]
 
 

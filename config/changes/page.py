@@ -1,0 +1,122 @@
+"""Everything that was changed: one page over the histories and the admin's log."""
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import HttpRequest, QueryDict
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from config.changes.kinds import Kind, kinds_seen_by
+from config.changes.places import PlaceField, Wanted
+from config.changes.reading import changes_of, record_page
+from customers.zones import company_zone
+from sessions_app.periods import ONE_DAY, starts_at
+from sessions_app.reports.frame.pages import page
+from sessions_app.reports.frame.range_filters import day_field
+
+RECORDS_PER_PAGE = 50
+# Whom a record without a person is of, its reason says: Frontdesk itself gives none.
+NO_PERSON = Q(history_user__isnull=True)
+NO_REASON = Q(history_change_reason__isnull=True) | Q(history_change_reason="")
+KEYS, FRONTDESK, EVERYBODY = "keys", "frontdesk", "everybody"
+
+
+class ChangeFilters(forms.Form):
+    person = forms.ChoiceField(label="By", required=False)
+    day = day_field("On")
+    kind = forms.ChoiceField(label="What", required=False)
+    after = PlaceField(required=False)
+    before = PlaceField(required=False)
+
+    def __init__(self, data: QueryDict, seen: list[Kind]) -> None:
+        super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
+        self.seen = seen
+        people = [
+            (str(user.pk), user.get_full_name() or user.get_username())
+            for user in User.objects.filter(is_staff=True).order_by("username")
+        ]
+        self._offer("person", [
+            ("", "People and API keys"),
+            *people,
+            (KEYS, "API keys and scripts"),
+            (FRONTDESK, "Frontdesk itself"),
+            (EVERYBODY, "Everybody"),
+        ])  # fmt: skip
+        self._offer("kind", [("", "All"), *((kind.slug, kind.name) for kind in seen)])
+
+    def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+        field.error_messages["invalid_choice"] = "There is no “%(value)s”. Choose from the list."
+
+    @property
+    def is_narrowed(self) -> bool:
+        return any(self.cleaned_data[name] for name in ("person", "day", "kind"))
+
+    @property
+    def set_by_links(self) -> list[forms.BoundField]:
+        """What is wrong with them is told above the form."""
+        return [self["after"], self["before"]]
+
+    def wanted(self) -> Wanted:
+        values, zone = self.cleaned_data, company_zone()
+        by_record, by_log = by(values["person"])
+        day = values["day"]
+        return Wanted(
+            [kind for kind in self.seen if values["kind"] in ("", kind.slug)],
+            by_record,
+            by_log,
+            starts_at(day, zone) if day else None,
+            starts_at(day + ONE_DAY, zone) if day else None,
+        )
+
+
+def by(person: str = "") -> tuple[Q, Q | None]:
+    """Conditions on histories and on the admin's log, which has people alone."""
+    if person == EVERYBODY:
+        return Q(), Q()
+    if person == KEYS:
+        return NO_PERSON & ~NO_REASON, None
+    if person == FRONTDESK:
+        return NO_PERSON & NO_REASON, None
+    if person:
+        return Q(history_user=int(person)), Q(user=int(person))
+    return ~(NO_PERSON & NO_REASON), Q()
+
+
+def changes_since(request: HttpRequest, since: datetime) -> Wanted:
+    """What people and keys have changed since then, of what somebody may see."""
+    by_record, by_log = by()
+    return Wanted(kinds_seen_by(request), by_record, by_log, since)
+
+
+@admin.site.admin_view
+@require_safe
+def changes(request: HttpRequest) -> HttpResponseBase:
+    """By whom, when, what, and how it was before and after."""
+    seen = kinds_seen_by(request)
+    if not seen:
+        raise PermissionDenied
+    filters = ChangeFilters(request.GET, seen)
+    context: dict[str, Any] = {"title": "Changes", "tab": "changes", "filters": filters}
+    if not filters.is_valid():
+        return page(request, "changes.html", context)
+    shown = record_page(
+        filters.wanted(), filters.cleaned_data["after"], filters.cleaned_data["before"], RECORDS_PER_PAGE
+    )
+    context |= {
+        "changes": changes_of(shown.rows),
+        "before": shown.rows[0].place if shown.has_previous and shown.rows else None,
+        "after": shown.rows[-1].place if shown.has_next else None,
+        "today": timezone.localdate(),
+        "yesterday": timezone.localdate() - ONE_DAY,
+    }
+    return page(request, "changes.html", context)
