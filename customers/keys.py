@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError
+from django.db.models import Q
 from django.utils import timezone
 
 from customers.models import ApiKey
@@ -77,6 +78,12 @@ def key_holder(secret: str) -> KeyHolder | None:
         holder = _read(secret, digest)
         _remember(digest, holder)
     return _unless_expired(holder)
+
+
+def valid_keys() -> list[ApiKey]:
+    """Those that are neither revoked nor expired. WEBHOOK_SECRET is none of them."""
+    unrevoked = ApiKey.objects.filter(revoked_at__isnull=True)
+    return list(unrevoked.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())))
 
 
 def known_holder(secret: str) -> KeyHolder | None:

@@ -30,9 +30,9 @@ def staff(group: str | None, username: str = "ana") -> Client:
 
 
 def report_page(client: Client, path: str, now: datetime) -> HttpResponse:
-    """A report page as it is then; `path` is below /reports/."""
+    """A report page as it is then; `path` is below /reports/, or a whole one."""
     with time_machine.travel(now, tick=False):
-        response = client.get(f"/reports/{path}")
+        response = client.get(path if path.startswith("/") else f"/reports/{path}")
     assert response.status_code == 200
     return response
 

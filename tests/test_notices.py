@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from automations.deliveries import copies
+from automations.deliveries.standstill import standstill
 from automations.models import Delivery, Destination, Installation
 from automations.rules.judging import judge
 from config.nodes import Heartbeat
@@ -140,5 +141,7 @@ def test_who_may_not_see_destinations_is_told_nothing_and_it_costs_few_queries(v
     for number in range(10):
         make_destination(name=f"More {number}", paused_at=timezone.now(), paused_because="x")
 
-    assert queries(viewer) == few
-    assert few <= queries(nobody) + 12
+    assert queries(viewer) <= few
+    with CaptureQueriesContext(connection) as found:
+        standstill()
+    assert len(found) <= 7

@@ -31,6 +31,7 @@ TELLS_OF_ITS_LINE = {
 NO_COUNTS = {
     "Allow rate", "Median (p50)", "p95", "Longest", "Redelivered", "Answered in (p95)", "End lag (median)",
     "Clock skew (median)", "Used today", "Used this month", "Over",
+    "Last begin", "Last end",
 }  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def pages():
     by_sessions = Customer.objects.annotate(count=Count("sessions")).order_by("-count", "pk")
     chosen = [*by_sessions[:2], by_sessions.filter(name="").first(), by_sessions.last()]
     return [
-        *("?period=today&test=on", "live/", "live/?short=on", "customers/"),
+        *("/admin/", "?period=today&test=on", "live/", "live/?short=on", "customers/"),
         *("customers/top/?period=7d", "customers/candidates/", "customers/unknown/?period=30d&test=on"),
         *(f"customers/{customer.pk}/" for customer in chosen),
         *("statements/?month=2026-03", "webhook/?test=on"),

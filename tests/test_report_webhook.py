@@ -76,7 +76,7 @@ def test_nothing_to_divide_by_is_a_dash(viewer):
 
     assert figures(response)["Redelivered"][0] == figures(response)["Answered in (p95)"][0] == "–"
     assert figures(response)["End lag (median)"][0] == "–"
-    assert "No request has come yet." in text_of(response)
+    assert "Connect LiveTok" in text_of(response)
     assert "No requests in these days." in text_of(response)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Q
 from django.utils import timezone
 
 from automations.deliveries.standstill import missing_keys, standstill, worker_seen_at
@@ -20,6 +19,7 @@ from config.health import missing_migrations, unknown_migrations
 from config.metrics.gauges import watched_folders
 from config.metrics.spool import fed_bytes, set_aside, waiting_on_disk
 from config.pooler import is_behind_pooler
+from customers.keys import valid_keys
 from customers.models import ApiKey
 from sessions_app.database.replica import seen_replica
 from sessions_app.database.standby import may_fail_over, waits_for_standby
@@ -199,8 +199,7 @@ def _is_backup(path: Path) -> bool:
 
 def check_api_keys() -> Iterator[Finding]:
     now = timezone.now()
-    unrevoked = ApiKey.objects.filter(revoked_at__isnull=True)
-    valid = list(unrevoked.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)))
+    valid = valid_keys()
     for_livetok = [key for key in valid if ApiKey.Scope.WEBHOOK in key.scopes]
     count = len(for_livetok) + bool(settings.WEBHOOK_SECRET)
     yield judged(

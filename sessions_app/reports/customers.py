@@ -338,6 +338,8 @@ def customers(request: HttpRequest) -> HttpResponseBase:
         )
     if request.GET.get("part") == "groups":
         return render(request, "reports/_customer_groups.html", _summary(now))
+    if request.GET.get("part") == "limits":
+        return render(request, "reports/_figures.html", {"figures": limit_figures(now)})
     shown = customer_page(found, wanted, filters.cleaned_data["after"], filters.cleaned_data["before"])
     comes_late = Customer.objects.count() > MOST_SUMMED_AT_ONCE and not request.GET.get("groups")
     context |= {} if comes_late else _summary(now)
@@ -365,6 +367,10 @@ def _summary(now: datetime) -> dict[str, Any]:
         "figures": _customer_figures(sizes, now),
         "used_definition": USED_DEFINITION,
     }
+
+
+def limit_figures(now: datetime) -> list[Figure]:
+    return _customer_figures(group_sizes(now), now)
 
 
 def _customer_figures(sizes: Mapping[tuple[Period, str], int], now: datetime) -> list[Figure]:

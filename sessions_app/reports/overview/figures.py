@@ -64,11 +64,12 @@ def _started_in(stretch: Stretch) -> Q:
     return Q(started_at__gte=stretch.starts_at, started_at__lt=stretch.ends_before)
 
 
-def figures_of(sums: Sums, before: Sums, callers: Figure | None, filters: OverviewFilters) -> list[Figure]:
+def figures_of(
+    sums: Sums, before: Sums, callers: Figure | None, filters: OverviewFilters, are_open: OpenSessions
+) -> list[Figure]:
     """Of these days and those before. `callers` None: too many to count them at once, the page asks for them later."""
-    total, total_before, are_open = sums.total, before.total, open_sessions(filters)
-    # Sums know no clock: what has no end in them is open still, or missing its end.
-    missing, missing_before = _without_end(sums) - are_open.within, _without_end(before) - are_open.before
+    total, total_before = sums.total, before.total
+    missing, missing_before = missing_ends(sums, are_open.within), missing_ends(before, are_open.before)
     return [
         _amount("Sessions", "sessions", total.sessions, total_before.sessions, filters.address()),
         _allow_rate_figure(allow_rate(sums), allow_rate(before), filters),
@@ -135,5 +136,6 @@ def _amount(
     )
 
 
-def _without_end(sums: Sums) -> int:
-    return sums.of(lambda cell: cell.outcome == DayCell.Outcome.NO_END).sessions
+def missing_ends(sums: Sums, are_open: int) -> int:
+    """Sums know no clock: what has no end in them is open still, as `are_open` of them are, or missing its end."""
+    return sums.of(lambda cell: cell.outcome == DayCell.Outcome.NO_END).sessions - are_open

@@ -15,7 +15,7 @@ from sessions_app.reports.frame.figures import NOTHING, Figure
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.ranges import PRESETS, Stretch
 from sessions_app.reports.overview.durations import Durations, durations_of
-from sessions_app.reports.overview.figures import callers_figure, figures_of
+from sessions_app.reports.overview.figures import callers_figure, figures_of, open_sessions
 from sessions_app.reports.overview.filters import OverviewFilters
 from sessions_app.reports.overview.heat_map import HeatMap, heat_map_of
 from sessions_app.reports.overview.peaks import Peaks, peaks_within
@@ -93,7 +93,9 @@ def read_overview(filters: OverviewFilters, *, counts_callers: bool) -> Overview
     return Overview(
         compared=compared,
         sums=sums,
-        figures=figures_of(sums, before, callers_figure(filters, known) if count_now else None, filters),
+        figures=figures_of(
+            sums, before, callers_figure(filters, known) if count_now else None, filters, open_sessions(filters)
+        ),
         trend=trend_of(counted, filters),
         shares=shares_of(sums, filters),
         durations=durations_of(sums.durations, before.durations, filters),

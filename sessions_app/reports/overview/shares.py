@@ -81,7 +81,7 @@ def shares_of(sums: Sums, filters: OverviewFilters) -> Shares:
         Table("By tier", "Tier then", _lines(sums, "tier", tiers, filters)),
         Table("By agent", "Agent", _lines(sums, "agent", agents, filters)),
     ]
-    return Shares(tables, _reasons(sums, filters))
+    return Shares(tables, denied_reasons(sums, filters))
 
 
 def share_line(name: str, sessions: int, whole: int, address: str) -> ShareLine:
@@ -124,7 +124,8 @@ def _line(name: str, sums: Sums, whole: int, filters: OverviewFilters, narrowed:
     )
 
 
-def _reasons(sums: Sums, filters: OverviewFilters) -> list[ShareLine]:
+def denied_reasons(sums: Sums, filters: OverviewFilters) -> list[ShareLine]:
+    """Each reason of the denied sessions, the most frequent first."""
     counts: Counter[str] = Counter()
     for cell, amounts in sums.cells.items():
         if cell.outcome == DayCell.Outcome.DENIED:

@@ -11,11 +11,13 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from sessions_app.models import WebhookEvent
+from sessions_app.reports.first_steps import has_begun, steps_context
 from sessions_app.reports.frame.export import FORMATS, export
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.range_filters import RangeFilters
 from sessions_app.reports.frame.ranges import PRESETS
 from sessions_app.reports.webhook.agents import MOST_SESSIONS_FOR_AGENTS, agent_lines
+from sessions_app.reports.webhook.channels import newest_of_all
 from sessions_app.reports.webhook.figures import other_figures, request_figures, timing_figures
 from sessions_app.reports.webhook.requests import Events, requests_within
 from sessions_app.reports.webhook.silence import SILENCE_DEFINITION, silence_at
@@ -54,12 +56,14 @@ def webhook(request: HttpRequest) -> HttpResponseBase:
     counts = verdict_counts(within.found)
     may_see = request.user.has_perm("sessions_app.view_webhookevent")
     events = Events(within, days, with_test) if may_see else None
-    silence = silence_at(now)
+    heard = newest_of_all()
+    # Until LiveTok's first begin there is no silence to speak of.
+    context |= {} if has_begun(heard) else steps_context(request, heard)
     context |= {
         "range": days,
         "within": within,
         "most_requests": MOST_REQUESTS,
-        "silence": silence,
+        "silence": silence_at(now),
         "silence_definition": SILENCE_DEFINITION,
         "figures": [*request_figures(within.found, counts, events), *other_figures(days, request.user)],
         "timing": timing_figures(timing_of(days, with_test=with_test), days, with_test=with_test),

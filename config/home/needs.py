@@ -1,0 +1,106 @@
+"""What needs a hand, for home: the notices of other parts, and what is odd enough to be looked at."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.middleware.csrf import get_token
+from django.template.defaultfilters import pluralize
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
+
+from automations.templatetags.notices import following_notices
+from config.doctor.findings import OK, Finding
+from config.doctor.installation import check_api_keys, check_backup
+from config.home.today import Today
+from sessions_app.models import WebhookEvent
+from sessions_app.models.log import OF_NO_SESSION
+from sessions_app.reports.webhook.channels import Heard
+from sessions_app.templatetags.refused import refused_warning
+from sessions_app.templatetags.spool import spool_warning
+
+# Beyond them, one is told that there are more.
+MOST_REJECTED = 1000
+
+
+@dataclass(frozen=True)
+class Need:
+    """`kind` is "look" or "bad", as in `doctor`. `link` leads to what it speaks of."""
+
+    kind: str
+    words: str
+    remedy: str
+    address: str
+    link: str
+
+
+def notices(request: HttpRequest) -> SafeString:
+    """What other parts have staff told, each to whom it concerns."""
+    may, said = request.user.has_perm, []
+    if may("sessions_app.view_webhookevent"):
+        said.append(render_to_string("admin/sessions_app/spool.html", spool_warning()))
+    if may("sessions_app.view_refusedrequests"):
+        said.append(render_to_string("admin/sessions_app/refused.html", refused_warning()))
+    if may("automations.view_destination"):
+        context = following_notices({"user": request.user, "csrf_token": get_token(request)})
+        said.append(render_to_string("admin/automations/notices.html", context))
+    return mark_safe("".join(part.strip() for part in said))  # noqa: S308 - templates of our own, which escape
+
+
+def needs(request: HttpRequest, today: Today, heard: Heard, since: datetime) -> list[Need]:
+    """For whoever may see sessions; requests that were rejected since then among them."""
+    found = list(_of_sessions(today, heard))
+    if request.user.has_perm("sessions_app.view_webhookevent"):
+        found += _rejected(since)
+    # Without BACKUP_DIR something else may make them, of which Frontdesk knows nothing.
+    findings = [*check_api_keys(), *([check_backup()] if settings.BACKUP_DIR is not None else [])]
+    return found + [_of_finding(finding) for finding in findings if finding.state != OK]
+
+
+def _of_sessions(today: Today, heard: Heard) -> Iterator[Need]:
+    if heard.begin is not None and heard.end is None:
+        yield Need(
+            "bad",
+            "Begins come, and no end has come yet.",
+            "Without ends no minutes are counted. Look at the End Session URL in LiveTok's dashboard.",
+            reverse("reports:webhook"),
+            "Webhook health",
+        )
+    if today.missing:
+        yield Need(
+            "look",
+            f"{today.missing:,} session{pluralize(today.missing)} of the last 7 days "
+            f"{pluralize(today.missing, 'misses its end,miss their ends')}.",
+            "Until a true end comes, their minutes count nothing.",
+            today.missing_address,
+            "Look at them",
+        )
+
+
+def _rejected(since: datetime) -> Iterator[Need]:
+    """Those that nobody had processed again. Found among the few that are of no session, however long the log is."""
+    newest = WebhookEvent.objects.filter(verdict__in=OF_NO_SESSION).order_by("-pk")
+    rows = newest.values_list("verdict", "received_at", "processed_again_at")[: MOST_REJECTED + 1]
+    count = sum(
+        verdict == WebhookEvent.Verdict.REJECTED and at >= since and again is None for verdict, at, again in rows
+    )
+    if not count:
+        return
+    query = {"received_at__gte": since.isoformat(), "verdict__exact": WebhookEvent.Verdict.REJECTED.value}
+    some = f"More than {MOST_REJECTED:,}" if count > MOST_REJECTED else f"{count:,}"
+    yield Need(
+        "bad",
+        f"{some} of LiveTok's requests since yesterday {pluralize(count, 'was,were')} rejected.",
+        "Each names the field at fault. What is mended can be processed again.",
+        f"{reverse('admin:sessions_app_webhookevent_changelist')}?{urlencode(query)}",
+        "Look at them",
+    )
+
+
+def _of_finding(finding: Finding) -> Need:
+    check = finding.check[:1].upper() + finding.check[1:]
+    return Need(finding.state, f"{check}: {finding.found}", finding.remedy, reverse("health"), "Health")

@@ -1,0 +1,129 @@
+"""What home says of today: whether LiveTok reaches us, today beside the same time last week, who is denied and why.
+
+All of it comes from kept sums and from indexes: it takes as long with ten million sessions as with ten.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest, QueryDict
+from django.template.defaultfilters import pluralize
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from customers.models import Customer
+from sessions_app.database.snapshots import one_snapshot
+from sessions_app.periods import ONE_WEEK, starts_at
+from sessions_app.reports.customers import limit_figures
+from sessions_app.reports.frame.figures import NOTHING, Figure, number_words
+from sessions_app.reports.frame.ranges import Stretch
+from sessions_app.reports.overview.figures import (
+    OpenSessions,
+    allow_rate,
+    allow_rate_words,
+    figures_of,
+    missing_ends,
+    open_sessions,
+)
+from sessions_app.reports.overview.filters import OverviewFilters
+from sessions_app.reports.overview.shares import ShareLine, denied_reasons
+from sessions_app.reports.webhook.channels import Heard
+from sessions_app.reports.webhook.figures import other_figures
+from sessions_app.reports.webhook.silence import SILENCE_DEFINITION, silence_at
+from sessions_app.sums.counting import Sums
+from sessions_app.sums.reading import kept, sums_between
+from sessions_app.wording import duration_words
+
+# With more customers, how many are at a limit comes after the page.
+MOST_CUSTOMERS_AT_ONCE = 500
+HEARD_DEFINITION = (
+    "By our clock, test traffic included, as far as the newest thousand requests and the newest hundred sessions tell."
+)
+
+
+class TodayFilters(OverviewFilters):
+    """Today so far, beside the same time of the same weekday a week ago."""
+
+    @property
+    def compared(self) -> Stretch:
+        day = self.range.first_day - ONE_WEEK
+        start = starts_at(day, self.zone)
+        return Stretch(start, start + (self.now - self.range.starts_at))
+
+
+@dataclass(frozen=True)
+class Today:
+    """`missing` are the sessions of the last seven days whose end did not come."""
+
+    figures: list[Figure]
+    reasons: list[ShareLine]
+    weekday: str
+    missing: int
+    missing_address: str
+
+
+def read_today(now: datetime) -> Today:
+    today, week = TodayFilters(QueryDict("period=today"), now), OverviewFilters(QueryDict("period=7d"), now)
+    for filters in (today, week):
+        filters.is_valid()
+    with one_snapshot():
+        known = kept()
+        sums = sums_between(today.range.starts_at, today.range.ends_before, known)
+        before = sums_between(today.compared.starts_at, today.compared.ends_before, known)
+        of_week = sums_between(week.range.starts_at, week.range.ends_before, known)
+        are_open, open_in_week = open_sessions(today), open_sessions(week)
+    shown = figures_of(sums, before, None, today, are_open)
+    return Today(
+        [_beside(figure, before, are_open) for figure in shown if figure.value],
+        denied_reasons(sums, today),
+        f"{today.range.first_day:%A}",
+        missing_ends(of_week, open_in_week.within),
+        week.address(state="missing_end"),
+    )
+
+
+def _beside(figure: Figure, before: Sums, are_open: OpenSessions) -> Figure:
+    """With what it was a week ago."""
+    then = {
+        "Sessions": number_words(before.total.sessions),
+        "Allow rate": allow_rate_words(allow_rate(before)),
+        "Minutes": number_words(before.total.seconds / 60),
+        "Denied": number_words(before.denied),
+        "Missing ends": number_words(missing_ends(before, are_open.before)),
+    }.get(figure.label)
+    return figure if then is None else replace(figure, note=f"{then} a week ago")
+
+
+def reach_context(request: HttpRequest, heard: Heard, now: datetime) -> dict[str, Any]:
+    """Whether LiveTok reaches us."""
+    today = TodayFilters(QueryDict("period=today"), now)
+    today.is_valid()
+    return {
+        "silence": silence_at(now),
+        "silence_definition": SILENCE_DEFINITION,
+        "reach": [
+            _heard_figure("Last begin", heard.begin, now),
+            _heard_figure("Last end", heard.end, now),
+            *other_figures(today.range, request.user),
+        ],
+    }
+
+
+def _heard_figure(label: str, at: datetime | None, now: datetime) -> Figure:
+    address = reverse("reports:webhook")
+    if at is None:
+        return Figure(label, NOTHING, HEARD_DEFINITION, address, note="none has come yet")
+    ago = max(timedelta(0), now - at)
+    # To the minute: seconds would be old before they are read.
+    words = f"{duration_words(int(ago.total_seconds()) // 60 * 60)} ago" if ago >= timedelta(minutes=1) else "just now"
+    if ago >= timedelta(days=2):
+        words = f"{ago.days} day{pluralize(ago.days)} ago"
+    return Figure(label, words, HEARD_DEFINITION, address, note=date_format(timezone.localtime(at), "D j M Y H:i:s"))
+
+
+def limits_context(now: datetime) -> dict[str, Any]:
+    """Customers at their limit; of many, a part of the page that comes later."""
+    comes_late = Customer.objects.order_by()[: MOST_CUSTOMERS_AT_ONCE + 1].count() > MOST_CUSTOMERS_AT_ONCE
+    return {"comes_late": comes_late, "limits": [] if comes_late else limit_figures(now)}

@@ -1,0 +1,104 @@
+"""The way to LiveTok's first begin: what is done of it, and what LiveTok has to be told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from customers.keys import valid_keys
+from customers.models import ApiKey, TierLimit
+from sessions_app.models import WebhookEvent
+from sessions_app.reports.webhook.channels import Heard, newest_of_all
+
+REFRESH_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Step:
+    """`words` say how it stands or what to do; `address` leads to where it is done, for whoever may go there."""
+
+    name: str
+    is_done: bool
+    words: str
+    address: str = ""
+    link: str = ""
+
+
+def has_begun(heard: Heard) -> bool:
+    """Whether LiveTok's first begin has come, after which there is more to say than these steps."""
+    return heard.begin is not None
+
+
+def steps_context(request: HttpRequest, heard: Heard | None = None) -> dict[str, Any]:
+    """What `reports/_first_steps.html` needs. `heard` is the newest of all, where it is known already."""
+    heard = heard or newest_of_all()
+    base = settings.PUBLIC_URL or request.build_absolute_uri("/").rstrip("/")
+    steps = _steps(request, heard)
+    return {
+        "steps": steps,
+        "steps_done": sum(step.is_done for step in steps),
+        "has_begun": has_begun(heard),
+        "told_livetok": [
+            ("Begin Session URL", base + reverse("webhook-begin").rstrip("/")),
+            ("End Session URL", base + reverse("webhook-end").rstrip("/")),
+            ("Header", "X-API-Key"),
+        ],
+        "steps_seconds": REFRESH_SECONDS,
+    }
+
+
+def _steps(request: HttpRequest, heard: Heard) -> list[Step]:
+    may = request.user.has_perm
+    keys = [key.name for key in valid_keys() if ApiKey.Scope.WEBHOOK in key.scopes]
+    keys += ["WEBHOOK_SECRET"] if settings.WEBHOOK_SECRET else []
+    has_request = WebhookEvent.objects.order_by("-received_at").values_list("pk", flat=True).first() is not None
+    public = settings.PUBLIC_URL
+    return [
+        Step(
+            "Give Frontdesk its address",
+            bool(public),
+            f"PUBLIC_URL is {public}."
+            if public
+            else "Set PUBLIC_URL to the https address that LiveTok and staff reach Frontdesk by, such as "
+            "https://frontdesk.example.com, and start Frontdesk again. To try it out, a tunnel will do.",
+        ),
+        Step(
+            "Make a key",
+            bool(keys),
+            f"LiveTok may use: {', '.join(keys)}. The key itself was shown once, when it was made."
+            if keys
+            else "LiveTok proves who it is by a key with the scope webhook.",
+            reverse("admin:customers_apikey_add") if may("customers.add_apikey") else "",
+            "Make another key" if keys else "Make a key",
+        ),
+        Step(
+            "Tell LiveTok",
+            has_request or has_begun(heard),
+            "A request with a valid key has come."
+            if has_request or has_begun(heard)
+            else "In LiveTok, under Dashboard > Agents > your agent > Webhooks, enter what follows.",
+        ),
+        Step(
+            "First begin",
+            has_begun(heard),
+            "LiveTok has asked whether a caller may come in."
+            if has_begun(heard)
+            else "Talk to your agent, or have a session played: manage.py livetok session --phone +15550100 --key …",
+        ),
+        Step(
+            "First end",
+            heard.end is not None,
+            "LiveTok has told how long a session took."
+            if heard.end is not None
+            else "Hang up. Where begins come and no end does, look at the End Session URL.",
+        ),
+        Step(
+            "First tier with a limit",
+            TierLimit.objects.exists(),
+            "What has no limit is unlimited. Give a tier a limit, such as 60 call minutes a day.",
+            reverse("admin:customers_tier_changelist") if may("customers.change_tier") else "",
+            "Look at the tiers",
+        ),
+    ]

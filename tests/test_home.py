@@ -1,0 +1,198 @@
+"""Home: the first steps, then today; the frame around every page, and how little home costs."""
+
+import os
+import re
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from config.templatetags.frame import entries_for
+from customers.models import ApiKey, TierLimit
+from sessions_app.models import Session, WebhookEvent
+from sessions_app.sums.keeping import keep_sums
+from tests.builders import limit, make_customer, make_tier, moment
+from tests.plans import scans
+from tests.staff import report_page, staff, text_of
+from tests.test_reports import denied, make_session
+
+NOW = moment("2026-03-14T10:40:00+00:00")
+WEEK_AGO = NOW - timedelta(days=7)
+HOME_STATEMENTS = 66
+ANSWERED = {"status": 200, "took_ms": 1}
+
+
+def home(client, now=NOW):
+    return report_page(client, "/admin/", now)
+
+
+def steps(response):
+    return {step.name: step.is_done for step in response.context["steps"]}
+
+
+def test_until_the_first_begin_the_steps_are_ticked_one_by_one(livetok, viewer, settings):
+    ApiKey.objects.all().delete()
+    settings.WEBHOOK_SECRET = ""
+    first = home(viewer)
+    assert not any(steps(first).values())
+    assert "http://testserver/webhooks/livetok/begin" in text_of(first)
+    assert "Wrong keys" not in text_of(first)
+    health = report_page(viewer, "webhook/", NOW)
+    assert "Connect LiveTok" in text_of(health)
+    assert 'class="silence' not in health.content.decode()
+    assert viewer.get("/").headers["Location"] == "/admin/"
+
+    settings.PUBLIC_URL = "https://frontdesk.example.com"
+    settings.WEBHOOK_SECRET = livetok.secret = "a secret from outside"
+    make_tier("premium", limit("call_minutes", 60))
+    with time_machine.travel(NOW, tick=False):
+        livetok.send({"event": "session_begin"})
+    told = {name for name, is_done in steps(home(viewer)).items() if is_done}
+    assert told == {"Give Frontdesk its address", "Make a key", "Tell LiveTok", "First tier with a limit"}
+    assert "https://frontdesk.example.com/webhooks/livetok/end" in text_of(home(viewer))
+
+    with time_machine.travel(NOW, tick=False):
+        livetok.begin()
+    with_begin = viewer.get("/admin/?fragment=steps")
+    assert "LiveTok reaches Frontdesk." in text_of(with_begin)
+    assert [name for name, is_done in steps(with_begin).items() if not is_done] == ["First end"]
+    after = home(viewer)
+    assert "Connect LiveTok" not in text_of(after)
+    assert "Begins come, and no end has come yet." in text_of(after)
+    assert 'class="silence' in report_page(viewer, "webhook/", NOW).content.decode()
+
+
+@pytest.fixture
+def traffic(livetok):
+    """Some sessions of today and of the same weekday a week ago, earlier and later than it is now."""
+    for _ in range(3):
+        make_session(NOW - timedelta(minutes=30), seconds=120)
+    make_session(WEEK_AGO - timedelta(minutes=30), seconds=120)
+    make_session(WEEK_AGO + timedelta(minutes=30), seconds=6000)
+    denied(NOW - timedelta(minutes=5), reason="customer_paused")
+    denied(NOW - timedelta(minutes=5))
+    denied(NOW - timedelta(minutes=5))
+    make_session(NOW - timedelta(days=2), seconds=None, missing_from=NOW - timedelta(days=1))
+    make_session(NOW - timedelta(minutes=1), seconds=None)
+
+
+def test_today_stands_beside_the_same_time_last_week(traffic, viewer):
+    response = home(viewer)
+    figures = {figure.label: (figure.value, figure.change, figure.note) for figure in response.context["today"].figures}
+
+    assert figures["Sessions"] == ("7", "+600.0 %", "1 a week ago")
+    assert figures["Minutes"] == ("6", "+200.0 %", "2 a week ago")
+    assert figures["Denied"] == ("3", "new", "0 a week ago")
+    assert figures["Open now"] == ("1", "", "")
+    assert [(line.name, line.sessions) for line in response.context["today"].reasons] == [
+        ("Call minutes of the day", 2),
+        ("Customer paused", 1),
+    ]
+    reach = {figure.label: figure.value for figure in response.context["reach"]}
+    assert (reach["Last begin"], reach["Last end"]) == ("1 min ago", "28 min ago")
+
+
+def test_what_needs_a_hand_leads_to_it_and_all_that_is_well_says_so(traffic, viewer, settings, tmp_path):
+    rejected = {"verdict": "rejected", **ANSWERED}
+    for ago, again in ((1, None), (1, NOW), (72, None)):
+        received_at = NOW - timedelta(hours=ago)
+        WebhookEvent.objects.create(received_at=received_at, processed_again_at=again, **rejected)
+    settings.BACKUP_DIR = tmp_path
+    (tmp_path / "frontdesk.sqlite3").touch()
+    three_days_ago = (NOW - timedelta(days=3)).timestamp()
+    os.utime(tmp_path / "frontdesk.sqlite3", (three_days_ago, three_days_ago))
+    needs = home(viewer).context["needs"]
+    assert [need.words for need in needs][:2] == [
+        "1 session of the last 7 days misses its end.",
+        "1 of LiveTok's requests since yesterday was rejected.",
+    ]
+    assert (needs[2].words[:7], needs[2].kind) == ("Backup:", "bad")
+    with time_machine.travel(NOW, tick=False):
+        assert viewer.get(needs[0].address).context["total"].sessions == 1
+        # The list has those too that were processed again.
+        assert viewer.get(needs[1].address).context["cl"].result_count == 2
+
+    Session.objects.filter(missing_from__lt=NOW).delete()
+    WebhookEvent.objects.all().delete()
+    settings.BACKUP_DIR = None
+    assert "Nothing needs a hand." in text_of(home(viewer))
+
+
+def test_home_costs_the_same_however_much_is_stored_and_scans_nothing(traffic, settings):
+    boss = staff("administrators")
+    tier = make_tier("premium", limit("call_minutes", 60))
+    for number in range(5):
+        make_customer(tier, f"+1555000{number:04}")
+    with time_machine.travel(NOW, tick=False):
+        keep_sums()
+    home(boss)
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
+        home(boss)
+    for number in range(200):
+        make_session(NOW - timedelta(minutes=number), phone_key=f"+1555{number:04}")
+        WebhookEvent.objects.create(
+            received_at=NOW - timedelta(minutes=number),
+            event="session_begin",
+            verdict="accepted",
+            status=200,
+            took_ms=1,
+        )
+    with CaptureQueriesContext(connection) as many:
+        home(boss)
+
+    statements = [query["sql"] for query in many.captured_queries]
+    assert len(statements) <= len(few.captured_queries) <= HOME_STATEMENTS, len(few.captured_queries)
+    with transaction.atomic():
+        assert scans(statements) == []
+        assert scans([f"SELECT * FROM {Session._meta.db_table} WHERE facts IS NULL"]) != []
+
+
+def test_the_navigation_has_what_each_person_may_see(db):
+    def names(group):
+        return [entry.name for entry in entries_for(staff(group, f"of {group}").user, "")]
+
+    everything = ["Home", "Live", "Sessions", "Customers", "Tiers", "Statements", "Health", "Settings"]
+    assert names(None) == ["Home"]
+    assert names("viewers") == names("administrators") == everything
+    assert TierLimit.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "current", "is_page"),
+    [
+        ("/admin/", "Home", True),
+        ("/reports/", "Home", False),
+        ("/reports/changes/", "Home", False),
+        ("/reports/live/", "Live", True),
+        ("/reports/customers/top/", "Customers", False),
+        ("/admin/customers/customer/", "Customers", False),
+        ("/admin/customers/tier/", "Tiers", True),
+        ("/admin/sessions_app/webhookevent/", "Health", False),
+        ("/reports/health/", "Health", False),
+        ("/admin/customers/policy/1/change/", "Settings", False),
+        ("/admin/automations/", "Settings", False),
+        ("/admin/nothing/", None, False),
+        ("/reports/sessions/123456/", None, False),
+        ("/admin/customers/apikey/", None, False),
+    ],
+)
+def test_every_page_says_where_it_is_in_one_navigation(viewer, path, current, is_page):
+    page = viewer.get(path).content.decode()
+
+    (navigation,) = re.findall(r'<nav class="places" aria-label="Main">(.*?)</nav>', page, re.DOTALL)
+    found = re.findall(r'aria-current="(\w+)">(\w+)<', navigation)
+    assert found == ([] if current is None else [("page" if is_page else "true", current)])
+    assert "Log out" in page
+
+
+def test_a_strangers_error_shows_nothing_of_the_frame(db):
+    page = Client().get("/nothing/")
+
+    assert page.status_code == 404
+    assert "<nav" not in page.content.decode()
+    assert "Log out" not in text_of(page)
