@@ -28,7 +28,7 @@ STATE_SENTENCES = {
 }
 NOT_FILLED_IN = "It could not be filled in, so nothing was sent. Why stands below."
 IN_A_COPY = (
-    "This database looks like a copy, so nothing is sent until an administrator confirms on the admin's first page "
+    "This database looks like a copy, so nothing is sent until an administrator confirms on Home "
     "that it is the real one."
 )
 

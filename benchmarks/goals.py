@@ -87,6 +87,7 @@ GOALS = {
     "deliveries_p95_beside_ten_hanging_s": Goal(2.0, AT_MOST),
     "rules_none_of_before": Goal(1.02, AT_MOST),
     "rules_twenty_of_none": Goal(1.1, AT_MOST),
+    "reports_home_ms": Goal(100.0, AT_MOST),
     "reports_overview_ms": Goal(150.0, AT_MOST),
     "reports_overview_of_few": Goal(1.5, AT_MOST),
     "reports_callers_ms": Goal(2000.0, AT_MOST),

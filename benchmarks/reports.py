@@ -106,6 +106,7 @@ class Staff:
 
 def _goals(server: LiveServer, sessions: int, few: LiveServer) -> Iterator[tuple[str, float]]:
     staff = Staff(server)
+    yield "reports_home_ms", staff.timed("home", "/admin/")
     yield from _overview(staff, Staff(few))
     yield "reports_callers_ms", median(staff.took_ms("/reports/callers/?period=90d") for _ in range(5))
     listed = "/reports/sessions/?period=90d"

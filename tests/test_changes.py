@@ -10,8 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from config.changes.kinds import kinds
-from config.changes.page import by
-from config.changes.places import Wanted
+from config.changes.places import EVERYBODY, Wanted
 from config.changes.reading import newest_records, record_page
 from tests.builders import limit, make_customer, make_override, make_tier, moment
 from tests.staff import form_of, report_page, staff, text_of, with_row
@@ -109,7 +108,7 @@ def test_pages_follow_each_other_without_gap_and_cost_the_same(boss):
             for row in (boss.customer, phone):
                 row._history_user = boss.user
                 row.save()
-    wanted = Wanted(kinds(), *by("everybody"))
+    wanted = Wanted(kinds(), EVERYBODY)
     everything = [record.place for record in newest_records(wanted, 1000)]
     assert len(everything) > 80
     assert everything == sorted(everything, reverse=True)

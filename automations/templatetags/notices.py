@@ -1,4 +1,4 @@
-"""What staff have to know of deliveries that do not go out, on the admin's first page."""
+"""What staff have to know of deliveries that do not go out, on Home."""
 
 from typing import Any
 

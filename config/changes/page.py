@@ -7,14 +7,13 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
 from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from config.changes.kinds import Kind, kinds_seen_by
-from config.changes.places import PlaceField, Wanted
+from config.changes.places import EVERYBODY, FRONTDESK, KEYS, PlaceField, Wanted
 from config.changes.reading import changes_of, record_page
 from customers.zones import company_zone
 from sessions_app.periods import ONE_DAY, starts_at
@@ -22,10 +21,6 @@ from sessions_app.reports.frame.pages import page
 from sessions_app.reports.frame.range_filters import day_field
 
 RECORDS_PER_PAGE = 50
-# Whom a record without a person is of, its reason says: Frontdesk itself gives none.
-NO_PERSON = Q(history_user__isnull=True)
-NO_REASON = Q(history_change_reason__isnull=True) | Q(history_change_reason="")
-KEYS, FRONTDESK, EVERYBODY = "keys", "frontdesk", "everybody"
 
 
 class ChangeFilters(forms.Form):
@@ -68,34 +63,18 @@ class ChangeFilters(forms.Form):
 
     def wanted(self) -> Wanted:
         values, zone = self.cleaned_data, company_zone()
-        by_record, by_log = by(values["person"])
         day = values["day"]
         return Wanted(
             [kind for kind in self.seen if values["kind"] in ("", kind.slug)],
-            by_record,
-            by_log,
+            values["person"],
             starts_at(day, zone) if day else None,
             starts_at(day + ONE_DAY, zone) if day else None,
         )
 
 
-def by(person: str = "") -> tuple[Q, Q | None]:
-    """Conditions on histories and on the admin's log, which has people alone."""
-    if person == EVERYBODY:
-        return Q(), Q()
-    if person == KEYS:
-        return NO_PERSON & ~NO_REASON, None
-    if person == FRONTDESK:
-        return NO_PERSON & NO_REASON, None
-    if person:
-        return Q(history_user=int(person)), Q(user=int(person))
-    return ~(NO_PERSON & NO_REASON), Q()
-
-
 def changes_since(request: HttpRequest, since: datetime) -> Wanted:
     """What people and keys have changed since then, of what somebody may see."""
-    by_record, by_log = by()
-    return Wanted(kinds_seen_by(request), by_record, by_log, since)
+    return Wanted(kinds_seen_by(request), since=since)
 
 
 @admin.site.admin_view

@@ -250,7 +250,7 @@ def check_deliveries() -> Finding:
             "deliveries",
             "This database looks like a copy, or one that was restored: nothing is sent.",
             bad=True,
-            remedy="Where it is the real one, confirm that on the admin's first page.",
+            remedy="Where it is the real one, confirm that on Home.",
         )
     long_ago = timezone.now() - DUE_FOR_LONG
     waiting = Delivery.objects.filter(finished_at__isnull=True, next_attempt_at__lt=long_ago)

@@ -90,7 +90,11 @@ def _rejected(since: datetime) -> Iterator[Need]:
     )
     if not count:
         return
-    query = {"received_at__gte": since.isoformat(), "verdict__exact": WebhookEvent.Verdict.REJECTED.value}
+    query = {
+        "received_at__gte": since.isoformat(),
+        "verdict__exact": WebhookEvent.Verdict.REJECTED.value,
+        "processed_again_at__isnull": "True",
+    }
     some = f"More than {MOST_REJECTED:,}" if count > MOST_REJECTED else f"{count:,}"
     yield Need(
         "bad",

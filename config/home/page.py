@@ -13,7 +13,7 @@ from config.changes.kinds import kinds_seen_by
 from config.changes.page import changes_since
 from config.changes.reading import changes_of, newest_records
 from config.home.needs import needs, notices
-from config.home.today import limits_context, reach_context, read_today
+from config.home.today import reach_context, read_today
 from customers.zones import company_zone
 from sessions_app.periods import ONE_DAY, local_day, starts_at
 from sessions_app.reports.first_steps import has_begun, steps_context
@@ -45,7 +45,7 @@ def home(request: HttpRequest) -> HttpResponseBase:
     elif may_see:
         today = read_today(now)
         context |= {"today": today, "needs": needs(request, today, heard, yesterday)}
-        context |= {**reach_context(request, heard, now), **limits_context(now)}
+        context |= reach_context(request, heard, now)
     if kinds_seen_by(request):
         context["changes"] = changes_of(newest_records(changes_since(request, yesterday), MOST_CHANGES))
     return page(request, "home.html", context)

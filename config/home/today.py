@@ -13,10 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from customers.models import Customer
 from sessions_app.database.snapshots import one_snapshot
+from sessions_app.models import Session
 from sessions_app.periods import ONE_WEEK, starts_at
-from sessions_app.reports.customers import limit_figures
 from sessions_app.reports.frame.figures import NOTHING, Figure, number_words
 from sessions_app.reports.frame.ranges import Stretch
 from sessions_app.reports.overview.figures import (
@@ -29,17 +28,15 @@ from sessions_app.reports.overview.figures import (
 )
 from sessions_app.reports.overview.filters import OverviewFilters
 from sessions_app.reports.overview.shares import ShareLine, denied_reasons
-from sessions_app.reports.webhook.channels import Heard
+from sessions_app.reports.webhook.channels import NEWEST_HEARD, Heard
 from sessions_app.reports.webhook.figures import other_figures
 from sessions_app.reports.webhook.silence import SILENCE_DEFINITION, silence_at
 from sessions_app.sums.counting import Sums
 from sessions_app.sums.reading import kept, sums_between
 from sessions_app.wording import duration_words
 
-# With more customers, how many are at a limit comes after the page.
-MOST_CUSTOMERS_AT_ONCE = 500
 HEARD_DEFINITION = (
-    "By our clock, test traffic included, as far as the newest thousand requests and the newest hundred sessions tell."
+    f"By our clock, test traffic included, as far as the newest {NEWEST_HEARD} requests and sessions tell."
 )
 
 
@@ -72,16 +69,22 @@ def read_today(now: datetime) -> Today:
         known = kept()
         sums = sums_between(today.range.starts_at, today.range.ends_before, known)
         before = sums_between(today.compared.starts_at, today.compared.ends_before, known)
-        of_week = sums_between(week.range.starts_at, week.range.ends_before, known)
-        are_open, open_in_week = open_sessions(today), open_sessions(week)
+        are_open, missing = open_sessions(today), _missing_since(week.range.starts_at, now)
     shown = figures_of(sums, before, None, today, are_open)
     return Today(
         [_beside(figure, before, are_open) for figure in shown if figure.value],
         denied_reasons(sums, today),
         f"{today.range.first_day:%A}",
-        missing_ends(of_week, open_in_week.within),
+        missing,
         week.address(state="missing_end"),
     )
+
+
+def _missing_since(start: datetime, now: datetime) -> int:
+    """The sessions that started since then and miss their end, counted among those that have none."""
+    found = Session.objects.in_state(Session.State.MISSING_END, now).filter(is_test=False, started_at__gte=start)
+    # A session misses its end later than it starts: so the small index of sessions without an end bounds them.
+    return found.filter(missing_from__gt=start).count()
 
 
 def _beside(figure: Figure, before: Sums, are_open: OpenSessions) -> Figure:
@@ -121,9 +124,3 @@ def _heard_figure(label: str, at: datetime | None, now: datetime) -> Figure:
     if ago >= timedelta(days=2):
         words = f"{ago.days} day{pluralize(ago.days)} ago"
     return Figure(label, words, HEARD_DEFINITION, address, note=date_format(timezone.localtime(at), "D j M Y H:i:s"))
-
-
-def limits_context(now: datetime) -> dict[str, Any]:
-    """Customers at their limit; of many, a part of the page that comes later."""
-    comes_late = Customer.objects.order_by()[: MOST_CUSTOMERS_AT_ONCE + 1].count() > MOST_CUSTOMERS_AT_ONCE
-    return {"comes_late": comes_late, "limits": [] if comes_late else limit_figures(now)}

@@ -30,7 +30,7 @@ class WebhookEventAdmin(BodiesAdmin):
         "address",
     ]
     list_filter = ["verdict", "received_at", "is_test"]
-    linked_lookups = ["received_at__gt"]
+    linked_lookups = ["received_at__gt", "processed_again_at__isnull"]
     ordering = ["-received_at", "-pk"]
     sortable_by = ("received",)
     search_fields = ["session_id"]

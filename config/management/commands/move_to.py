@@ -71,7 +71,7 @@ class Command(BaseCommand):
             "equal on both sides.\n"
             f"Now put this line into {settings.BASE_DIR / '.env'}, with the password that you gave:\n\n"
             f"DATABASE_URL={_without_password(url)}\n\n"
-            "Keep the data folder: its keys are still needed. Then start Frontdesk, and say on the admin's first page "
+            "Keep the data folder: its keys are still needed. Then start Frontdesk, and say on Home "
             "that this is the real database; until then nothing is sent."
         )
 

@@ -31,5 +31,5 @@ class Command(BaseCommand):
         self.stdout.write(f"{what_is_not_inside()}Put the keys and .env in place now.")
         if waiting := spool_files():
             self.stdout.write(f"{len(waiting)} files of requests wait on disk; the worker will store them.")
-        self.stdout.write("Nothing is sent from it until staff say on the admin's first page that it is the real one.")
+        self.stdout.write("Nothing is sent from it until staff say on Home that it is the real one.")
         self.stdout.write("Run `manage.py setup` next, then start Frontdesk.")

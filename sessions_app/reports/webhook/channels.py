@@ -11,7 +11,7 @@ from sessions_app.models import Session, WebhookEvent
 from sessions_app.reports.webhook.agents import MOST_SESSIONS_FOR_AGENTS
 
 NEWEST_EVENTS = 1000
-NEWEST_SESSIONS = 100
+NEWEST_HEARD = 200
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def newest_of_all() -> Heard:
     """Of any channel: by the newest requests that were understood and, where those are deleted, the newest sessions."""
     sessions = Session.objects.order_by("-started_at", "-pk").values_list("begin_received_at", "end_received_at")
     heard = Heard()
-    for begun, ended in sessions[:NEWEST_SESSIONS]:
+    for begun, ended in sessions[:NEWEST_HEARD]:
         heard = heard.later_of(Heard(begun, ended))
     events = WebhookEvent.objects.order_by("-received_at").values_list("event", "verdict", "received_at")
-    for event, verdict, at in events[:NEWEST_EVENTS]:
+    for event, verdict, at in events[:NEWEST_HEARD]:
         if verdict != WebhookEvent.Verdict.REJECTED and event in (BEGIN, END):
             heard = heard.later_of(Heard(begin=at) if event == BEGIN else Heard(end=at))
     return heard
