@@ -103,7 +103,7 @@ def _places(wanted: Wanted, place: Place | None, count: int, *, older: bool) -> 
     if not parts:
         return []
     adapted = connection.ops.adapt_datetimefield_value
-    values = {
+    values: dict[str, Any] = {
         "by": wanted.by,
         "since": wanted.since and adapted(wanted.since),
         "until": wanted.until and adapted(wanted.until),
