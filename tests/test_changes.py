@@ -16,7 +16,7 @@ from tests.builders import limit, make_customer, make_override, make_tier, momen
 from tests.staff import form_of, report_page, staff, text_of, with_row
 
 NOW = moment("2026-03-14T10:40:00+00:00")
-CHANGES_STATEMENTS = 24
+CHANGES_STATEMENTS = 18
 
 
 def page(client, query=""):
