@@ -105,6 +105,15 @@ def test_who_is_meant_most_likely_comes_first(people):
     assert order("crm-77") == [ADA, TRADING]
 
 
+def test_words_of_one_customer_hide_no_other(monkeypatch):
+    monkeypatch.setattr("customers.search.finding.MOST_MATCHES", 1)
+    tier = make_tier()
+    both = [make_customer(tier, f"+1555000{n}", name="Anna Ann") for n in range(2)]
+    keep_search_keys([customer.pk for customer in both])
+
+    assert Customer.objects.filter(named("an")).count() == 2
+
+
 def test_a_customer_without_a_name_is_found_by_what_pages_say(people):
     nobody = Customer.objects.get(name="")
 

@@ -59,5 +59,6 @@ def test_what_is_folded_stays_so_and_case_makes_no_difference(text):
     once = folded(text)
 
     assert folded(once) == once
-    assert words_of(once) == words_of(text)
+    assert words_of(once) == words_of(text) == words_of(text + "\u2003")
+    assert folded(text + "\u2003") == folded(text) + " "
     assert all(len(word) <= LONGEST_WORD for word in beginnings_of(text))

@@ -149,17 +149,22 @@ def has_words(words: Sequence[str], values: Iterable[str | None]) -> bool:
 def _ids_by_words(words: Sequence[str]) -> list[int]:
     """Those who have all words. Goes by one that few have, since the words of the others may be everybody's."""
     for word in sorted(words, key=len, reverse=True):
-        some = set(_keys(SearchKey.Kind.WORD, word).values_list("customer_id", flat=True)[: MOST_MATCHES + 1])
+        some = list(_keys(SearchKey.Kind.WORD, word).values_list("customer_id", flat=True)[: MOST_MATCHES + 1])
         if len(some) <= MOST_MATCHES:
-            return list(some) if len(words) == 1 else _with_all(words, some)
+            return _with_all(words, set(some))
+        if len(words) == 1 and len(set(some)) > MOST_MATCHES:
+            return some
     return list(Customer.objects.filter(_having(words)).order_by().values_list("pk", flat=True)[: MOST_MATCHES + 1])
 
 
 def _with_all(words: Sequence[str], ids: set[int]) -> list[int]:
+    if len(words) == 1:
+        return list(ids)
     known: dict[int, list[str]] = defaultdict(list)
-    keys = SearchKey.objects.filter(customer__in=ids, kind=SearchKey.Kind.WORD)
-    for pk, text in keys.values_list("customer_id", "text"):
-        known[pk].append(text)
+    # Asked for their kind as well, SQLite would go through all of that kind.
+    for pk, kind, text in SearchKey.objects.filter(customer__in=ids).values_list("customer_id", "kind", "text"):
+        if kind == SearchKey.Kind.WORD:
+            known[pk].append(text)
     return [pk for pk, texts in known.items() if all(any(text.startswith(word) for text in texts) for word in words)]
 
 

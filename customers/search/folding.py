@@ -5,12 +5,14 @@ letters of `APART` are written as most keyboards write them. So "Ångström", "A
 so are "Özil" and "OZIL", "Łódź" and "LODZ", "Мария" and "мария". In every language alike: nobody has to choose one.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import groupby
 
 # Of a word no more is kept or compared.
 LONGEST_WORD = 40
+_ASCII_WORD = re.compile("[a-z0-9]+")
 # Letters that Unicode takes for one piece, the i without a dot of Turkish among them.
 APART = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ŧ": "t", "ı": "i", "ŋ": "n"}
@@ -30,6 +32,8 @@ UNSPACED = (
 
 def folded(text: str) -> str:
     """The text as it is compared. What is folded once stays as it is."""
+    if text.isascii():  # the same at once, for most texts by far
+        return text.lower()
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     # Case folding brings forth what can be folded further, such as the two letters of the German ß in upper case.
     seen = "".join(char for char in apart if not unicodedata.combining(char) and not _is_invisible(char))
@@ -38,8 +42,12 @@ def folded(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """The words of a text, folded, each once, in their order: runs of letters, digits and marks, or of symbols."""
-    words = ("".join(run)[:LONGEST_WORD] for kind, run in groupby(folded(text), _kind) if kind)
-    return list(dict.fromkeys(words))
+    text = folded(text)
+    if text.isascii():
+        runs = _ASCII_WORD.findall(text)
+    else:
+        runs = ["".join(run) for kind, run in groupby(text, _kind) if kind]
+    return list(dict.fromkeys(run[:LONGEST_WORD] for run in runs))
 
 
 def beginnings_of(text: str) -> set[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Exists, Max, OuterRef
 
 from customers.models import Customer, PhoneNumber, SearchKey
@@ -46,13 +47,14 @@ def _digits(key: str) -> str:
 
 
 def keep_search_keys(customer_ids: Iterable[int]) -> None:
-    """Bring what these customers are found by to what they are now, in the caller's transaction.
+    """Bring what these customers are found by to what they are now, in the caller's transaction where there is one.
 
     Each writer calls it last. It locks them, so of two writers at once the later one sees what both have written.
     """
     remaining = iter(sorted(set(customer_ids)))
     while part := list(islice(remaining, AT_ONCE)):
-        _keep(part)
+        with transaction.atomic(savepoint=False):
+            _keep(part)
 
 
 def _keep(ids: list[int]) -> None:
