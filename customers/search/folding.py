@@ -43,10 +43,7 @@ def folded(text: str) -> str:
 def words_of(text: str) -> list[str]:
     """The words of a text, folded, each once, in their order: runs of letters, digits and marks, or of symbols."""
     text = folded(text)
-    if text.isascii():
-        runs = _ASCII_WORD.findall(text)
-    else:
-        runs = ["".join(run) for kind, run in groupby(text, _kind) if kind]
+    runs = _ASCII_WORD.findall(text) if text.isascii() else ["".join(run) for kind, run in groupby(text, _kind) if kind]
     return list(dict.fromkeys(run[:LONGEST_WORD] for run in runs))
 
 
