@@ -98,7 +98,7 @@ def test_a_search_finds_customers_by_words_and_digits(people, text, found, monke
 def test_who_is_meant_most_likely_comes_first(people):
     def order(text):
         looked_for = wanted(text)
-        return [str(customer) for customer in best_first(looked_for, matches(looked_for), 10)]
+        return [str(customer) for customer in best_first(looked_for, matches(looked_for).ids, 10)]
 
     assert order("ada lovelace") == [ADA, TRADING]
     assert order("lovelace ada") == [TRADING, ADA]

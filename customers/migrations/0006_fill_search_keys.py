@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef
 
 from customers.search.keeping import keys_of
 
-AT_ONCE = 500
+AT_ONCE = 1000
 
 
 def fill(apps: Any, schema_editor: Any) -> None:

@@ -61,31 +61,37 @@ def begins_with(field: str, text: str) -> Q:
     return Q(**{f"{field}__gte": text, f"{field}__lt": text + LAST_CHARACTER})
 
 
+@dataclass(frozen=True)
+class Matches:
+    """Ids of customers in no order; where they are not all, there are very many."""
+
+    ids: set[int]
+    are_all: bool
+
+
 def named(text: str) -> Q:
     """The customers whom a search finds. Asks the database at once, to know which way is short."""
     looked_for = wanted(text)
-    ids = matches(looked_for)
-    return Q(pk__in=ids) if len(ids) <= MOST_MATCHES else _having(looked_for.words) | _by_number(looked_for)
+    found = matches(looked_for)
+    if found.are_all:
+        return Q(pk__in=found.ids)
+    return reduce(or_, (Q(pk__in=way) for way in _ways_by_number(looked_for)), _having(looked_for.words))
 
 
-def called(text: str) -> list[int] | QuerySet[Customer]:
+def called(text: str) -> set[int] | QuerySet[Customer]:
     """Customers whose words a search finds, or of whom it is a whole number: those whose sessions are meant."""
     looked_for = wanted(text)
-    by_words = _ids_by_words(looked_for.words)
-    owners = PhoneNumber.objects.filter(key=looked_for.key).values_list("customer_id", flat=True)
-    if len(by_words) > MOST_MATCHES:
-        return Customer.objects.filter(_having(looked_for.words) | Q(pk__in=list(owners)))
-    return [*by_words, *owners]
+    by_words = _by_words(looked_for.words)
+    owners = set(PhoneNumber.objects.filter(key=looked_for.key).values_list("customer_id", flat=True))
+    if by_words.are_all:
+        return by_words.ids | owners
+    return Customer.objects.filter(_having(looked_for.words) | Q(pk__in=owners))
 
 
-def matches(looked_for: Wanted) -> list[int]:
-    """The ids of customers, in no order; of very many, more than `MOST_MATCHES` and not all."""
-    by_words = _ids_by_words(looked_for.words)
-    if len(by_words) > MOST_MATCHES:
-        return by_words
-    condition = _by_number(looked_for)
-    by_number = Customer.objects.filter(condition).order_by().values_list("pk", flat=True) if condition else []
-    return list({*by_words, *by_number[: MOST_MATCHES + 1]})
+def matches(looked_for: Wanted) -> Matches:
+    """Whom a search finds. Each way is gone alone: a database may not see the index of each for all together."""
+    found = [_by_words(looked_for.words), *(_first(way) for way in _ways_by_number(looked_for))]
+    return Matches(set().union(*(some.ids for some in found)), all(some.are_all for some in found))
 
 
 def best_first(looked_for: Wanted, ids: Iterable[int], most: int) -> list[Customer]:
@@ -143,52 +149,60 @@ def has_words(words: Sequence[str], values: Iterable[str | None]) -> bool:
     return all(any(one.startswith(word) for one in known) for word in words)
 
 
+def _first(ids: QuerySet[Any]) -> Matches:
+    some = list(ids[: MOST_MATCHES + 1])
+    return Matches(set(some), len(some) <= MOST_MATCHES)
+
+
 # By words
 
 
-def _ids_by_words(words: Sequence[str]) -> list[int]:
+def _by_words(words: Sequence[str]) -> Matches:
     """Those who have all words. Goes by one that few have, since the words of the others may be everybody's."""
+    if not words:
+        return Matches(set(), are_all=True)
     for word in sorted(words, key=len, reverse=True):
-        some = list(_keys(SearchKey.Kind.WORD, word).values_list("customer_id", flat=True)[: MOST_MATCHES + 1])
-        if len(some) <= MOST_MATCHES:
-            return _with_all(words, set(some))
-        if len(words) == 1 and len(set(some)) > MOST_MATCHES:
+        some = _first(_keys(SearchKey.Kind.WORD, word))
+        if len(words) == 1:
             return some
-    return list(Customer.objects.filter(_having(words)).order_by().values_list("pk", flat=True)[: MOST_MATCHES + 1])
+        if some.are_all:
+            return Matches(_with_all(words, some.ids), are_all=True)
+    return _first(Customer.objects.filter(_having(words)).order_by().values_list("pk", flat=True))
 
 
-def _with_all(words: Sequence[str], ids: set[int]) -> list[int]:
-    if len(words) == 1:
-        return list(ids)
+def _with_all(words: Sequence[str], ids: set[int]) -> set[int]:
     known: dict[int, list[str]] = defaultdict(list)
     # Asked for their kind as well, SQLite would go through all of that kind.
     for pk, kind, text in SearchKey.objects.filter(customer__in=ids).values_list("customer_id", "kind", "text"):
         if kind == SearchKey.Kind.WORD:
             known[pk].append(text)
-    return [pk for pk, texts in known.items() if all(any(text.startswith(word) for text in texts) for word in words)]
+    return {pk for pk, texts in known.items() if all(any(text.startswith(word) for text in texts) for word in words)}
 
 
 def _having(words: Sequence[str]) -> Q:
-    if not words:
-        return Q(pk__in=[])
-    return reduce(and_, (Q(pk__in=_keys(SearchKey.Kind.WORD, word).values("customer")) for word in words))
+    return reduce(and_, (Q(pk__in=_keys(SearchKey.Kind.WORD, word)) for word in words)) if words else Q(pk__in=[])
 
 
-def _keys(kind: SearchKey.Kind, text: str) -> QuerySet[SearchKey]:
-    return SearchKey.objects.filter(begins_with("text", text), kind=kind).order_by()
+def _keys(kind: SearchKey.Kind, text: str) -> QuerySet[Any]:
+    """The ids of customers, one for each key that begins so."""
+    return (
+        SearchKey.objects.filter(begins_with("text", text), kind=kind).order_by().values_list("customer_id", flat=True)
+    )
 
 
 # By number
 
 
-def _by_number(looked_for: Wanted) -> Q:
+def _ways_by_number(looked_for: Wanted) -> list[QuerySet[Any]]:
     """Numbers that begin or end with the digits; where there are none, those that have them in the middle."""
     starting = [begins_with("key", beginning) for beginning in looked_for.beginnings]
     if not starting:
-        return Q()
-    ending = [_keys(SearchKey.Kind.BACKWARDS, digits[::-1][:LONGEST_WORD]) for digits in sorted(looked_for.spellings)]
-    ways = [PhoneNumber.objects.filter(reduce(or_, starting)), *ending]
-    if any(way.exists() for way in ways):
-        return reduce(or_, (Q(pk__in=way.order_by().values("customer")) for way in ways))
-    inside = [Q(key__contains=digits) for digits in looked_for.spellings if len(digits) >= FEWEST_IN_THE_MIDDLE]
-    return Q(pk__in=PhoneNumber.objects.filter(reduce(or_, inside)).order_by().values("customer")) if inside else Q()
+        return []
+    spellings = sorted(looked_for.spellings)
+    ways = [_owners(starting), *(_keys(SearchKey.Kind.BACKWARDS, digits[::-1][:LONGEST_WORD]) for digits in spellings)]
+    inside = [Q(key__contains=digits) for digits in spellings if len(digits) >= FEWEST_IN_THE_MIDDLE]
+    return ways if not inside or any(way.exists() for way in ways) else [_owners(inside)]
+
+
+def _owners(conditions: Sequence[Q]) -> QuerySet[Any]:
+    return PhoneNumber.objects.filter(reduce(or_, conditions)).order_by().values_list("customer_id", flat=True)

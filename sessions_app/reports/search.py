@@ -93,10 +93,8 @@ def _straight(looked_for: Wanted, customers: Sequence[Customer], sessions: Seque
 
 def _customers(looked_for: Wanted) -> tuple[list[Customer], bool]:
     """Those most likely meant, one more than is shown at most; and whether there are more."""
-    ids = matches(looked_for)
-    meant = list(exactly(looked_for).values_list("pk", flat=True)[: SHOWN + 1])
-    # Of so many, those that were read are no better than others; only who is exactly meant is known.
-    ids = [*ids[:MOST_MATCHES], *meant]
+    # Of very many, those that were read are no better than others; but who is exactly meant is always among them.
+    ids = {*matches(looked_for).ids, *exactly(looked_for).values_list("pk", flat=True)}
     found = best_first(looked_for, ids, SHOWN + 1)
     return found[:SHOWN], len(found) > SHOWN
 
