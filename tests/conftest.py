@@ -80,6 +80,11 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("frontdesk")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """For `-n auto`: one more than there are cores, since some tests wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     # All that was imported stays until the end: a search for garbage that goes through it takes a seventh of the CPU.
     gc.freeze()

@@ -334,7 +334,7 @@ def test_without_a_database_the_other_checks_go_on(livetok_of_a_well_one):
     assert text.count("does not answer") == 1  # said once: each would wait for it again
     assert "ok    https" in text
     assert "disk: data" in text
-    assert re.search("^bad   not looked at +(pooler, )?worker, ", text, re.MULTILINE)
+    assert re.search("^bad   not looked at +pooler, standby, replica, worker, ", text, re.MULTILINE)
 
 
 def test_before_setup_it_says_so_once(empty_database):

@@ -60,6 +60,7 @@ def test_jobs_are_done_in_their_time():
         "prune past months' writes": timedelta(hours=1),
         "keep sums": minute,
         "judge what happened": timedelta(seconds=0.5),
+        "make new callers searchable": timedelta(seconds=2),
         "tell missing ends": minute,
         "look for silence": minute,
         "send digests": minute,

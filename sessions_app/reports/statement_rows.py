@@ -216,7 +216,7 @@ def _told_otherwise(lines: QuerySet[StatementLine], q: str) -> list[int]:
     changed = lines.filter(~Exists(same.filter(known_by=OuterRef("external_id")))).order_by()
     words = words_of(q)
     rows = changed.values_list("customer_number", "customer_name", "external_id").distinct()
-    return [number for number, *told in rows.iterator() if words and has_words(words, told)]
+    return [number for number, *told in rows if words and has_words(words, told)]
 
 
 def _stored_row(line: StatementLine, closed_at: datetime, taken: TakenOver | None) -> StatementRow:
