@@ -98,7 +98,7 @@ def test_a_search_finds_customers_by_words_and_digits(people, text, found, monke
 def test_who_is_meant_most_likely_comes_first(people):
     def order(text):
         looked_for = wanted(text)
-        return [str(customer) for customer in best_first(looked_for, matches(looked_for).ids, 10)]
+        return [str(customer) for customer in best_first(looked_for, matches(looked_for).ids, set(), 10)]
 
     assert order("ada lovelace") == [ADA, TRADING]
     assert order("lovelace ada") == [TRADING, ADA]
@@ -112,6 +112,25 @@ def test_words_of_one_customer_hide_no_other(monkeypatch):
     keep_search_keys([customer.pk for customer in both])
 
     assert Customer.objects.filter(named("an")).count() == 2
+
+
+def test_a_short_number_leads_to_whoever_has_it_among_many_that_begin_so(viewer):
+    tier = make_tier()
+    meant = make_customer(tier, "+15550", name="Zoe")
+    others = [make_customer(tier, f"+1555000{n:04}", name=f"Ana {n:02}") for n in range(20)]
+    keep_search_keys([meant.pk, *(other.pk for other in others)])
+
+    assert found_on(viewer, "+15550") == f"/reports/customers/{meant.pk}/"
+
+
+def test_an_address_is_shown_to_whoever_may_see_customers(people, viewer):
+    assert "Ada.King@example.com" in viewer.get("/reports/search/?q=lovelace").content.decode()
+
+    client = staff(None, "sessions alone")
+    client.user.user_permissions.add(Permission.objects.get(codename="view_session"))
+    page = client.get("/reports/search/?q=lovelace").content.decode()
+    assert ADA in page
+    assert "Ada.King@example.com" not in page
 
 
 def test_a_customer_without_a_name_is_found_by_what_pages_say(people):
@@ -135,6 +154,32 @@ def test_who_has_no_keys_gets_them_from_the_worker(django_assert_max_num_queries
         assert worker.run() == 0
     old.delete()
     assert set(SearchKey.objects.values_list("customer", flat=True)) == {new.pk}
+
+
+def test_one_that_is_committed_after_many_later_ones_is_not_passed_over(monkeypatch):
+    monkeypatch.setattr("customers.search.keeping.LOOKED_AT", 2)
+    tier = make_tier()
+    worker = NewCallers()
+    worker.run()
+    late = make_customer(tier, "+15550003333", name="Lin")
+    others = [make_customer(tier, name=f"Ana {n}") for n in range(7)]
+    keep_search_keys([other.pk for other in others])
+
+    assert worker.run() == 1
+    assert Customer.objects.get(named("lin")) == late
+
+
+def test_the_worker_goes_on_where_it_ran_out_of_time(monkeypatch):
+    monkeypatch.setattr("customers.search.keeping.LOOKED_AT", 2)
+    monkeypatch.setattr("customers.search.keeping.PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr("customers.search.keeping.RUN_SECONDS", 0.01)
+    tier = make_tier()
+    for n in range(5):
+        make_customer(tier, name=f"Ana {n}")
+    worker = NewCallers()
+    runs = [worker.run() for _ in range(20)]
+
+    assert (max(runs), sum(runs)) == (2, 5)
 
 
 # The page

@@ -30,13 +30,12 @@ class ChangeFilters(forms.Form):
     after = PlaceField(required=False)
     before = PlaceField(required=False)
 
-    def __init__(self, data: QueryDict, seen: list[Kind]) -> None:
+    def __init__(self, data: QueryDict, seen: list[Kind], user: Any) -> None:
         super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
         self.seen = seen
-        people = [
-            (str(user.pk), user.get_full_name() or user.get_username())
-            for user in User.objects.filter(is_staff=True).order_by("username")
-        ]
+        # Those who may not see accounts have their own, and the names that stand beside the changes.
+        known = User.objects.order_by("username") if user.has_perm("auth.view_user") else [user]
+        people = [(str(one.pk), one.get_full_name() or one.get_username()) for one in known]
         self._offer("person", [
             ("", "People and API keys"),
             *people,
@@ -72,7 +71,7 @@ class ChangeFilters(forms.Form):
         )
 
 
-def changes_since(request: HttpRequest, since: datetime) -> Wanted:
+def wanted_since(request: HttpRequest, since: datetime) -> Wanted:
     """What people and keys have changed since then, of what somebody may see."""
     return Wanted(kinds_seen_by(request), since=since)
 
@@ -84,7 +83,7 @@ def changes(request: HttpRequest) -> HttpResponseBase:
     seen = kinds_seen_by(request)
     if not seen:
         raise PermissionDenied
-    filters = ChangeFilters(request.GET, seen)
+    filters = ChangeFilters(request.GET, seen, request.user)
     context: dict[str, Any] = {"title": "Changes", "tab": "changes", "filters": filters}
     if not filters.is_valid():
         return page(request, "changes.html", context)
@@ -93,6 +92,7 @@ def changes(request: HttpRequest) -> HttpResponseBase:
     )
     context |= {
         "changes": changes_of(shown.rows),
+        "has_records": bool(shown.rows),
         "before": shown.rows[0].place if shown.has_previous and shown.rows else None,
         "after": shown.rows[-1].place if shown.has_next else None,
         "today": timezone.localdate(),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import DELETION, LogEntry
 from django.db import models
 
 from config.changes.kinds import Kind, ranks
@@ -121,7 +121,7 @@ def changes_of(records: Sequence[Record]) -> list[Change]:
 def _change_of_log(record: Record, logged: LogEntry) -> Change:
     who = logged.user.get_full_name() or logged.user.get_username()
     words = logged.get_change_message() or {1: "Added.", 3: "Deleted."}.get(logged.action_flag, "Changed.")
-    address = record.kind.history_address(logged.object_id)
+    address = "" if logged.action_flag == DELETION else record.kind.history_address(logged.object_id)
     return Change(record.kind, logged.object_repr, address, Entry(logged.action_time, who, "", ()), words)
 
 

@@ -11,20 +11,24 @@ from django.middleware.csrf import get_token
 from django.template.defaultfilters import pluralize
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
 from automations.templatetags.notices import following_notices
 from config.doctor.findings import OK, Finding
 from config.doctor.installation import check_api_keys, check_backup
 from config.home.today import Today
-from sessions_app.models import WebhookEvent
+from sessions_app.models import Session, WebhookEvent
 from sessions_app.models.log import OF_NO_SESSION
+from sessions_app.periods import ONE_WEEK
 from sessions_app.reports.webhook.channels import Heard
 from sessions_app.templatetags.refused import refused_warning
 from sessions_app.templatetags.spool import spool_warning
 
 # Beyond them, one is told that there are more.
 MOST_REJECTED = 1000
+# There may be many that were ignored among them.
+MOST_LOOKED_AT = 20_000
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,11 @@ def needs(request: HttpRequest, today: Today, heard: Heard, since: datetime) -> 
 
 
 def _of_sessions(today: Today, heard: Heard) -> Iterator[Need]:
-    if heard.begin is not None and heard.end is None:
+    # Many denials in a row have no ends, and a first session may still go on: one must be missing, and none have come.
+    if today.missing and heard.end is None and not _has_end():
         yield Need(
             "bad",
-            "Begins come, and no end has come yet.",
+            "Begins come, and no end has come in the last 7 days.",
             "Without ends no minutes are counted. Look at the End Session URL in LiveTok's dashboard.",
             reverse("reports:webhook"),
             "Webhook health",
@@ -81,13 +86,17 @@ def _of_sessions(today: Today, heard: Heard) -> Iterator[Need]:
         )
 
 
+def _has_end() -> bool:
+    recent = Session.objects.filter(started_at__gte=timezone.now() - ONE_WEEK, end_received_at__isnull=False)
+    return recent.order_by().exists()
+
+
 def _rejected(since: datetime) -> Iterator[Need]:
-    """Those that nobody had processed again. Found among the few that are of no session, however long the log is."""
-    newest = WebhookEvent.objects.filter(verdict__in=OF_NO_SESSION).order_by("-pk")
-    rows = newest.values_list("verdict", "received_at", "processed_again_at")[: MOST_REJECTED + 1]
-    count = sum(
-        verdict == WebhookEvent.Verdict.REJECTED and at >= since and again is None for verdict, at, again in rows
-    )
+    """Those that nobody had processed again, among the newest of no session: found however long the log is."""
+    newest = WebhookEvent.objects.filter(verdict__in=OF_NO_SESSION).order_by("-pk").values("pk")[:MOST_LOOKED_AT]
+    rejected = WebhookEvent.objects.filter(pk__in=newest, verdict=WebhookEvent.Verdict.REJECTED)
+    waiting = rejected.filter(received_at__gte=since, processed_again_at__isnull=True)
+    count = waiting.order_by()[: MOST_REJECTED + 1].count()
     if not count:
         return
     query = {

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from config.changes.kinds import kinds_seen_by
-from config.changes.page import changes_since
+from config.changes.page import wanted_since
 from config.changes.reading import changes_of, newest_records
 from config.home.needs import needs, notices
 from config.home.today import reach_context, read_today
@@ -20,8 +20,8 @@ from sessions_app.reports.first_steps import has_begun, steps_context
 from sessions_app.reports.frame.pages import page
 from sessions_app.reports.webhook.channels import newest_of_all
 
-# As records: a save may have some.
-MOST_CHANGES = 12
+# A save may have many records: one of each row of its form.
+MOST_CHANGES, MOST_RECORDS = 12, 60
 
 
 @admin.site.admin_view
@@ -47,5 +47,8 @@ def home(request: HttpRequest) -> HttpResponseBase:
         context |= {"today": today, "needs": needs(request, today, heard, yesterday)}
         context |= reach_context(request, heard, now)
     if kinds_seen_by(request):
-        context["changes"] = changes_of(newest_records(changes_since(request, yesterday), MOST_CHANGES))
+        records = newest_records(wanted_since(request, yesterday), MOST_RECORDS)
+        changes = changes_of(records)
+        context |= {"changes": changes[:MOST_CHANGES], "has_more_changes": len(records) == MOST_RECORDS}
+        context["has_more_changes"] |= len(changes) > MOST_CHANGES
     return page(request, "home.html", context)

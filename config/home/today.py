@@ -117,7 +117,7 @@ def reach_context(request: HttpRequest, heard: Heard, now: datetime) -> dict[str
 def _heard_figure(label: str, at: datetime | None, now: datetime) -> Figure:
     address = reverse("reports:webhook")
     if at is None:
-        return Figure(label, NOTHING, HEARD_DEFINITION, address, note="none has come yet")
+        return Figure(label, NOTHING, HEARD_DEFINITION, address, note="none in the newest sessions")
     ago = max(timedelta(0), now - at)
     # To the minute: seconds would be old before they are read.
     words = f"{duration_words(int(ago.total_seconds()) // 60 * 60)} ago" if ago >= timedelta(minutes=1) else "just now"

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
 
@@ -116,11 +116,16 @@ class ApiKeyAdmin(HistoryAdmin):
         """The key gets its secret only when this page shows it: no message, cookie or session ever holds one."""
         if not self.has_add_permission(request):
             raise PermissionDenied
+        if request.method != "GET":  # a HEAD would use the secret up, and show nobody any
+            return HttpResponseNotAllowed(["GET"])
         made, instead_of = request.session.get(TO_SHOW, [None, ""])
         key = ApiKey.objects.filter(pk=pk).first()
         secret = exchange_secret(key, instead_of) if key and key.pk == made else None
         if key is None or secret is None:
-            text = "A key's secret is shown once, when the key is made. If it was not copied, make another key."
+            text = (
+                "A key's secret is shown once, when the key is made. "
+                "If it was not copied, revoke the key and make another."
+            )
             self.message_user(request, text, messages.WARNING)
             return HttpResponseRedirect(reverse("admin:customers_apikey_changelist"))
         del request.session[TO_SHOW]

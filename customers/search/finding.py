@@ -1,7 +1,7 @@
 """Finding customers by what staff have at hand: words, a number's digits, an e-mail address or an id."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
@@ -94,11 +94,18 @@ def matches(looked_for: Wanted) -> Matches:
     return Matches(set().union(*(some.ids for some in found)), all(some.are_all for some in found))
 
 
-def best_first(looked_for: Wanted, ids: Iterable[int], most: int) -> list[Customer]:
-    """Of these customers those who are most likely meant: what was written exactly first, then whole words, by name."""
+def best_first(looked_for: Wanted, ids: Iterable[int], meant: Collection[int], most: int) -> list[Customer]:
+    """Of these customers those who are most likely meant: first `meant` and what was written exactly, then whole words.
+
+    Those who are as likely come by name.
+    """
     rows = Customer.objects.filter(pk__in=list(ids)).order_by()
     places = [
-        (_distance(looked_for, name, external_id or "", email), folded(name) or LAST_CHARACTER, pk)
+        (
+            0 if pk in meant else _distance(looked_for, name, external_id or "", email),
+            folded(name) or LAST_CHARACTER,
+            pk,
+        )
         for pk, name, external_id, email in rows.values_list("pk", "name", "external_id", "email")
     ]
     first = [pk for *_, pk in sorted(places)[:most]]

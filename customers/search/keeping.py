@@ -17,8 +17,9 @@ from customers.search.folding import LONGEST_WORD, beginnings_of
 from customers.turns import PAUSE_SECONDS, short_transaction
 
 AT_ONCE = 500
-# So many ids, the newest, the worker looks through each time.
+# So many ids the worker looks through at once, and again below those that it has seen.
 LOOKED_AT = 1000
+RUN_SECONDS = 1.0
 
 # The customer's own fields that it is found by.
 SEARCHED = frozenset({"name", "external_id", "email"})
@@ -87,39 +88,40 @@ def _keep(ids: list[int]) -> None:
 class NewCallers:
     """The worker's part: customers who have no keys yet, the newest first.
 
-    In its first run it looks at all, so that what was left behind while no worker ran is made up for.
+    After its start it looks at all, so that what was left behind while no worker ran is made up for. It returns after
+    a second, since other jobs wait for it, and goes on from there the next time.
     """
 
     def __init__(self) -> None:
-        self._has_seen_all = False
+        self._seen_to = 0
+        # Of the look under way: the highest id, and down to which one all have been looked at.
+        self._highest, self._below = 0, 0
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> int:
         """How many customers can be found since. Safe to repeat, and to run on several nodes at once."""
+        give_up_at = time.monotonic() + RUN_SECONDS
+        lowest = max(self._seen_to - LOOKED_AT, 0)  # one of a lower id may be committed later
+        if self._below <= lowest:
+            self._highest = self._below = Customer.objects.aggregate(last=Max("pk"))["last"] or 0
         found = 0
-        for ids in _without_keys(look_on=not self._has_seen_all):
-            for piece in _pieces(ids):
-                if should_stop():
-                    return found
+        while self._below > lowest:
+            if should_stop() or time.monotonic() > give_up_at:
+                return found
+            for piece in _pieces(_without_keys(self._below)):
                 with short_transaction():
                     keep_search_keys(piece)
                 found += len(piece)
                 time.sleep(PAUSE_SECONDS)
-        self._has_seen_all = True
+            self._below -= LOOKED_AT
+        self._seen_to, self._below = self._highest, 0
         return found
 
 
-def _without_keys(*, look_on: bool) -> Iterator[list[int]]:
-    """Customers without keys, of each range of ids; on to the next where the last one had any."""
-    last = Customer.objects.aggregate(last=Max("pk"))["last"] or 0
+def _without_keys(last: int) -> list[int]:
+    """Customers without keys, of the ids up to this one."""
+    among = Customer.objects.filter(pk__gt=last - LOOKED_AT, pk__lte=last)
     keys = SearchKey.objects.filter(customer=OuterRef("pk"))
-    while last > 0:
-        among = Customer.objects.filter(pk__gt=last - LOOKED_AT, pk__lte=last)
-        ids = list(among.filter(~Exists(keys)).order_by("-pk").values_list("pk", flat=True))
-        if ids:
-            yield ids
-        elif not look_on:
-            return
-        last -= LOOKED_AT
+    return list(among.filter(~Exists(keys)).order_by("-pk").values_list("pk", flat=True))
 
 
 def _pieces(ids: list[int], size: int = 100) -> Iterator[list[int]]:

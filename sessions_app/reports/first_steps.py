@@ -5,11 +5,12 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 
 from customers.keys import valid_keys
 from customers.models import ApiKey, TierLimit
-from sessions_app.models import WebhookEvent
+from sessions_app.models import Session, WebhookEvent
 from sessions_app.reports.webhook.channels import Heard, newest_of_all
 
 REFRESH_SECONDS = 5
@@ -27,8 +28,11 @@ class Step:
 
 
 def has_begun(heard: Heard) -> bool:
-    """Whether LiveTok's first begin has come, after which there is more to say than these steps."""
-    return heard.begin is not None
+    """Whether LiveTok's first begin has come, after which there is more to say than these steps.
+
+    It may be long ago: of the newest sessions all may have lost theirs.
+    """
+    return heard.begin is not None or Session.objects.filter(begin_received_at__isnull=False).order_by().exists()
 
 
 def steps_context(request: HttpRequest, heard: Heard | None = None) -> dict[str, Any]:
@@ -53,6 +57,7 @@ def _steps(request: HttpRequest, heard: Heard) -> list[Step]:
     may = request.user.has_perm
     keys = [key.name for key in valid_keys() if ApiKey.Scope.WEBHOOK in key.scopes]
     keys += ["WEBHOOK_SECRET"] if settings.WEBHOOK_SECRET else []
+    told = ", ".join(keys) if may("customers.view_apikey") else f"{len(keys)} key{pluralize(len(keys))}"
     has_request = WebhookEvent.objects.order_by("-received_at").values_list("pk", flat=True).first() is not None
     public = settings.PUBLIC_URL
     return [
@@ -67,7 +72,7 @@ def _steps(request: HttpRequest, heard: Heard) -> list[Step]:
         Step(
             "Make a key",
             bool(keys),
-            f"LiveTok may use: {', '.join(keys)}. The key itself was shown once, when it was made."
+            f"LiveTok may use: {told}. What is secret was shown once, when it was made."
             if keys
             else "LiveTok proves who it is by a key with the scope webhook.",
             reverse("admin:customers_apikey_add") if may("customers.add_apikey") else "",

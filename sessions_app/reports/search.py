@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,7 +15,6 @@ from django.utils import timezone
 from customers.models import Agent, Customer, PhoneNumber, Tier
 from customers.search.finding import (
     MOST_MATCHES,
-    MOST_WORDS,
     Wanted,
     best_first,
     exactly,
@@ -26,6 +26,7 @@ from customers.search.finding import (
 from customers.search.folding import folded
 from sessions_app.models import Session
 from sessions_app.reports.frame.pages import page, report_for
+from sessions_app.reports.frame.range_filters import MOST_DAYS
 from sessions_app.reports.list.lines import lines_of
 from sessions_app.reports.list.queries import LISTED
 from sessions_app.reports.list.search import numbers_of_callers
@@ -61,7 +62,7 @@ class Group:
 def search(request: HttpRequest) -> HttpResponseBase:
     """What a text finds; straight there where one customer or session is just that."""
     looked_for = wanted(request.GET.get("q", ""))
-    context: dict[str, Any] = {"title": "Search", "looked_for": looked_for.text, "most_words": MOST_WORDS}
+    context: dict[str, Any] = {"title": "Search", "looked_for": looked_for.text}
     if not looked_for.text:
         return page(request, "reports/search.html", context)
     user: Any = request.user
@@ -94,8 +95,8 @@ def _straight(looked_for: Wanted, customers: Sequence[Customer], sessions: Seque
 def _customers(looked_for: Wanted) -> tuple[list[Customer], bool]:
     """Those most likely meant, one more than is shown at most; and whether there are more."""
     # Of very many, those that were read are no better than others; but who is exactly meant is always among them.
-    ids = {*matches(looked_for).ids, *exactly(looked_for).values_list("pk", flat=True)}
-    found = best_first(looked_for, ids, SHOWN + 1)
+    meant = set(exactly(looked_for).values_list("pk", flat=True))
+    found = best_first(looked_for, matches(looked_for).ids | meant, meant, SHOWN + 1)
     return found[:SHOWN], len(found) > SHOWN
 
 
@@ -106,13 +107,16 @@ def _customer_address(customer: Customer, user: Any) -> str:
 
 
 def _customer_group(looked_for: Wanted, customers: Sequence[Customer], has_more: bool, user: Any) -> Group:
+    def email(customer: Customer) -> str:
+        return customer.email if user.has_perm(SEE_CUSTOMERS) else ""
+
     hits = [
         Hit(
             str(customer),
             _customer_address(customer, user),
             [
                 *(str(number) for number in customer.numbers.all()[:3]),
-                *(text for text in (customer.external_id, customer.email, str(customer.tier)) if text),
+                *(text for text in (customer.external_id, email(customer), str(customer.tier)) if text),
                 *([] if customer.status == Customer.Status.ACTIVE else [customer.get_status_display()]),
             ],
         )
@@ -144,7 +148,9 @@ def _session_address(session: Session) -> str:
 def _session_group(looked_for: Wanted, sessions: Sequence[Session]) -> Group:
     lines = lines_of(sessions[:SHOWN], timezone.now())
     has_more = len(sessions) > SHOWN
-    return Group("Sessions", lines, has_more, "All sessions found", _list("reports:sessions", looked_for.text))
+    return Group(
+        "Sessions", lines, has_more, "All sessions found of the last year", _sessions_of_a_year(looked_for.text)
+    )
 
 
 def _number_group(looked_for: Wanted) -> Group:
@@ -152,10 +158,16 @@ def _number_group(looked_for: Wanted) -> Group:
     keys = list(numbers_of_callers(looked_for).values_list("key", flat=True)[:MOST_MATCHES])
     known = set(PhoneNumber.objects.filter(key__in=keys).values_list("key", flat=True))
     strangers = sorted(set(keys) - known)
-    hits = [Hit(key, _list("reports:sessions", key)) for key in strangers[:SHOWN]]
-    all_address = _list("reports:sessions", looked_for.text)
+    hits = [Hit(key, _sessions_of_a_year(key)) for key in strangers[:SHOWN]]
+    all_address = _sessions_of_a_year(looked_for.text)
     has_more = len(strangers) > SHOWN
-    return Group("Numbers of callers who are no customers", hits, has_more, "Sessions of all of them", all_address)
+    return Group(
+        "Numbers of callers who are no customers",
+        hits,
+        has_more,
+        "Sessions of all of them in the last year",
+        all_address,
+    )
 
 
 # Tiers and agents: few rows, all of them looked at
@@ -203,3 +215,9 @@ def _place(looked_for: Wanted, name: str, known_as: str) -> tuple[bool, str]:
 
 def _list(name: str, text: str) -> str:
     return f"{reverse(name)}?{urlencode({'q': text})}"
+
+
+def _sessions_of_a_year(text: str) -> str:
+    """The search looks at all there are; the list, asked for no days, at 90."""
+    first_day = timezone.localdate() - timedelta(days=MOST_DAYS - 1)
+    return f"{reverse('reports:sessions')}?{urlencode({'q': text, 'first_day': first_day})}"
