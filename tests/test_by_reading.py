@@ -31,6 +31,9 @@ from tests.builders import (
 from tests.outages import database_locked
 from tests.staff import staff, text_of
 
+# What is decided within half a second by a process of its own, is not beside three test runs.
+pytestmark = pytest.mark.serial
+
 MANY = 8
 IS_SQLITE = connection.vendor == "sqlite"
 

@@ -135,10 +135,12 @@ def test_a_flood_neither_hides_what_was_heard_nor_what_was_rejected(livetok, vie
     assert "1 of LiveTok's requests since yesterday was rejected." in text
 
     # Ends come without begins, as where the Begin Session URL was lost.
-    Session.objects.filter(allowed=False).update(begin_received_at=None)
+    with time_machine.travel(NOW, tick=False):
+        livetok.end(sessionId="lost", duration=60)
     assert "Connect LiveTok" not in text_of(home(viewer))
 
-    Session.objects.update(end_received_at=None)
+    Session.objects.filter(end_received_at__isnull=False).delete()
+    WebhookEvent.objects.all().delete()
     assert "Begins come, and no end has come in the last 7 days." in text_of(home(viewer))
 
 
