@@ -23,7 +23,7 @@ from tests.api import Api
 from tests.builders import limit, make_customer, make_livetok, make_override, make_tier
 
 pytestmark = pytest.mark.django_db
-EXAMPLES = 25
+EXAMPLES = 15
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 BODY_FIELDS = st.sampled_from(
     ["name", "context", "limits", "numbers", "overrides", "status", "email", "time_zone", "valid_from", "external_id"]

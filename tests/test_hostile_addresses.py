@@ -1,12 +1,12 @@
 """Whatever stands in an address of the admin, the reports or the API: it is answered, and never by a 500."""
 
 import re
-from itertools import cycle
+from itertools import cycle, islice
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.urls import URLResolver, get_resolver
 
 from sessions_app.reports.frame.range_filters import RangeFilters
@@ -108,7 +108,8 @@ def everybody(livetok: LiveTok):
 def test_no_address_is_an_error_of_ours(everybody):
     administrator, script = everybody
     wrong, tried = [], 0
-    for address in hostile_addresses():
+    # Of each parameter one of the values is tried in any case, so each database has every other address.
+    for address in islice(hostile_addresses(), int(connection.vendor == "postgresql"), None, 2):
         with transaction.atomic():
             is_script = address.startswith("/api/")
             response = script.request("GET", address) if is_script else administrator.get(address)
