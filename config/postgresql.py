@@ -27,6 +27,10 @@ def set_up_postgresql(setting: str, database: dict[str, Any]) -> None:
     options = database.setdefault("OPTIONS", {})
     for name, value in DEFAULTS.items():
         options.setdefault(name, value)
+    # As in postgres:///frontdesk?host=db1,db2&port=5432,5432. Else only libpq would know of them.
+    for name in ("host", "port"):
+        given = options.pop(name, None)
+        database[name.upper()] = database.get(name.upper()) or given or ""
     hosts, ports = _split(database.get("HOST")), _split(database.get("PORT"))
     # Written after the last host, a port would be taken for that of all.
     if len(hosts) > 1 and len(ports) not in (0, len(hosts)):
@@ -36,15 +40,31 @@ def set_up_postgresql(setting: str, database: dict[str, Any]) -> None:
         )
 
 
-def set_up_failover(database: dict[str, Any]) -> None:
-    """Of several hosts, only the one that takes writing will do. Raises ImproperlyConfigured where others would."""
+def set_up_failover(setting: str, database: dict[str, Any]) -> None:
+    """Of several hosts, only the one that takes writing will do. Raises ImproperlyConfigured where others would.
+
+    For an entry that `set_up_postgresql` has completed.
+    """
     if len(_split(database.get("HOST"))) > 1:
         wanted = database["OPTIONS"].setdefault("target_session_attrs", WRITES[0])
         if wanted not in WRITES:
             raise ImproperlyConfigured(
-                f"DATABASE_URL names several hosts with target_session_attrs={wanted}, so it may find one that takes "
+                f"{setting} names several hosts with target_session_attrs={wanted}, so it may find one that takes "
                 "no writing. Give target_session_attrs=read-write"
             )
+
+
+def set_up_backup(database: dict[str, Any], primary: dict[str, Any], *, is_primary_sqlite: bool) -> dict[str, Any]:
+    """What of BACKUP_DATABASE_URL takes the place of DATABASE_URL's; all else stays. Raises ImproperlyConfigured."""
+    if is_primary_sqlite or database.get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(
+            "BACKUP_DATABASE_URL is for PostgreSQL behind a pooler: give the address of DATABASE_URL's database that "
+            "goes past it, or leave it out"
+        )
+    database["OPTIONS"] = primary["OPTIONS"] | database.get("OPTIONS", {})
+    set_up_postgresql("BACKUP_DATABASE_URL", database)
+    set_up_failover("BACKUP_DATABASE_URL", database)
+    return {name: database[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")}
 
 
 def set_up_replica(database: dict[str, Any], *, is_primary_sqlite: bool) -> None:

@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from automations.outgoing.addresses import parse_allowed_hosts
 from config.env_file import lines_of_env_file
-from config.postgresql import REPLICA_SAMPLE, set_up_failover, set_up_postgresql, set_up_replica
+from config.postgresql import REPLICA_SAMPLE, set_up_backup, set_up_failover, set_up_postgresql, set_up_replica
 from config.secret_files import with_secret_files
 from config.secrets import made_secret_key, private_folder
 
@@ -232,7 +232,7 @@ if IS_SQLITE:
     DATABASES["default"]["CONN_MAX_AGE"] = None
 else:
     set_up_postgresql("DATABASE_URL", DATABASES["default"])
-    set_up_failover(DATABASES["default"])
+    set_up_failover("DATABASE_URL", DATABASES["default"])
 
 # A replica that report pages and exports read.
 if env("REPORTS_DATABASE_URL", default=""):
@@ -244,13 +244,7 @@ if env("REPORTS_DATABASE_URL", default=""):
 BACKUP_DATABASE: dict[str, Any] = {}
 if env("BACKUP_DATABASE_URL", default=""):
     BACKUP_DATABASE = _address("BACKUP_DATABASE_URL", env.db_url, "", DATABASE_SAMPLE)
-    if IS_SQLITE or BACKUP_DATABASE.get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            "BACKUP_DATABASE_URL is for PostgreSQL behind a pooler: give the address of DATABASE_URL's database that "
-            "goes past it, or leave it out"
-        )
-    # All else is as for DATABASE_URL.
-    BACKUP_DATABASE = {name: BACKUP_DATABASE[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}
+    BACKUP_DATABASE = set_up_backup(BACKUP_DATABASE, DATABASES["default"], is_primary_sqlite=IS_SQLITE)
 
 # Where the worker puts a backup each night. Left out: it makes none.
 BACKUP_DIR = Path(env("BACKUP_DIR")) if env("BACKUP_DIR", default="") else None

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from environ import Env
 
+from config.postgresql import set_up_backup
 from tests.live import ROOT, manage, new_environment
 
 
@@ -96,6 +99,26 @@ def test_a_setting_that_cannot_be_meant_is_named(name, value, tmp_path):
 
     assert name in said
     assert "secret-user" not in said
+
+
+def test_a_backup_finds_the_server_that_takes_writing_however_several_are_named():
+    pooler = {"OPTIONS": {"sslmode": "require"}}
+
+    def read(address):
+        return set_up_backup(Env.db_url_config(address), pooler, is_primary_sqlite=False)
+
+    for address in ("postgres://db1:1,db2:2/name", "postgres:///name?host=db1,db2&port=1,2"):
+        taken = read(address)
+        assert (taken["HOST"], taken["PORT"]) == ("db1,db2", "1,2")
+        assert taken["OPTIONS"]["target_session_attrs"] == "read-write"
+        assert taken["OPTIONS"]["sslmode"] == "require"
+    assert "target_session_attrs" not in read("postgres://db1/name")["OPTIONS"]
+    for address in (
+        "postgres:///name?host=db1,db2&port=1",
+        "postgres://db1:1,db2:2/name?target_session_attrs=any",
+    ):
+        with pytest.raises(ImproperlyConfigured, match="BACKUP_DATABASE_URL names"):
+            read(address)
 
 
 @pytest.mark.only("sqlite")
