@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
@@ -151,14 +151,12 @@ def tormented(fleet: Fleet, order: Sequence[str], chosen: Random, say: Say) -> O
             )
         time.sleep(AFTERWARDS_SECONDS)
     acknowledged = ledger.acknowledged
-    stored = settled(ledger.events, fleet.direct)
-    repeated = fleet.balancer.repeated
+    # What nginx sent to the second node too, LiveTok does not know of.
+    stored = settled(ledger.events, fleet.direct, arrivals=len(fleet.nodes))
     say(
-        f"{len(ledger.events):,} events, {len(ledger.unanswered)} deliveries not answered 200, {repeated} requests "
-        f"that nginx sent to a second node; {stored}"
+        f"{len(ledger.events):,} events, {len(ledger.unanswered)} deliveries not answered 200, "
+        f"{fleet.balancer.repeated} requests that nginx sent to a second node; {stored}"
     )
-    # What nginx sent once more, LiveTok does not know of.
-    stored = replace(stored, logged_too_often=max(0, stored.logged_too_often - repeated))
     begins = [event for event in ledger.events if event.name == "session_begin" and event.answers]
     outcome = Outcome(
         acknowledged=acknowledged,

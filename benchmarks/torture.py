@@ -195,13 +195,13 @@ class Supervised:
         return [pid for (pid,) in rows(self.server.database_url, f"SELECT pid FROM pg_stat_activity WHERE {own}")]
 
 
-def settled(events: list[Event], url: str) -> Findings:
-    """What is found once what was put by has reached the database: until nothing is, or nothing changes any more."""
-    found = findings(events, url)
+def settled(events: list[Event], url: str, *, arrivals: int = 1) -> Findings:
+    """What is found once what was put by has reached the database: until nothing is missing, or nothing changes."""
+    found = findings(events, url, arrivals=arrivals)
     give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while not found.are_none and time.monotonic() < give_up_at:
+    while found.may_still_come and time.monotonic() < give_up_at:
         time.sleep(1)
-        later = findings(events, url)
+        later = findings(events, url, arrivals=arrivals)
         if later != found:
             found, give_up_at = later, time.monotonic() + PATIENCE_SECONDS
     return found

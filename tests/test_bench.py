@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from benchmarks.goals import goal_line, short_line
+from benchmarks.livetok import Event
+from benchmarks.sql import execute
+from benchmarks.stored import findings
 from benchmarks.traffic import DURATION_SECONDS, begin_template, end_template, number_of
 from sessions_app.livetok.events import SessionBegin, SessionEnd
 from sessions_app.livetok.payloads import read_event
@@ -60,3 +63,17 @@ def test_a_goals_line_says_whether_it_was_reached(name, value, line):
 @pytest.mark.parametrize("ratio, verdict", [(4.0, "ok"), (3.0, "ok"), (2.99, "short")])
 def test_the_short_form_takes_no_fall_by_a_quarter(ratio, verdict):
     assert short_line("sqlite", ratio, expected=4.0) == f"goal sqlite_of_straight {ratio:.3g} 3 {verdict}"
+
+
+@pytest.mark.only("sqlite")
+def test_what_a_balancer_may_send_to_two_nodes_may_be_logged_twice_for_each_try_and_no_more(tmp_path):
+    url = f"sqlite:///{tmp_path}/x.sqlite3"
+    logged = ["a", "a", "b", "b", "b"]
+    execute(url, "CREATE TABLE sessions_app_session (session_id, answer, begin_body, end_body)")
+    execute(url, "CREATE TABLE sessions_app_webhookevent (event, session_id, status)")
+    for session_id in logged:
+        execute(url, f"INSERT INTO sessions_app_webhookevent VALUES ('end', '{session_id}', 200)")
+    events = [Event("end", "a", b"", tries=1), Event("end", "b", b"", tries=1)]
+
+    assert findings(events, url).logged_too_often == 2
+    assert findings(events, url, arrivals=2).logged_too_often == 1
