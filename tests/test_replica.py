@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import DataError, OperationalError, connection, connections
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -18,7 +18,9 @@ from config.metrics import gauges
 from config.time_limit import limited_statements
 from sessions_app.database import replica, shared_connections
 from sessions_app.database.replica import (
+    AWAY,
     FAILED,
+    REFUSES,
     Reading,
     Seen,
     read_connection,
@@ -206,6 +208,33 @@ def test_a_frozen_replica_costs_a_page_seconds_and_no_error(viewer, on_pair, mon
         assert f"since {FAILED}." in shown(viewer)
         assert "since the replica for reports does not answer." in shown(viewer)
     wait_until(lambda: bool(AS_OF.search(shown(viewer))))
+
+
+def test_what_was_seen_long_ago_is_looked_at_again_at_once(on_pair, monkeypatch):
+    monkeypatch.setattr(replica, "AWAY_SECONDS", 0.0)
+    replica._lookout._believe(Seen(problem=AWAY))
+    assert replica.seen_replica().problem == AWAY  # and somebody else looks
+    wait_until(lambda: not replica.seen_replica().problem)
+
+    monkeypatch.setattr(replica, "FORGOTTEN_SECONDS", 0.0)
+    replica._lookout._believe(Seen(problem=AWAY))
+    assert not replica.seen_replica().problem
+
+
+def test_a_refusal_is_an_answer_and_a_fault_of_ours_is_none_of_the_replicas(on_pair, monkeypatch, caplog):
+    reading = reading_of_reports(has_just_written=False)
+    with reading_from(reading), pytest.raises(DataError):
+        steadily(lambda: read_connection().cursor().execute("SELECT 1 / 0"))
+    assert reading.is_of_replica
+
+    monkeypatch.setattr(replica, "_NEWEST_BEAT", "SELECT no_such_column FROM sessions_app_node")
+    replica._lookout.look_again()
+    assert replica.seen_replica().problem == REFUSES
+    [told] = [record for record in caplog.records if record.message == REFUSES]
+    assert "no_such_column" in told.error
+
+    monkeypatch.setitem(connections[REPLICA_ALIAS].settings_dict, "NAME", "nowhere")
+    assert replica._takes_connections()
 
 
 def test_who_has_just_changed_something_reads_the_primary(on_pair):

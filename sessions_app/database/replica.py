@@ -16,6 +16,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, Error, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from sessions_app.database.patience import DATABASE_ERRORS
 from sessions_app.database.shared_connections import REPLICA_ALIAS, take_replica
 from sessions_app.database.waiting import Deadline, within
 
@@ -27,6 +28,8 @@ MOST_BEHIND = timedelta(seconds=30)
 # How long it is believed what was seen of the replica, and, where it did not answer, that it does not.
 SEEN_SECONDS = 1.0
 AWAY_SECONDS = 5.0
+# Nobody has asked for so long after that: then whoever asks next waits for a look.
+FORGOTTEN_SECONDS = 10.0
 # What a look may take; and how long a statement may say nothing before somebody looks whether the replica lives.
 LOOK_SECONDS = 1.0
 SILENT_SECONDS = 2.0
@@ -34,9 +37,12 @@ SILENT_SECONDS = 2.0
 _NEWEST_BEAT = "SELECT max(beat_at) FROM sessions_app_node"
 _NOW = "SELECT clock_timestamp()"
 _STOPPED = "57014"  # by a time limit, which the primary would not keep either
+# It has not come as far as the tables of this version yet.
+_NOT_THERE_YET = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
 
 AWAY = "the replica for reports does not answer"
 NO_HEARTBEAT = "the replica for reports has no heartbeat of a worker"
+REFUSES = "the replica for reports refuses what it is asked"
 FAILED = "the replica for reports broke off what it was asked"
 WROTE = "the replica for reports may lack what you just changed"
 
@@ -45,12 +51,13 @@ WROTE = "the replica for reports may lack what you just changed"
 class Seen:
     """What a look found: the replica has all that was committed before `as_of`; or why it is not read.
 
-    `behind` is by how much, where that is known, read or not.
+    `behind` is by how much, where that is known, read or not; `error` is what the replica said, for the log.
     """
 
     as_of: datetime | None = None
     problem: str = ""
     behind: timedelta | None = None
+    error: str = ""
 
 
 class Reading:
@@ -89,8 +96,10 @@ class _Lookout:
 
     def seen(self) -> Seen:
         with self._lock:
-            if time.monotonic() >= self._believed_until:
-                if self._seen.problem == AWAY:  # to see that it still is may take seconds
+            since = time.monotonic() - self._believed_until
+            if since >= 0:
+                # To see that it still is away may take seconds.
+                if self._seen.problem == AWAY and since < FORGOTTEN_SECONDS:
                     self._believed_until = time.monotonic() + AWAY_SECONDS
                     threading.Thread(target=self._look_beside, name="replica", daemon=True).start()
                 else:
@@ -110,12 +119,12 @@ class _Lookout:
 
     def _believe(self, found: Seen) -> None:
         if found.problem != self._seen.problem:
-            logger.warning(found.problem or "the replica for reports is read")
+            logger.warning(found.problem or "the replica for reports is read", extra={"error": found.error})
         self._seen = found
         self._believed_until = time.monotonic() + (AWAY_SECONDS if found.problem == AWAY else SEEN_SECONDS)
 
     def look_again(self) -> None:
-        self._believed_until = 0.0
+        self._believed_until = min(self._believed_until, time.monotonic())
 
 
 _lookout = _Lookout()
@@ -131,7 +140,10 @@ def reading_of_reports(*, has_just_written: bool) -> Reading | None:
 
 
 def seen_replica() -> Seen | None:
-    """How it stands, a second ago at most; None where there is none. Raises the primary's errors."""
+    """How it stands, a second ago at most; None where there is none. Raises the primary's errors.
+
+    Of one that does not answer: how it stood at the last look, fifteen seconds ago at most, while a thread looks again.
+    """
     return None if take_replica() is None else _lookout.seen()
 
 
@@ -175,12 +187,20 @@ def steadily(read: Callable[[], T]) -> T:
     try:
         return read()
     except Error as error:
-        if getattr(error.__cause__, "sqlstate", None) == _STOPPED:
+        if not _is_of_replica(error):
             raise
         logger.warning(FAILED, extra={"error": str(error).strip()})
         reading.go_on_from_primary(FAILED)
         _lookout.look_again()
     return read()
+
+
+def _is_of_replica(error: Error) -> bool:
+    """Whether the primary would do better. What breaks off a read for recovery's sake is an OperationalError: 40001,
+    40P01 or 57P04 (PostgreSQL's `ProcessInterrupts`)."""
+    if getattr(error.__cause__, "sqlstate", None) == _STOPPED:
+        return False
+    return isinstance(error, DATABASE_ERRORS) or isinstance(error.__cause__, _NOT_THERE_YET)
 
 
 class Router:
@@ -205,12 +225,12 @@ def _look() -> Seen:
     try:
         with within(Deadline(LOOK_SECONDS)):
             beat = _value(connections[REPLICA_ALIAS], _NEWEST_BEAT)
-    except ProgrammingError:  # it has not come as far as the table of heartbeats yet
-        return Seen(problem=NO_HEARTBEAT)
+    except ProgrammingError as error:
+        is_missing = isinstance(error.__cause__, psycopg.errors.UndefinedTable)
+        return Seen(problem=NO_HEARTBEAT if is_missing else REFUSES, error=str(error).strip())
     except Error as error:
         connections[REPLICA_ALIAS].close()
-        logger.info(AWAY, extra={"error": str(error).strip()})
-        return Seen(problem=AWAY)
+        return Seen(problem=AWAY, error=str(error).strip())
     if beat is None:
         return Seen(problem=NO_HEARTBEAT)
     behind = max(now - beat, timedelta())
@@ -226,9 +246,12 @@ def _value(database: BaseDatabaseWrapper, sql: str) -> Any:
 
 
 def _takes_connections() -> bool:
-    """Whether the replica answers a new connection: that of who asks is busy."""
+    """Whether the replica says anything to a new connection: that of who asks is busy. A refusal is an answer: one that
+    has too many connections still works for those that it has."""
     try:
         psycopg.connect(**connections[REPLICA_ALIAS].get_connection_params()).close()
-    except psycopg.Error:
+    except psycopg.errors.ConnectionTimeout:
         return False
+    except psycopg.Error:
+        return True
     return True
