@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from config.time_limit import STATEMENT_SECONDS, was_stopped
+from sessions_app.database.postgresql.base import OnOneServerAlone
 
 LOOK_AGAIN = "Go back and look at it again."
 TOO_SLOW = (
@@ -22,6 +23,10 @@ TOO_MUCH = (
     "and send it again."
 )
 AWAY = "The database does not answer at the moment, or is busy. Try again in a minute."
+ON_ONE_SERVER = (
+    "What you did is stored on one database server, and the standby that should have it too does not confirm that. It "
+    "may be lost if that server fails now. Look in a minute whether it is there, before you do it again."
+)
 UNSTORABLE = f"It has a value that the database cannot hold, such as a number that is too large. {LOOK_AGAIN}"
 OURS = "This is a fault of Frontdesk's, and the log has the details. Try again; if it stays, tell whoever runs it."
 
@@ -74,6 +79,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return page_in_words(request, "Something went wrong", OURS, status=500)
     if was_stopped(error):
         return page_in_words(request, "This took too long", TOO_SLOW, status=503)
-    response = page_in_words(request, "Not available", AWAY, status=503)
+    if isinstance(error.__cause__, OnOneServerAlone):
+        response = page_in_words(request, "Not confirmed", ON_ONE_SERVER, status=503)
+    else:
+        response = page_in_words(request, "Not available", AWAY, status=503)
     response["Retry-After"] = "60"
     return response

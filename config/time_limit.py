@@ -1,4 +1,4 @@
-"""How long a statement of a page or of the API may take. LiveTok's requests have limits of their own."""
+"""How long a statement or a commit of a page or of the API may take. LiveTok's requests have limits of their own."""
 
 import sqlite3
 import time
@@ -10,11 +10,15 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from sessions_app.database.postgresql.base import DatabaseWrapper
 from sessions_app.database.shared_connections import take_replica
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 STATEMENT_SECONDS = 30
+# A commit waits for little but a synchronous standby. Less than others wait in line for a turn (config.rooms): else two
+# who wait for a standby that is away would keep all of them out.
+COMMIT_SECONDS = 5
 # Some ten milliseconds of SQLite's: it asks whether to go on, and each time may wait for Python's lock.
 LOOK_EVERY_STEPS = 1_000_000
 
@@ -26,7 +30,12 @@ def limited_statements(get_response: Handler) -> Handler:
         database = connections[DEFAULT_DB_ALIAS]
         limit = _SqliteLimit() if database.vendor == "sqlite" else _limit_on_postgresql
         replica = take_replica()
-        with database.execute_wrapper(limit), replica.execute_wrapper(limit) if replica else nullcontext():
+        commits = database.commits_stopped_after(COMMIT_SECONDS) if isinstance(database, DatabaseWrapper) else None
+        with (
+            database.execute_wrapper(limit),
+            commits or nullcontext(),
+            replica.execute_wrapper(limit) if replica else nullcontext(),
+        ):
             try:
                 return get_response(request)
             finally:

@@ -1,25 +1,44 @@
 """Promise 6 where PostgreSQL fails over: a short form of `benchmarks.failover`, and what connections do about it."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections, transaction
 from django.db.utils import load_backend
+from django.http import HttpResponse
+from django.urls import path
 
 from benchmarks.failover import failover
 from benchmarks.stored import Findings
+from config import time_limit, urls
+from config.backups.places import working_on
+from config.doctor import checks
 from config.doctor.installation import check_standby
-from sessions_app.database import standby
-from sessions_app.database.postgresql import hosts
+from sessions_app.database import commits, standby
+from sessions_app.database.postgresql import base, hosts
 from sessions_app.database.postgresql.base import Connection, OnOneServerAlone
 from sessions_app.database.postgresql.hosts import connect_to_last_first
 from tests.databases import free_port
 from tests.pairs import DATABASE, Pair, running_on, wait_until
+from tests.poolers import pgbouncer
+from tests.staff import text_of
 
-pytestmark = [pytest.mark.only("postgresql"), pytest.mark.serial]
+handler500 = urls.handler500
+pytestmark = [pytest.mark.only("postgresql"), pytest.mark.serial, pytest.mark.urls(__name__)]
 
 SLACK_MS = 500
+
+
+def saving(request):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(commits._WRITE)
+    return HttpResponse("saved")
+
+
+urlpatterns = [path("saving/", saving), path("api/saving/", saving)]
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +70,47 @@ def break_off_the_wait(pair: Pair) -> None:
     waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     with psycopg.connect(pair.primary.url, autocommit=True) as other:
         wait_until(lambda: bool(other.execute(waiting).fetchall()))
+
+
+def test_a_page_waits_a_moment_for_a_standby_and_doctor_sees_who_waits_in_vain(pair: Pair, client, monkeypatch):
+    monkeypatch.setattr(time_limit, "COMMIT_SECONDS", 0.4)
+    monkeypatch.setattr(standby, "LONG_SECONDS", 0.1)
+    client.raise_request_exception = False
+    pair.make_synchronous()
+    ours, doctors, before = opened(pair), opened(pair), connections["default"]
+    monkeypatch.setattr(standby, "connection", doctors)
+    connections["default"] = ours
+    try:
+        with pair.standby_frozen(), ThreadPoolExecutor() as pool:
+            seen = pool.submit(wait_until, lambda: [each.state for each in check_standby()] == ["bad"])
+            page, script = client.get("/saving/"), client.get("/api/saving/")
+            seen.result()
+        assert (page.status_code, script.status_code) == (503, 503)
+        assert "is stored on one database server" in text_of(page)
+        assert "is stored on one database server" in script.json()["detail"]
+        assert client.get("/saving/").content == b"saved"
+        assert list(check_standby()) == []
+        assert ours._commit_seconds is None, "who is given the connection next may wait"
+    finally:
+        connections["default"] = before
+        ours.close()
+        doctors.close()
+        pair.make_asynchronous()
+
+
+def test_where_nothing_can_be_waited_for_the_log_says_so_once_and_work_goes_on(pair: Pair, monkeypatch, caplog):
+    ours = opened(pair)
+    monkeypatch.setattr(commits, "connection", ours)
+    monkeypatch.setattr(commits, "_WRITE", "SELECT pg_no_such_function()")
+    try:
+        commits.wait_until_kept()
+        commits.wait_until_kept()
+    finally:
+        ours.close()
+
+    assert [record.message for record in caplog.records] == [
+        "it cannot be seen whether a standby has what was committed"
+    ]
 
 
 def opened(pair: Pair, url_of_hosts: str = ""):
@@ -142,6 +202,17 @@ def test_doctor_warns_where_commits_wait_for_no_standby(pair: Pair, monkeypatch)
         assert list(check_standby()) == [], "with one host, nothing fails over"
     finally:
         ours.close()
+
+
+def test_a_pooler_that_takes_connections_does_not_answer_for_its_database(pair: Pair, monkeypatch):
+    monkeypatch.setattr(base, "HEALTH_SECONDS", 0.2)
+    with pgbouncer(pair.primary.url, pool_size=1) as before:
+        told = urlsplit(before.url)
+        place = {"NAME": DATABASE, "HOST": told.hostname, "PORT": told.port}
+        with working_on({**place, "USER": told.username, "PASSWORD": told.password}):
+            assert checks._answers()
+            before.lead_to(f"postgres://127.0.0.1:{free_port()}")
+            wait_until(lambda: not checks._answers())
 
 
 def test_nothing_acknowledged_is_lost_or_doubled_when_the_standby_stops_and_then_takes_over(pair: Pair):

@@ -86,7 +86,7 @@ def _answers() -> bool:
         connection.ensure_connection()
     except Error:
         return False
-    return True
+    return connection.is_usable()  # a pooler takes connections for a database that is away
 
 
 def _is_of_a_missing_table(error: Error) -> bool:

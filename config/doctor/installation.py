@@ -14,7 +14,7 @@ from automations.deliveries.standstill import missing_keys, standstill, worker_s
 from automations.models import Delivery
 from automations.outgoing.mail import has_mail_server
 from config.disk import disk_problem
-from config.doctor.findings import Finding, judged
+from config.doctor.findings import BAD, Finding, judged
 from config.health import missing_migrations, unknown_migrations
 from config.metrics.gauges import watched_folders
 from config.metrics.spool import fed_bytes, set_aside, waiting_on_disk
@@ -22,7 +22,7 @@ from config.pooler import is_behind_pooler
 from customers.keys import valid_keys
 from customers.models import ApiKey
 from sessions_app.database.replica import seen_replica
-from sessions_app.database.standby import may_fail_over, waits_for_standby
+from sessions_app.database.standby import commits_in_vain, may_fail_over, waits_for_standby
 from sessions_app.wording import duration_words
 
 WORKER_UNSEEN = timedelta(minutes=3)
@@ -82,8 +82,19 @@ def check_pooler() -> Iterator[Finding]:
 
 
 def check_standby() -> Iterator[Finding]:
-    """Where another server may take over."""
-    if settings.IS_SQLITE or not may_fail_over():
+    """Where commits wait for a standby in vain, or another server may take over."""
+    if settings.IS_SQLITE:
+        return
+    if waiting := commits_in_vain():
+        yield Finding(
+            "standby",
+            BAD,
+            f"Commits wait for a standby that does not answer: {waiting} just now.",
+            "Bring the standby back: pg_stat_replication at the primary shows who follows it. Or take it out of "
+            "synchronous_standby_names meanwhile, as docs/standby.md says.",
+        )
+        return
+    if not may_fail_over():
         return
     waits = waits_for_standby()
     yield judged(

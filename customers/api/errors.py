@@ -34,7 +34,11 @@ class TooLarge(exceptions.APIException):
 class DatabaseAway(exceptions.APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "database_away"
-    default_detail = "The database cannot be reached or is busy. Send the request again in a moment."
+    # A commit that was broken off may have been made.
+    default_detail = (
+        "The database cannot be reached or is busy. Send the request again in a moment. If it makes something new, "
+        "look first whether that is there."
+    )
 
 
 def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:

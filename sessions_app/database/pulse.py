@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Literal
 
-from django.db import DEFAULT_DB_ALIAS, Error, ProgrammingError, connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, connection, connections, transaction
 from psycopg.errors import ConnectionTimeout
 
 from sessions_app.database.commits import wait_until_kept
@@ -126,8 +126,6 @@ def _look_at_postgresql() -> Literal["answers", "busy", "away"]:
     try:
         with within(Deadline(LOOK_SECONDS)):
             wait_until_kept()
-    except ProgrammingError:  # we may not do this; that is no reason to do without the database
-        logger.exception("it cannot be seen whether the database takes writing")
     except Error:
         return "busy"
     return "answers"

@@ -126,6 +126,26 @@ class OnOneServerAlone(psycopg.OperationalError):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    _commit_seconds: float | None = None
+
+    @contextmanager
+    def commits_stopped_after(self, seconds: float) -> Iterator[None]:
+        """A transaction's commit in the block that takes longer is cancelled. If it waits for a synchronous standby
+        alone, it is done on this server, and raises an OperationalError caused by OnOneServerAlone."""
+        before, self._commit_seconds = self._commit_seconds, seconds
+        try:
+            yield
+        finally:
+            self._commit_seconds = before
+
+    def commit(self) -> None:
+        # Django sends a COMMIT past what wraps its statements.
+        if self.connection is None or self._commit_seconds is None:
+            super().commit()
+            return
+        with self.connection.stopped_after(self._commit_seconds):
+            super().commit()
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:
         # Django's own method, which this replaces, sets it too, and its wrapper relies on it.
         self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
