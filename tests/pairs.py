@@ -7,12 +7,11 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -21,6 +20,7 @@ from config.children import stop_child
 from tests.databases import SERVER_SETTINGS, PostgresServer, free_port, make_database, start_another, start_postgres
 from tests.live import LiveServer, running_in
 from tests.migrated import migrated_database
+from tests.outages import frozen
 
 PATIENCE_SECONDS = 30
 STANDBY_NAME = "standby"
@@ -81,18 +81,9 @@ class Pair:
         self.has_failed_over = True
         self.tell(self.standby, "SELECT pg_promote(true)")
 
-    @contextmanager
-    def standby_frozen(self) -> Iterator[None]:
+    def standby_frozen(self) -> AbstractContextManager[None]:
         """It takes connections, since its machine does, and answers none of them."""
-        server = psutil.Process(self.standby.process.pid)
-        processes = [server, *server.children(recursive=True)]
-        for process in processes:
-            process.suspend()
-        try:
-            yield
-        finally:
-            for process in processes:
-                process.resume()
+        return frozen(self.standby)
 
     @contextmanager
     def replay_paused(self) -> Iterator[None]:

@@ -39,11 +39,12 @@ def steps_context(request: HttpRequest, heard: Heard | None = None) -> dict[str,
     """What `reports/_first_steps.html` needs. `heard` is the newest of all, where it is known already."""
     heard = heard or newest_of_all()
     base = settings.PUBLIC_URL or request.build_absolute_uri("/").rstrip("/")
-    steps = _steps(request, heard)
+    is_begun = has_begun(heard)
+    steps = _steps(request, heard, is_begun)
     return {
         "steps": steps,
         "steps_done": sum(step.is_done for step in steps),
-        "has_begun": has_begun(heard),
+        "has_begun": is_begun,
         "told_livetok": [
             ("Begin Session URL", base + reverse("webhook-begin").rstrip("/")),
             ("End Session URL", base + reverse("webhook-end").rstrip("/")),
@@ -53,7 +54,7 @@ def steps_context(request: HttpRequest, heard: Heard | None = None) -> dict[str,
     }
 
 
-def _steps(request: HttpRequest, heard: Heard) -> list[Step]:
+def _steps(request: HttpRequest, heard: Heard, is_begun: bool) -> list[Step]:
     may = request.user.has_perm
     keys = [key.name for key in valid_keys() if ApiKey.Scope.WEBHOOK in key.scopes]
     keys += ["WEBHOOK_SECRET"] if settings.WEBHOOK_SECRET else []
@@ -80,16 +81,16 @@ def _steps(request: HttpRequest, heard: Heard) -> list[Step]:
         ),
         Step(
             "Tell LiveTok",
-            has_request or has_begun(heard),
+            has_request or is_begun,
             "A request with a valid key has come."
-            if has_request or has_begun(heard)
+            if has_request or is_begun
             else "In LiveTok, under Dashboard > Agents > your agent > Webhooks, enter what follows.",
         ),
         Step(
             "First begin",
-            has_begun(heard),
+            is_begun,
             "LiveTok has asked whether a caller may come in."
-            if has_begun(heard)
+            if is_begun
             else "Talk to your agent, or have a session played: manage.py livetok session --phone +15550100 --key …",
         ),
         Step(
