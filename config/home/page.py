@@ -49,6 +49,6 @@ def home(request: HttpRequest) -> HttpResponseBase:
     if kinds_seen_by(request):
         records = newest_records(wanted_since(request, yesterday), MOST_RECORDS)
         changes = changes_of(records)
-        context |= {"changes": changes[:MOST_CHANGES], "has_more_changes": len(records) == MOST_RECORDS}
-        context["has_more_changes"] |= len(changes) > MOST_CHANGES
+        has_more = len(records) == MOST_RECORDS or len(changes) > MOST_CHANGES
+        context |= {"changes": changes[:MOST_CHANGES], "has_more_changes": has_more}
     return page(request, "home.html", context)
