@@ -10,8 +10,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from config.changes.kinds import kinds
-from config.changes.places import EVERYBODY, Wanted
+from config.changes.places import EVERYBODY, KEYS, Wanted
 from config.changes.reading import newest_records, record_page
+from customers.models import Customer
 from tests.builders import limit, make_customer, make_override, make_tier, moment
 from tests.staff import form_of, report_page, staff, text_of, with_row
 
@@ -126,6 +127,20 @@ def test_pages_follow_each_other_without_gap_and_cost_the_same(boss):
     with CaptureQueriesContext(connection) as found:
         page(boss)
     assert len(found) <= CHANGES_STATEMENTS, len(found)
+
+
+@pytest.mark.parametrize("by", ["", KEYS])
+def test_what_frontdesk_made_by_itself_is_not_passed_over_one_by_one(boss, by):
+    records = Customer.history.model
+    made = {"history_date": NOW, "history_type": "+", "tier_id": boss.customer.tier_id, "created_at": NOW}
+    records.objects.bulk_create(records(id=10_000 + number, **made) for number in range(2000))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        with CaptureQueriesContext(connection) as found:
+            newest_records(Wanted(kinds(), by, since=NOW - timedelta(days=1)), 60)
+        plan = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+        cursor.execute(f"{plan} {found[0]['sql']}")
+        assert "customer_by_somebody" in str(cursor.fetchall())
 
 
 def test_what_is_gone_is_still_told(boss):

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
-from simple_history.models import HistoricalRecords
 
 from customers.models.fields import ContextField, validate_context, validate_time_zone
+from customers.models.histories import MostlyOwnRecords
 from customers.models.tiers import Tier
 from customers.validity import UNTIL_IS_AFTER_FROM, UNTIL_IS_NOT_AFTER_FROM, Validity
 
@@ -60,7 +60,7 @@ class Customer(models.Model):
     source = models.CharField(max_length=16, choices=Source, default=Source.STAFF, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    history = HistoricalRecords()
+    history = MostlyOwnRecords()
 
     class Meta:
         ordering = ["name", "pk"]
@@ -99,7 +99,7 @@ class PhoneNumber(models.Model):
     number = models.CharField(max_length=255, help_text="As you write it, such as +44 20 7946 0958.")
     key = models.CharField(max_length=255, unique=True, editable=False, help_text="What calls are matched by.")
 
-    history = HistoricalRecords()
+    history = MostlyOwnRecords()
 
     class Meta:
         ordering = ["pk"]
