@@ -6,12 +6,13 @@ import pytest
 import time_machine
 from django.contrib.auth.models import Permission
 from django.db import transaction
+from django.utils import timezone
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from customers.importing.formats import CustomerCsv
 from customers.importing.storing import import_rows
-from customers.models import Customer, SearchKey, Tier
+from customers.models import Agent, Customer, SearchKey, Tier
 from customers.search.finding import best_first, matches, named, wanted
 from customers.search.keeping import NewCallers, keep_search_keys, keys_of
 from sessions_app.sums.keeping import keep_sums
@@ -121,6 +122,33 @@ def test_a_short_number_leads_to_whoever_has_it_among_many_that_begin_so(viewer)
     keep_search_keys([meant.pk, *(other.pk for other in others)])
 
     assert found_on(viewer, "+15550") == f"/reports/customers/{meant.pk}/"
+
+
+def test_digits_that_others_have_too_lead_nowhere_by_themselves(viewer):
+    tier = make_tier()
+    by_id = make_customer(tier, name="Ada", external_id="1234")
+    by_number = make_customer(tier, "+15550001234", name="Grace")
+    keep_search_keys([by_id.pk, by_number.pk])
+    page = found_on(viewer, "1234")
+    assert page.index("Ada") < page.index("Grace")
+    by_number.delete()
+    assert found_on(viewer, "1234") == f"/reports/customers/{by_id.pk}/"
+    Agent.objects.create(livetok_id="1234")
+    assert "Agents 1234" in found_on(viewer, "1234")
+
+
+def test_own_ids_of_callers_without_a_name_do_not_come_before_numbers(viewer):
+    tier = make_tier()
+    nameless = [make_customer(tier, f"+1555{n:07}", name="") for n in range(3)]
+    keep_search_keys(one.pk for one in nameless)
+    assert not SearchKey.objects.filter(kind=SearchKey.Kind.WORD).exists()
+    assert list(Customer.objects.filter(named(f"Customer {nameless[0].pk}"))) == [nameless[0]]
+
+
+def test_a_stranger_is_found_before_the_hour_is_summed(livetok, viewer):
+    set_policy(unknown_callers="deny")
+    livetok.begin(phoneNumber="+15557779876", timestamp=timezone.now().isoformat())
+    assert "Numbers of callers who are no customers +15557779876" in found_on(viewer, "9876")
 
 
 def test_an_address_is_shown_to_whoever_may_see_customers(people, viewer):

@@ -52,6 +52,18 @@ def test_a_text_has_words(text, words):
 def test_scripts_without_spaces_are_found_from_each_character_on():
     assert beginnings_of("山田太郎") == {"山田太郎", "田太郎", "太郎", "郎"}
     assert beginnings_of("Ada Lovelace") == {"ada", "lovelace"}
+    assert {"abc", "会社abc"} <= beginnings_of("株式会社ABC")
+    assert folded("철수") in beginnings_of("김철수")
+    # However long it is: what is too long is cut at the end, of each part.
+    assert folded("จำกัด") in beginnings_of("บริษัทเทคโนโลยีสารสนเทศและการสื่อสารแห่งประเทศไทยจำกัด")
+
+
+def test_what_some_write_together_is_found_either_way():
+    assert beginnings_of("O'Brien") == {"o", "brien", "obrien"} == beginnings_of("Oʼbrien") == beginnings_of("O’Brien")
+    assert "annamaria" in beginnings_of("Anna-Maria")
+    assert {"crm77", "77"} <= beginnings_of("CRM-77")
+    assert "hawaii" in beginnings_of("Hawaiʻi")
+    assert folded("محـــمد") == folded("محمد")
 
 
 @given(st.text())

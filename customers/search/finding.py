@@ -1,5 +1,6 @@
 """Finding customers by what staff have at hand: words, a number's digits, an e-mail address or an id."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,15 +14,16 @@ from django.db.models import Q, QuerySet
 
 from customers.models import Customer, PhoneNumber, SearchKey
 from customers.phones import digits_of, key_or_none
-from customers.search.folding import LONGEST_WORD, folded, words_of
+from customers.search.folding import LONGEST_WORD, beginnings_of, folded, words_of
 
 # Of more customers that match, a list looks through the index itself, since it has some for every page.
 MOST_MATCHES = 1000
 MOST_WORDS = 20
-# Fewer digits are in the middle of too many numbers.
-FEWEST_IN_THE_MIDDLE = 4
+# All numbers are gone through for them. Fewer digits are in too many; more are a whole number or an id, and in none.
+IN_THE_MIDDLE = range(4, 10)
 # Of digits that are as many, a leading zero may be one that is dialled at home and left out abroad.
 FEWEST_AFTER_ZERO = 6
+OWN_ID = re.compile(r"customer (\d{1,18})")
 LAST_CHARACTER = "\U0010ffff"
 
 
@@ -75,7 +77,7 @@ def named(text: str) -> Q:
     found = matches(looked_for)
     if found.are_all:
         return Q(pk__in=found.ids)
-    return reduce(or_, (Q(pk__in=way) for way in _ways_by_number(looked_for)), _having(looked_for.words))
+    return reduce(or_, (Q(pk__in=way) for way in _other_ways(looked_for)), _having(looked_for.words))
 
 
 def called(text: str) -> set[int] | QuerySet[Customer]:
@@ -90,7 +92,7 @@ def called(text: str) -> set[int] | QuerySet[Customer]:
 
 def matches(looked_for: Wanted) -> Matches:
     """Whom a search finds. Each way is gone alone: a database may not see the index of each for all together."""
-    found = [_by_words(looked_for.words), *(_first(way) for way in _ways_by_number(looked_for))]
+    found = [_by_words(looked_for.words), *(_first(way) for way in _other_ways(looked_for))]
     return Matches(set().union(*(some.ids for some in found)), all(some.are_all for some in found))
 
 
@@ -152,7 +154,7 @@ def rows_named(rows: QuerySet[Any], text: str, *fields: str) -> QuerySet[Any]:
 
 def has_words(words: Sequence[str], values: Iterable[str | None]) -> bool:
     """Whether each of the words begins one of the values' words."""
-    known = [word for value in values if value for word in words_of(value)]
+    known = [word for value in values if value for word in beginnings_of(value)]
     return all(any(one.startswith(word) for one in known) for word in words)
 
 
@@ -171,7 +173,9 @@ def _by_words(words: Sequence[str]) -> Matches:
     for word in sorted(words, key=len, reverse=True):
         some = _first(_keys(SearchKey.Kind.WORD, word))
         if len(words) == 1:
-            return some
+            # Of very many, those that have the word whole are among those that are read.
+            whole = set() if some.are_all else _first(_keys(SearchKey.Kind.WORD, word, is_whole=True)).ids
+            return Matches(some.ids | whole, some.are_all)
         if some.are_all:
             return Matches(_with_all(words, some.ids), are_all=True)
     return _first(Customer.objects.filter(_having(words)).order_by().values_list("pk", flat=True))
@@ -190,14 +194,19 @@ def _having(words: Sequence[str]) -> Q:
     return reduce(and_, (Q(pk__in=_keys(SearchKey.Kind.WORD, word)) for word in words)) if words else Q(pk__in=[])
 
 
-def _keys(kind: SearchKey.Kind, text: str) -> QuerySet[Any]:
-    """The ids of customers, one for each key that begins so."""
-    return (
-        SearchKey.objects.filter(begins_with("text", text), kind=kind).order_by().values_list("customer_id", flat=True)
-    )
+def _keys(kind: SearchKey.Kind, text: str, *, is_whole: bool = False) -> QuerySet[Any]:
+    """The ids of customers, one for each key that begins so, or that is just that."""
+    found = Q(text=text) if is_whole else begins_with("text", text)
+    return SearchKey.objects.filter(found, kind=kind).order_by().values_list("customer_id", flat=True)
 
 
-# By number
+# By number, and by what pages call somebody whom nothing else names
+
+
+def _other_ways(looked_for: Wanted) -> list[QuerySet[Any]]:
+    own_id = OWN_ID.fullmatch(folded(looked_for.text))
+    nameless = Customer.objects.filter(pk=int(own_id[1]) if own_id else 0, name="", external_id=None)
+    return [*_ways_by_number(looked_for), *([nameless.order_by().values_list("pk", flat=True)] if own_id else [])]
 
 
 def _ways_by_number(looked_for: Wanted) -> list[QuerySet[Any]]:
@@ -207,7 +216,7 @@ def _ways_by_number(looked_for: Wanted) -> list[QuerySet[Any]]:
         return []
     spellings = sorted(looked_for.spellings)
     ways = [_owners(starting), *(_keys(SearchKey.Kind.BACKWARDS, digits[::-1][:LONGEST_WORD]) for digits in spellings)]
-    inside = [Q(key__contains=digits) for digits in spellings if len(digits) >= FEWEST_IN_THE_MIDDLE]
+    inside = [Q(key__contains=digits) for digits in spellings if len(digits) in IN_THE_MIDDLE]
     return ways if not inside or any(way.exists() for way in ways) else [_owners(inside)]
 
 

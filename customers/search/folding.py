@@ -28,6 +28,12 @@ UNSPACED = (
     ("\uf900", "\ufaff"),
     ("\U00020000", "\U0003ffff"),
 )
+# Consonants that begin a syllable of Korean: family names and given names have no space between them.
+SYLLABLES = ("\u1100", "\u115f")
+# What stands for an apostrophe, among letters in Unicode; and what stretches a letter of Arabic and says nothing.
+ALIKE = str.maketrans(dict.fromkeys("\u02b9\u02ba\u02bb\u02bc\u02bd\u02be\u02bf\u2018\u2019", "'") | {"\u0640": None})
+# Between the parts of one word, which some write and others leave out, as in O'Brien or Anna-Maria.
+JOINING = str.maketrans("", "", "'-\u2010\u2011")
 
 
 def folded(text: str) -> str:
@@ -37,25 +43,38 @@ def folded(text: str) -> str:
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     # Case folding brings forth what can be folded further, such as the two letters of the German ß in upper case.
     seen = "".join(char for char in apart if not unicodedata.combining(char) and not _is_invisible(char))
-    return seen.translate(APART)
+    return seen.translate(APART).translate(ALIKE)
 
 
 def words_of(text: str) -> list[str]:
     """The words of a text, folded, each once, in their order: runs of letters, digits and marks, or of symbols."""
-    text = folded(text)
-    runs = _ASCII_WORD.findall(text) if text.isascii() else ["".join(run) for kind, run in groupby(text, _kind) if kind]
-    return list(dict.fromkeys(run[:LONGEST_WORD] for run in runs))
+    return list(dict.fromkeys(run[:LONGEST_WORD] for run in _runs(folded(text))))
 
 
 def beginnings_of(text: str) -> set[str]:
-    """What a text is found by: each word, and of scripts without spaces also what follows each of its characters."""
-    return {part for word in words_of(text) for part in _parts(word)}
+    """What a text is found by: each word, also written together where it has a hyphen or an apostrophe.
+
+    Of scripts without spaces, also what follows each of their characters.
+    """
+    text = folded(text)
+    runs = {*_runs(text), *_runs(text.translate(JOINING))}
+    return {part[:LONGEST_WORD] for run in runs for part in _parts(run)}
+
+
+def _runs(text: str) -> list[str]:
+    if text.isascii():
+        return _ASCII_WORD.findall(text)
+    return ["".join(run) for kind, run in groupby(text, _kind) if kind]
 
 
 def _parts(word: str) -> Iterator[str]:
     yield word
+    if word.isascii():
+        return
     for place in range(1, len(word)):
-        if _is_unspaced(word[place]) and not unicodedata.category(word[place]).startswith("M"):
+        is_beginning = _is_unspaced(word[place]) or _is_unspaced(word[place - 1])
+        is_beginning = is_beginning or SYLLABLES[0] <= word[place] <= SYLLABLES[1]
+        if is_beginning and not unicodedata.category(word[place]).startswith("M"):
             yield word[place:]
 
 

@@ -28,17 +28,18 @@ Key = tuple[str, str]
 
 
 def keys_of(customer: Any, numbers: Iterable[str]) -> set[Key]:
-    """What a customer with these numbers' keys is found by. Asks no database.
+    """What a customer with these numbers' keys is found by. Asks no database. Nobody is without a key.
 
-    A customer without a name has one on every page all the same, so nobody is without a key.
+    What pages call a customer whom nothing else names, `Customer 40`, is a key of those alone: its digits would come
+    before the numbers of others.
     """
     numbers = list(numbers)
-    called = customer.name or customer.external_id or f"Customer {customer.pk}"
-    texts = [called, customer.external_id or "", customer.email, *(key for key in numbers if not _digits(key))]
-    words = {(SearchKey.Kind.WORD.value, word) for text in texts for word in beginnings_of(text)}
-    return words | {
+    texts = [customer.name, customer.external_id or "", customer.email, *(key for key in numbers if not _digits(key))]
+    keys = {(SearchKey.Kind.WORD.value, word) for text in texts for word in beginnings_of(text)}
+    keys |= {
         (SearchKey.Kind.BACKWARDS.value, digits[::-1][:LONGEST_WORD]) for key in numbers if (digits := _digits(key))
     }
+    return keys or {(SearchKey.Kind.WORD.value, word) for word in beginnings_of(f"Customer {customer.pk}")}
 
 
 def _digits(key: str) -> str:
@@ -93,28 +94,44 @@ class NewCallers:
     """
 
     def __init__(self) -> None:
-        self._seen_to = 0
-        # Of the look under way: the highest id, and down to which one all have been looked at.
-        self._highest, self._below = 0, 0
+        # From here on up, all were looked at once.
+        self._seen_to: int | None = None
+        # Of the long look down after the start: below which id nobody has been looked at.
+        self._below = 0
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> int:
         """How many customers can be found since. Safe to repeat, and to run on several nodes at once."""
         give_up_at = time.monotonic() + RUN_SECONDS
-        lowest = max(self._seen_to - LOOKED_AT, 0)  # one of a lower id may be committed later
-        if self._below <= lowest:
-            self._highest = self._below = Customer.objects.aggregate(last=Max("pk"))["last"] or 0
-        found = 0
-        while self._below > lowest:
-            if should_stop() or time.monotonic() > give_up_at:
+
+        def is_over() -> bool:
+            return should_stop() or time.monotonic() > give_up_at
+
+        highest = Customer.objects.aggregate(last=Max("pk"))["last"] or 0
+        if self._seen_to is None:
+            self._seen_to = self._below = highest
+        found, place = 0, highest
+        # Who came since; one of a lower id may be committed later.
+        while place > max(self._seen_to - LOOKED_AT, 0):
+            if is_over():
                 return found
-            for piece in _pieces(_without_keys(self._below)):
-                with short_transaction():
-                    keep_search_keys(piece)
-                found += len(piece)
-                time.sleep(PAUSE_SECONDS)
+            found += _keep_without(place)
+            place -= LOOKED_AT
+        self._seen_to = highest
+        while self._below > 0 and not is_over():
+            found += _keep_without(self._below)
             self._below -= LOOKED_AT
-        self._seen_to, self._below = self._highest, 0
         return found
+
+
+def _keep_without(last: int) -> int:
+    """Give those of the ids up to this one their keys. Returns how many."""
+    found = 0
+    for piece in _pieces(_without_keys(last)):
+        with short_transaction():
+            keep_search_keys(piece)
+        found += len(piece)
+        time.sleep(PAUSE_SECONDS)
+    return found
 
 
 def _without_keys(last: int) -> list[int]:

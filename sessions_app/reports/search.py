@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib.admin.utils import quote
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -13,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.models import Agent, Customer, PhoneNumber, Tier
+from customers.phones import is_number
 from customers.search.finding import (
     MOST_MATCHES,
     Wanted,
@@ -29,12 +31,13 @@ from sessions_app.reports.frame.pages import page, report_for
 from sessions_app.reports.frame.range_filters import MOST_DAYS
 from sessions_app.reports.list.lines import lines_of
 from sessions_app.reports.list.queries import LISTED
-from sessions_app.reports.list.search import numbers_of_callers
+from sessions_app.reports.list.search import numbers_of_callers, numbers_of_newest
 
 SHOWN = 8
 SEE_SESSIONS = "sessions_app.view_session"
-SEE_CUSTOMERS = "customers.view_customer"
-SEE_TIERS = "customers.view_tier"
+# As the navigation has it, whoever may change may see.
+SEE_CUSTOMERS, CHANGE_CUSTOMERS = "customers.view_customer", "customers.change_customer"
+SEE_TIERS, CHANGE_TIERS = "customers.view_tier", "customers.change_tier"
 SEE_AGENTS = "customers.view_agent"
 
 
@@ -58,7 +61,7 @@ class Group:
     all_address: str = ""
 
 
-@report_for(SEE_SESSIONS, SEE_CUSTOMERS, SEE_TIERS, SEE_AGENTS)
+@report_for(SEE_SESSIONS, SEE_CUSTOMERS, CHANGE_CUSTOMERS, SEE_TIERS, CHANGE_TIERS, SEE_AGENTS)
 def search(request: HttpRequest) -> HttpResponseBase:
     """What a text finds; straight there where one customer or session is just that."""
     looked_for = wanted(request.GET.get("q", ""))
@@ -67,26 +70,40 @@ def search(request: HttpRequest) -> HttpResponseBase:
         return page(request, "reports/search.html", context)
     user: Any = request.user
     sessions = _sessions(looked_for) if user.has_perm(SEE_SESSIONS) else []
-    may_see_customers = user.has_perm(SEE_SESSIONS) or user.has_perm(SEE_CUSTOMERS)
+    may_see_customers = _may_any(user, SEE_SESSIONS, SEE_CUSTOMERS, CHANGE_CUSTOMERS)
     customers, has_more = _customers(looked_for) if may_see_customers else ([], False)
-    if (address := _straight(looked_for, customers, sessions, user)) is not None:
-        return HttpResponseRedirect(address)
-    groups = [
-        _customer_group(looked_for, customers, has_more, user),
+    others = [
         _number_group(looked_for) if user.has_perm(SEE_SESSIONS) else Group("", []),
-        _session_group(looked_for, sessions),
         _tier_group(looked_for, user),
         _agent_group(looked_for, user),
     ]
+    is_alone = not any(group.hits for group in others)
+    if (address := _straight(looked_for, customers, sessions, user, is_alone=is_alone)) is not None:
+        return HttpResponseRedirect(address)
+    found = [_customer_group(looked_for, customers, has_more, user), _session_group(looked_for, sessions)]
+    groups = [found[0], others[0], found[1], *others[1:]]
     context["groups"] = [group for group in groups if group.hits]
     return page(request, "reports/search.html", context)
 
 
-def _straight(looked_for: Wanted, customers: Sequence[Customer], sessions: Sequence[Session], user: Any) -> str | None:
-    """The page of the only customer or session whose number, id or address the text is."""
+def _straight(
+    looked_for: Wanted, customers: Sequence[Customer], sessions: Sequence[Session], user: Any, *, is_alone: bool
+) -> str | None:
+    """The page of the only customer or session whose number, id or address the text is.
+
+    A whole number and an e-mail address can mean nobody else. Fewer digits may be an id and the end of others' numbers:
+    they have to be of all that is found. `is_alone`: whether no caller, tier or agent is.
+    """
     exact = [_customer_address(customer, user) for customer in customers if is_exact(looked_for, customer)]
-    exact += [_session_address(session) for session in sessions if session.session_id == looked_for.text]
-    return exact[0] if len(exact) == 1 else None
+    of_id = [_session_address(session) for session in sessions if session.session_id == looked_for.text]
+    if len(exact) + len(of_id) != 1:
+        return None
+    is_whole = "@" in looked_for.text or looked_for.text.startswith("+") or is_number(looked_for.key or "")
+    if exact and is_whole:
+        return exact[0]
+    if looked_for.digits and len(customers) + len(of_id) > 1:
+        return None
+    return [*exact, *of_id][0] if is_alone else None
 
 
 # Customers
@@ -108,7 +125,7 @@ def _customer_address(customer: Customer, user: Any) -> str:
 
 def _customer_group(looked_for: Wanted, customers: Sequence[Customer], has_more: bool, user: Any) -> Group:
     def email(customer: Customer) -> str:
-        return customer.email if user.has_perm(SEE_CUSTOMERS) else ""
+        return customer.email if _may_any(user, SEE_CUSTOMERS, CHANGE_CUSTOMERS) else ""
 
     hits = [
         Hit(
@@ -155,9 +172,10 @@ def _session_group(looked_for: Wanted, sessions: Sequence[Session]) -> Group:
 
 def _number_group(looked_for: Wanted) -> Group:
     """Numbers that nobody among the customers has: callers whom the policy serves or turns away."""
-    keys = list(numbers_of_callers(looked_for).values_list("key", flat=True)[:MOST_MATCHES])
+    keys = set(numbers_of_callers(looked_for).values_list("key", flat=True)[:MOST_MATCHES])
+    keys |= numbers_of_newest(looked_for, timezone.now(), MOST_MATCHES)
     known = set(PhoneNumber.objects.filter(key__in=keys).values_list("key", flat=True))
-    strangers = sorted(set(keys) - known)
+    strangers = sorted(keys - known)
     hits = [Hit(key, _sessions_of_a_year(key)) for key in strangers[:SHOWN]]
     all_address = _sessions_of_a_year(looked_for.text)
     has_more = len(strangers) > SHOWN
@@ -174,18 +192,19 @@ def _number_group(looked_for: Wanted) -> Group:
 
 
 def _tier_group(looked_for: Wanted, user: Any) -> Group:
-    if not (user.has_perm(SEE_TIERS) or user.has_perm(SEE_SESSIONS)):
+    may_open = _may_any(user, SEE_TIERS, CHANGE_TIERS)
+    if not (may_open or user.has_perm(SEE_SESSIONS)):
         return Group("", [])
     found = [tier for tier in Tier.objects.only("name", "slug", "is_active") if _has(looked_for, tier.name, tier.slug)]
     found.sort(key=lambda tier: _place(looked_for, tier.name, tier.slug))
     hits = []
     for tier in found[:SHOWN]:
-        if user.has_perm(SEE_TIERS):
+        if may_open:
             address = reverse("admin:customers_tier_change", args=[tier.pk])
         else:
             address = f"{reverse('reports:customers')}?{urlencode({'tier': tier.slug})}#list"
         hits.append(Hit(tier.name, address, [tier.slug, *([] if tier.is_active else ["not offered any more"])]))
-    all_address = _list("admin:customers_tier_changelist", looked_for.text) if user.has_perm(SEE_TIERS) else ""
+    all_address = _list("admin:customers_tier_changelist", looked_for.text) if may_open else ""
     return Group("Tiers", hits, len(found) > SHOWN, "All tiers found", all_address)
 
 
@@ -199,10 +218,14 @@ def _agent_group(looked_for: Wanted, user: Any) -> Group:
         if user.has_perm(SEE_SESSIONS):
             address = f"{reverse('reports:sessions')}?{urlencode({'agent': agent.pk})}"
         else:
-            address = reverse("admin:customers_agent_change", args=[agent.pk])
+            address = reverse("admin:customers_agent_change", args=[quote(agent.pk)])
         hits.append(Hit(str(agent), address, [agent.livetok_id] if agent.name else []))
     all_address = _list("admin:customers_agent_changelist", looked_for.text) if user.has_perm(SEE_AGENTS) else ""
     return Group("Agents", hits, len(found) > SHOWN, "All agents found", all_address)
+
+
+def _may_any(user: Any, *permissions: str) -> bool:
+    return any(map(user.has_perm, permissions))
 
 
 def _has(looked_for: Wanted, *values: str) -> bool:

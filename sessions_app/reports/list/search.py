@@ -20,6 +20,8 @@ from sessions_app.sums.counting import LENGTH
 from sessions_app.sums.reading import Kept, kept
 
 MOST_FOUND = 10_000
+# An hour is summed minutes after it ended.
+NEWEST = timedelta(hours=3)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -94,11 +96,9 @@ def search(text: str, sessions: SessionQuerySet) -> Found:
 def _of_numbers(text: str) -> list[Q]:
     """By the numbers known from summed hours, and where hours are not summed by looking at each session."""
     looked_for = wanted(text)
-    beginnings, endings = looked_for.beginnings, sorted(looked_for.spellings)
-    if not beginnings:
+    plain = _begins_or_ends(looked_for)
+    if plain is None:
         return []
-    plain = reduce(or_, [Q(phone_key__startswith=beginning) for beginning in beginnings])
-    plain = reduce(or_, [Q(phone_key__endswith=ending) for ending in endings], plain)
     known = kept()
     # Of numbers that match in great number, sessions are looked through one by one: every page of them has some.
     keys = list(numbers_of_callers(looked_for).values_list("key", flat=True)[: MOST_MATCHES + 1])
@@ -109,12 +109,28 @@ def _of_numbers(text: str) -> list[Q]:
     return [Q(phone_key__in=keys), Q(pk__in=newest)]
 
 
+def _begins_or_ends(looked_for: Wanted) -> Q | None:
+    """Sessions of numbers that begin or end so, looked at one by one; None where the text is no part of a number."""
+    ways = [Q(phone_key__startswith=beginning) for beginning in looked_for.beginnings]
+    ways += [Q(phone_key__endswith=ending) for ending in sorted(looked_for.spellings)]
+    return reduce(or_, ways) if looked_for.beginnings else None
+
+
 def _not_summed(known: Kept) -> Q:
     assert known.until is not None
     condition = Q(started_at__gte=known.until)
     for hour in known.changed:
         condition |= Q(started_at__gte=hour.starts_at, started_at__lt=hour.ends_before)
     return condition
+
+
+def numbers_of_newest(looked_for: Wanted, now: datetime, most: int) -> set[str]:
+    """The numbers of sessions that are summed later, which begin or end so: of the last hours, found at once."""
+    plain, known = _begins_or_ends(looked_for), kept()
+    if plain is None:
+        return set()
+    newest = Session.objects.filter(started_at__gte=max(known.until or now - NEWEST, now - NEWEST), is_test=False)
+    return set(newest.filter(plain).order_by().values_list("phone_key", flat=True).distinct()[:most])
 
 
 def numbers_of_callers(looked_for: Wanted) -> QuerySet[CallerNumber]:
