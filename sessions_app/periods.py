@@ -43,6 +43,12 @@ def local_day(moment: datetime, zone: ZoneInfo) -> date:
     return day + ONE_DAY if moment >= starts_at(day + ONE_DAY, zone) else day
 
 
+def same_time_on(day: date, moment: datetime, zone: ZoneInfo) -> datetime:
+    """When a clock on the wall shows on a local day what it shows at `moment`, in UTC and within that day."""
+    then = datetime.combine(day, moment.astimezone(zone).time(), tzinfo=zone).astimezone(UTC)
+    return min(max(then, starts_at(day, zone)), starts_at(day + ONE_DAY, zone))
+
+
 @dataclass(frozen=True)
 class Span:
     """A day, week or month: its local days [first_day, after_last_day) and its instants [starts_at, resets_at)."""

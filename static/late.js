@@ -6,7 +6,7 @@ for (const part of document.querySelectorAll("[data-late]")) {
     const words = link.textContent;
     link.textContent = "Counting…";
     fetch(part.dataset.late)
-        .then(response => response.ok ? response.text() : Promise.reject(new Error(response.statusText)))
+        .then(response => response.ok && !response.redirected ? response.text() : Promise.reject(new Error(response.statusText)))
         .then(html => part.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes))
         .catch(() => { link.textContent = words; });
 }

@@ -43,7 +43,12 @@
   const refresh = async () => {
     try {
       const answer = await fetch(live.dataset.live, { credentials: "same-origin", headers: { Accept: "text/html" } });
-      if (!answer.ok || answer.redirected) throw new Error(answer.statusText);
+      if (answer.redirected) {
+        // To the sign-in page, which nothing but a new page can show.
+        status.textContent = "You are signed out. Reload this page to sign in again.";
+        return;
+      }
+      if (!answer.ok) throw new Error(answer.statusText);
       show(await answer.text());
       status.textContent = "Refreshes by itself.";
     } catch {

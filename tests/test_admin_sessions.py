@@ -237,7 +237,7 @@ def test_the_overview_warns_of_knocks_with_a_wrong_key(ana):
 
     text = text_of(ana.get("/admin/"))
 
-    assert "LiveTok, or a script, knocks with a wrong key: 3 times in the last hour , last from 203.0.113.9" in text
+    assert "LiveTok, or a script, sends a wrong key: 3 times in the last hour , last from 203.0.113.9" in text
     assert "wrong key" not in text_of(staff(None, "nobody").get("/admin/"))
 
 

@@ -143,6 +143,14 @@ def test_what_frontdesk_made_by_itself_is_not_passed_over_one_by_one(boss, by):
         assert "customer_by_somebody" in str(cursor.fetchall())
 
 
+def test_what_livetok_may_name_a_channel_has_a_history_like_any_other(boss, livetok):
+    with time_machine.travel(NOW, tick=False):
+        for name in ("a\nb", "live_40"):
+            livetok.begin(kind=name, phoneNumber="+15550009999")
+    for change in page(boss, "?person=everybody&kind=customers.channel").context["changes"]:
+        assert boss.get(change.address).status_code == 200, change.address
+
+
 def test_what_is_gone_is_still_told(boss):
     with time_machine.travel(NOW - timedelta(hours=3), tick=False):
         override, tier = make_override(boss.customer, limit("call_minutes", 90)), make_tier("old")

@@ -96,6 +96,37 @@ def test_today_stands_beside_the_same_time_last_week(traffic, viewer):
     assert (reach["Last begin"], reach["Last end"]) == ("1 min ago", "28 min ago")
 
 
+def test_in_the_first_week_nothing_is_new(viewer):
+    make_session(WEEK_AGO + timedelta(hours=1), seconds=120)
+    denied(NOW - timedelta(minutes=5))
+
+    figures = home(viewer).context["today"].figures
+
+    assert {(figure.change, figure.change_kind, figure.note) for figure in figures} == {("", "", "")}
+
+
+def test_viewers_are_told_how_many_keys_expire_and_not_which(traffic, viewer):
+    ApiKey.objects.create(name="CRM", scopes=["webhook"], expires_at=NOW + timedelta(days=3), secret_sha256="x")
+    told = "Keys that expire: 1 within 30 days."
+    for path in ("/admin/", "/reports/health/"):
+        assert "CRM" not in text_of(report_page(viewer, path, NOW)), path
+    assert told in text_of(home(viewer))
+    assert "Keys that expire: 1 within 30 days: CRM" in text_of(home(staff("administrators", "boss")))
+
+
+def test_home_tells_what_people_changed_and_not_a_nightly_sync(traffic, viewer):
+    customer = make_customer(make_tier("gold"), name="Ada")
+    with time_machine.travel(NOW - timedelta(hours=1), tick=False):
+        customer.status, customer._history_user = "paused", viewer.user
+        customer.save()
+        customer._history_user = None
+        for number in range(70):
+            customer.name, customer._change_reason = f"Ada {number}", "API key CRM"
+            customer.save()
+
+    assert [change.entry.who for change in home(viewer).context["changes"]] == ["ana"]
+
+
 def test_what_needs_a_hand_leads_to_it_and_all_that_is_well_says_so(traffic, viewer, settings, tmp_path):
     rejected = {"verdict": "rejected", **ANSWERED}
     for ago, again in ((1, None), (1, NOW), (72, None)):
@@ -118,7 +149,7 @@ def test_what_needs_a_hand_leads_to_it_and_all_that_is_well_says_so(traffic, vie
     Session.objects.filter(missing_from__lt=NOW).delete()
     WebhookEvent.objects.all().delete()
     settings.BACKUP_DIR = None
-    assert "Nothing needs a hand." in text_of(home(viewer))
+    assert "Nothing here." in text_of(home(viewer))
 
 
 def test_a_flood_neither_hides_what_was_heard_nor_what_was_rejected(livetok, viewer, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from customers.limits import Period
-from sessions_app.periods import local_day, seconds_by_day, span_of, starts_at
+from sessions_app.periods import local_day, same_time_on, seconds_by_day, span_of, starts_at
 from tests.builders import moment
 
 pytestmark = pytest.mark.pure
@@ -221,3 +221,26 @@ def test_the_wall_clock_agrees_with_the_day_but_where_it_goes_back_over_midnight
     wall = at.astimezone(zone).date()
 
     assert local_day(at, zone) in (wall, wall + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    "now, then",
+    [
+        ("2026-03-29T12:00:00+02:00", "2026-03-22T12:00:00+01:00"),
+        ("2026-04-05T12:00:00+02:00", "2026-03-29T12:00:00+02:00"),
+        ("2026-04-05T23:30:00+02:00", "2026-03-29T23:30:00+02:00"),
+        ("2026-11-01T23:45:00+01:00", "2026-10-25T23:45:00+01:00"),
+    ],
+)
+def test_the_same_time_a_week_ago_is_what_the_wall_showed(now, then):
+    zone = ZoneInfo("Europe/Berlin")
+    day = local_day(moment(now), zone) - timedelta(weeks=1)
+
+    assert same_time_on(day, moment(now), zone) == moment(then)
+
+
+@given(moments, moments, zones)
+def test_the_same_time_is_within_the_day(at, other, zone):
+    day = local_day(other, zone)
+
+    assert starts_at(day, zone) <= same_time_on(day, at, zone) <= starts_at(day + timedelta(days=1), zone)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, User
 from django.db import models
 from django.http import HttpRequest
@@ -47,7 +48,7 @@ class Kind:
         """The object's own history; blank where the admin has no such page."""
         if self.model not in admin.site._registry:
             return ""
-        return reverse(f"admin:{self.model._meta.app_label}_{self.model._meta.model_name}_history", args=[pk])
+        return reverse(f"admin:{self.model._meta.app_label}_{self.model._meta.model_name}_history", args=[quote(pk)])
 
 
 @cache

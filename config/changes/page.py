@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from config.changes.kinds import Kind, kinds_seen_by
-from config.changes.places import EVERYBODY, FRONTDESK, KEYS, PlaceField, Wanted
+from config.changes.places import EVERYBODY, FRONTDESK, KEYS, PEOPLE, PlaceField, Wanted
 from config.changes.reading import changes_of, record_page
 from customers.zones import company_zone
 from sessions_app.periods import ONE_DAY, starts_at
@@ -38,6 +38,7 @@ class ChangeFilters(forms.Form):
         people = [(str(one.pk), one.get_full_name() or one.get_username()) for one in known]
         self._offer("person", [
             ("", "People and API keys"),
+            (PEOPLE, "People"),
             *people,
             (KEYS, "API keys and scripts"),
             (FRONTDESK, "Frontdesk itself"),
@@ -72,8 +73,8 @@ class ChangeFilters(forms.Form):
 
 
 def wanted_since(request: HttpRequest, since: datetime) -> Wanted:
-    """What people and keys have changed since then, of what somebody may see."""
-    return Wanted(kinds_seen_by(request), since=since)
+    """What people have changed since then, of what somebody may see. Keys may change much more than they."""
+    return Wanted(kinds_seen_by(request), PEOPLE, since=since)
 
 
 @admin.site.admin_view

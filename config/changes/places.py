@@ -59,10 +59,11 @@ class Wanted:
 
 
 # Whom a record without a person is of, its reason says: Frontdesk itself gives none.
-KEYS, FRONTDESK, EVERYBODY = "keys", "frontdesk", "everybody"
-# The first two are in the words of the index of `MostlyOwnRecords`, without which it is of no use to them.
+PEOPLE, KEYS, FRONTDESK, EVERYBODY = "people", "keys", "frontdesk", "everybody"
+# The first three are in the words of the index of `MostlyOwnRecords`, without which it is of no use to them.
 BY = {
     "": "(history_user_id IS NOT NULL OR history_change_reason > '')",
+    PEOPLE: "history_user_id IS NOT NULL",
     KEYS: "history_user_id IS NULL AND history_change_reason > ''",
     FRONTDESK: "history_user_id IS NULL AND COALESCE(history_change_reason, '') = ''",
     EVERYBODY: "1 = 1",

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +30,7 @@ WORKER_UNSEEN = timedelta(minutes=3)
 # A night's backup may take its time, and one night may be missed.
 BACKUP_FRESH, BACKUP_OLD = timedelta(hours=26), timedelta(hours=50)
 KEY_EXPIRES_SOON = timedelta(days=30)
+EXPIRING = "keys that expire"
 FEW_BYTES, VERY_FEW_BYTES = 2_000_000_000, 500_000_000
 FEW_SHARE = 0.05
 DUE_FOR_LONG = timedelta(hours=1)
@@ -225,11 +227,21 @@ def check_api_keys() -> Iterator[Finding]:
     )
     named = ", ".join(f"{key} on {key.expires_at:%Y-%m-%d}" for key in soon[:MOST_NAMED])
     yield judged(
-        "keys that expire",
+        EXPIRING,
         f"{len(soon)} within {KEY_EXPIRES_SOON.days} days: {named}." if soon else "None within 30 days.",
         look=bool(soon),
         remedy="Make a second key, give it to whoever uses the first, see that it is used, then revoke the first.",
     )
+
+
+def without_names(findings: list[Finding]) -> list[Finding]:
+    """For whoever may not see API keys: how many expire, not which."""
+    return [
+        replace(finding, found=f"{finding.found.partition(':')[0].rstrip('.')}.")
+        if finding.check == EXPIRING
+        else finding
+        for finding in findings
+    ]
 
 
 def check_email() -> Finding:

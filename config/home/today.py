@@ -15,7 +15,7 @@ from django.utils.formats import date_format
 
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import Session
-from sessions_app.periods import ONE_WEEK, starts_at
+from sessions_app.periods import ONE_WEEK, same_time_on, starts_at
 from sessions_app.reports.frame.figures import NOTHING, Figure, number_words
 from sessions_app.reports.frame.ranges import Stretch
 from sessions_app.reports.overview.figures import (
@@ -35,6 +35,8 @@ from sessions_app.sums.counting import Sums
 from sessions_app.sums.reading import kept, sums_between
 from sessions_app.wording import duration_words
 
+# Of many sessions it takes too long to count them, and home has no place to wait for it.
+CALLERS = "Unique callers"
 HEARD_DEFINITION = (
     f"By our clock, test traffic included, as far as the newest {NEWEST_HEARD} requests and sessions tell."
 )
@@ -46,8 +48,7 @@ class TodayFilters(OverviewFilters):
     @property
     def compared(self) -> Stretch:
         day = self.range.first_day - ONE_WEEK
-        start = starts_at(day, self.zone)
-        return Stretch(start, start + (self.now - self.range.starts_at))
+        return Stretch(starts_at(day, self.zone), same_time_on(day, self.now, self.zone))
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,13 @@ def read_today(now: datetime) -> Today:
         sums = sums_between(today.range.starts_at, today.range.ends_before, known)
         before = sums_between(today.compared.starts_at, today.compared.ends_before, known)
         are_open, missing = open_sessions(today), _missing_since(week.range.starts_at, now)
-    shown = figures_of(sums, before, None, today, are_open)
+    shown = [figure for figure in figures_of(sums, before, None, today, are_open) if figure.label != CALLERS]
+    if before.total.sessions or Session.objects.filter(started_at__lt=today.compared.ends_before).order_by().exists():
+        shown = [_beside(figure, before, are_open) for figure in shown]
+    else:  # nobody was there to count, so nothing is new
+        shown = [replace(figure, change="", change_kind="", note="") for figure in shown]
     return Today(
-        [_beside(figure, before, are_open) for figure in shown if figure.value],
+        shown,
         denied_reasons(sums, today),
         f"{today.range.first_day:%A}",
         missing,

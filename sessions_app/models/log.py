@@ -48,6 +48,11 @@ class WebhookEvent(models.Model):
         indexes = [
             models.Index(fields=["session_id"], name="webhookevent_by_session"),
             models.Index(fields=["id"], name="webhookevent_of_no_session", condition=Q(verdict__in=OF_NO_SESSION)),
+            models.Index(
+                fields=["received_at"],
+                name="webhookevent_rejected_waiting",
+                condition=Q(verdict="rejected", processed_again_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -60,7 +60,7 @@ def _steps(request: HttpRequest, heard: Heard, is_begun: bool) -> list[Step]:
     keys += ["WEBHOOK_SECRET"] if settings.WEBHOOK_SECRET else []
     told = ", ".join(keys) if may("customers.view_apikey") else f"{len(keys)} key{pluralize(len(keys))}"
     has_request = WebhookEvent.objects.order_by("-received_at").values_list("pk", flat=True).first() is not None
-    public = settings.PUBLIC_URL
+    public, has_limit = settings.PUBLIC_URL, TierLimit.objects.exists()
     return [
         Step(
             "Give Frontdesk its address",
@@ -102,8 +102,10 @@ def _steps(request: HttpRequest, heard: Heard, is_begun: bool) -> list[Step]:
         ),
         Step(
             "First tier with a limit",
-            TierLimit.objects.exists(),
-            "What has no limit is unlimited. Give a tier a limit, such as 60 call minutes a day.",
+            has_limit,
+            "A tier has a limit. What has none is unlimited."
+            if has_limit
+            else "What has no limit is unlimited. Give a tier a limit, such as 60 call minutes a day.",
             reverse("admin:customers_tier_changelist") if may("customers.change_tier") else "",
             "Look at the tiers",
         ),

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from sessions_app.periods import ONE_DAY, local_day, starts_at
+from sessions_app.periods import ONE_DAY, local_day, same_time_on, starts_at
 
 PRESETS = {
     "today": "Today",
@@ -59,9 +59,8 @@ class DayRange:
         until = self.starts_at
         if self.starts_at <= now < self.ends_before:
             today = local_day(now, self.zone)
-            same_day = starts_at(first + (today - self.first_day), self.zone)
             # The month before may be shorter than what has passed of this one.
-            until = min(until, same_day + (now - starts_at(today, self.zone)))
+            until = min(until, same_time_on(first + (today - self.first_day), now, self.zone))
         return Stretch(starts_at(first, self.zone), until)
 
 
