@@ -6,6 +6,15 @@ Checked once, here, for admin and API alike. Reading is lenient: no begin and no
 import json
 from typing import Any
 
+# Of a denial. They come last, so no key of the same name hides them.
+DENIED_KEYS = (
+    "denied_limit_amount",
+    "denied_limit_used",
+    "denied_limit_left",
+    "denied_limit_resets_at",
+    "denied_reason",
+    "denied_message",
+)
 # A tier's or a customer's key of the same name hides ours.
 OWN_KEYS = (
     "customer_tier",
@@ -14,8 +23,7 @@ OWN_KEYS = (
     "call_minutes_used_today",
     "call_minutes_left_today",
     "limits_reset_at",
-    "denied_reason",
-    "denied_message",
+    *DENIED_KEYS,
 )
 DEEPEST = 20
 LARGEST_BYTES = 16 * 1024

@@ -52,6 +52,9 @@ def test_a_denial_says_why_and_has_the_same_limits():
         "allowed": False,
         "context": {
             "customer_tier": "premium",
+            "denied_limit_amount": 60,
+            "denied_limit_used": 60,
+            "denied_limit_left": 0,
             "denied_reason": "call_minutes_day",
             "denied_message": "Come back tomorrow.",
         },
@@ -237,6 +240,50 @@ def test_soft_rows_are_never_in_the_contexts_left():
     context = own_context(each, tier="premium", name="", status="active", resets_at=RESETS_AT)
 
     assert context["call_minutes_left_today"] == 60
+
+
+TODAY = {"call_minutes_used_today", "call_minutes_left_today", "limits_reset_at"}
+NEXT = moment("2024-04-01T00:00:00+02:00")
+OF_LIMIT = ["denied_limit_amount", "denied_limit_used", "denied_limit_left", "denied_limit_resets_at"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "told", "tells_of_today"),
+    [
+        ([row("call_minutes", 60), row("call_minutes", 900, "month")], [60, 62, 0, "2024-04-01T00:00:00+02:00"], True),
+        ([row("call_minutes", 100), row("call_minutes", 60, "week")], [60, 72, 0, "2024-04-01T00:00:00+02:00"], False),
+        ([row("call_minutes", 100), row("call_minutes", 80, "month")], [80, 82, 0, "2024-04-01T00:00:00+02:00"], False),
+        # By the rows of what they are for; a soft one denies nobody.
+        ([row("call_minutes", 1, hard=False), row("sessions", 0, "month")], [0, 0, 0, NEXT.isoformat()], False),
+        ([row("call_minutes", 60, "month", channel="telephony")], [60, 82, 0, "2024-04-01T00:00:00+02:00"], False),
+        ([row("concurrent_sessions", 0, "")], [0, 0, 0], False),
+    ],
+)
+def test_a_denial_by_a_limit_tells_of_that_limit_and_of_no_other(limits, told, tells_of_today):
+    each = facts(*limits, used={"day": 62 * 60 - 1, "week": 72 * 60, "month": 82 * 60 - 59})
+    decision = decide(each)
+    denied_by = decision.decisive.limit
+    own = own_context(each, tier="premium", name="", status="active", resets_at=RESETS_AT, denied_by=denied_by)
+    until = NEXT if denied_by.period else None
+    context = answer_of(
+        decision,
+        each,
+        context=own | {"denied_limit_left": "hidden"},
+        limits_are_what_is_left=False,
+        message="",
+        denied_until=until,
+    )["context"]
+
+    assert [context[key] for key in OF_LIMIT if key in context] == told
+    assert TODAY & context.keys() == (TODAY if tells_of_today else set())
+    assert context["denied_reason"] == decision.reason
+
+
+@pytest.mark.parametrize("changes", [{"status": "paused"}, {"emergency": "deny_all"}, {}])
+def test_where_no_limit_denies_none_is_told_of(changes):
+    each = facts(row("call_minutes", 60), **changes)
+
+    assert not set(OF_LIMIT) & answer(each)["context"].keys()
 
 
 def test_the_reason_of_a_denial_is_the_decisions():

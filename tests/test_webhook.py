@@ -3,7 +3,9 @@
 import gc
 import gzip
 import json
+import re
 import weakref
+from pathlib import Path
 
 import pytest
 from django.test import Client, RequestFactory
@@ -26,6 +28,7 @@ from tests.builders import (
     the_session,
 )
 
+DOCS = Path(__file__).parent.parent / "docs/webhook.md"
 PREMIUM = (limit("messages", 100), limit("call_minutes", 60))
 
 
@@ -39,6 +42,27 @@ def test_the_sample_begin_is_answered_in_the_contracts_shape(livetok: LiveTok):
     assert answer["context"]["customer_tier"] == "premium"
     assert answer["context"]["custom_field"] == "value"
     assert answer["limits"] == {"dailyMessageLimit": 100, "dailyCallMinutes": 60}
+
+
+# What denies, and a call that used it up: on which day in March 2024, and how many seconds it took.
+USED_UP = {"day": (15, 62 * 60 - 1), "week": (12, 302 * 60), "month": (5, 1003 * 60)}
+
+
+@pytest.mark.parametrize("period", USED_UP)
+def test_each_denial_in_the_documentation_is_what_livetok_gets(livetok: LiveTok, period):
+    documented = re.findall(r"^```json\n({.allowed.:false.*)\n```$", DOCS.read_text(), re.MULTILINE)
+    example = next(text for text in documented if f'"call_minutes_{period}"' in text)
+    limits = [limit("call_minutes", amount, of) for of, amount in (("day", 60), ("week", 300), ("month", 1000))]
+    make_customer(make_tier("premium", *limits), name="Ada")
+    day, seconds = USED_UP[period]
+    livetok.begin(sessionId="before", timestamp=f"2024-03-{day:02}T00:30:00Z")
+    livetok.end(sessionId="before", timestamp=f"2024-03-{day:02}T20:00:00Z", duration=seconds)
+
+    first = livetok.send(begin_body(kind="telephony"))
+    again = livetok.send(begin_body(kind="telephony"))
+
+    assert first.content.decode() == example
+    assert again.content == first.content
 
 
 @pytest.mark.parametrize("path", ["/webhooks/livetok", "/webhooks/livetok/begin", "/webhooks/livetok/"])

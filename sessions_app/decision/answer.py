@@ -64,15 +64,35 @@ class AnswerGiven:
 
 
 def answer_of(
-    decision: Decision, facts: Facts, *, context: Mapping[str, Any], limits_are_what_is_left: bool, message: str
+    decision: Decision,
+    facts: Facts,
+    *,
+    context: Mapping[str, Any],
+    limits_are_what_is_left: bool,
+    message: str,
+    denied_until: datetime | None = None,
 ) -> dict[str, Any]:
     """The answer to a begin, in the order in which LiveTok's contract shows its fields.
 
-    `context` is complete but for why a session is denied, which no context can hide.
+    `context` is complete but for why a session is denied, which no context can hide. `denied_until`: when the limit
+    that denies starts afresh, if it has a period.
     """
-    denied = {} if decision.allowed else {"denied_reason": decision.reason.value, "denied_message": message}
+    denied = {} if decision.allowed else _denied(decision, denied_until, message)
     limits = limits_left(decision, facts) if limits_are_what_is_left else limits_in_total(facts)
     return {"allowed": decision.allowed, "context": {**context, **denied}, "limits": limits}
+
+
+def _denied(decision: Decision, until: datetime | None, message: str) -> dict[str, Any]:
+    """`customers.context.DENIED_KEYS`: those of the limit that denies, where it is one, then why."""
+    denied: dict[str, Any] = {}
+    check = decision.decisive
+    if check is not None and check.limit is not None and check.limit.amount is not None and check.used is not None:
+        denied["denied_limit_amount"] = check.limit.amount
+        denied["denied_limit_used"] = math.ceil(check.used)
+        denied["denied_limit_left"] = max(0, math.floor(check.limit.amount - check.used))
+        if until is not None:
+            denied["denied_limit_resets_at"] = until.isoformat(timespec="seconds")
+    return denied | {"denied_reason": decision.reason.value, "denied_message": message}
 
 
 # Made once: `json.dumps` would make an encoder for each answer.
@@ -96,8 +116,10 @@ def fallback_answer(choice: str, message: str) -> AnswerGiven | None:
     return None
 
 
-def own_context(facts: Facts, *, tier: str | None, name: str, status: str, resets_at: datetime) -> dict[str, Any]:
-    """What Frontdesk itself knows of a caller: `customers.context.OWN_KEYS`.
+def own_context(
+    facts: Facts, *, tier: str | None, name: str, status: str, resets_at: datetime, denied_by: Limit | None = None
+) -> dict[str, Any]:
+    """What Frontdesk itself knows of a caller: `customers.context.OWN_KEYS`, but for those of a denial.
 
     Minutes are whole: what is used rounded up, what is left rounded down.
     """
@@ -107,6 +129,9 @@ def own_context(facts: Facts, *, tier: str | None, name: str, status: str, reset
     if name:
         context["customer_name"] = name
     context["account_status"] = status
+    # Beside "come back next month", what is left of today would mislead.
+    if denied_by is not None and denied_by.period is not Period.DAY:
+        return context
     # Nothing is counted for a caller without number or id, so there is nothing to tell.
     if facts.caller is not CallerKind.UNNAMED:
         context["call_minutes_used_today"] = math.ceil(facts.usage.call_seconds(Period.DAY) / 60)

@@ -68,16 +68,27 @@ def judge(
 
     Only one that is let in has other systems asked for its context, by `provide`: no decision depends on it.
     """
-    facts = _facts(event, access, usage, channel, our_now)
+    facts = facts_of(
+        access,
+        usage,
+        caller=_caller_kind(event, access),
+        channel=event.channel,
+        agent=event.agent,
+        counts_toward_call_minutes=channel.counts_toward_call_minutes if channel else True,
+        at=event.at,
+        our_now=our_now,
+    )
     decision = decide(facts)
     provided = provide(access) if decision.allowed else NOTHING_PROVIDED
     tier, customer = access.tier, access.customer
+    denied_by = decision.decisive.limit if decision.decisive else None
     own = own_context(
         facts,
         tier=tier.slug if tier else None,
         name=customer.name if customer else "",
         status=_account_status(facts),
-        resets_at=span_of(Period.DAY, event.at, access.zone).resets_at.astimezone(access.zone),
+        resets_at=_resets_at(Period.DAY, event, access),
+        denied_by=denied_by,
     )
     # Later wins: what staff wrote of the customer, then of the tier, before what providers and Frontdesk itself say.
     context = {
@@ -92,6 +103,7 @@ def judge(
         context=context,
         limits_are_what_is_left=access.policy.limits_in_answer == Policy.Answer.WHAT_IS_LEFT,
         message="" if decision.allowed else denial_message(decision.reason),
+        denied_until=_resets_at(denied_by.period, event, access) if denied_by and denied_by.period else None,
     )
     kept = _facts_to_keep(event, facts, access)
     if provided.missing:
@@ -99,21 +111,36 @@ def judge(
     return Judgement(decision, answer, kept, provided)
 
 
-def _facts(event: SessionBegin, access: Access, usage: Usage, channel: Channel | None, our_now: datetime) -> Facts:
+def _resets_at(period: Period, event: SessionBegin, access: Access) -> datetime:
+    return span_of(period, event.at, access.zone).resets_at.astimezone(access.zone)
+
+
+def facts_of(
+    access: Access,
+    usage: Usage,
+    *,
+    caller: CallerKind,
+    channel: str | None,
+    agent: str | None,
+    counts_toward_call_minutes: bool,
+    at: datetime,
+    our_now: datetime,
+) -> Facts:
+    """What a session is decided by that begins at `at`, on a channel and with an agent by LiveTok's words."""
     customer = access.customer
     return Facts(
-        caller=_caller_kind(event, access),
-        channel=event.channel,
-        agent=event.agent,
+        caller=caller,
+        channel=channel,
+        agent=agent,
         # By our clock, since staff set the switch's end by it; all else by LiveTok's, so that old events are judged
         # alike.
         emergency=access.policy.emergency_at(our_now),
         policy_serves=access.policy_serves,
         status=customer.status if customer else "active",
-        is_not_yet_valid=customer.is_not_yet_valid(event.at) if customer else False,
-        has_expired=customer.has_expired(event.at) if customer else False,
+        is_not_yet_valid=customer.is_not_yet_valid(at) if customer else False,
+        has_expired=customer.has_expired(at) if customer else False,
         allowed_channels=access.allowed_channels,
-        counts_toward_call_minutes=channel.counts_toward_call_minutes if channel else True,
+        counts_toward_call_minutes=counts_toward_call_minutes,
         limits=access.limits,
         usage=usage,
     )

@@ -122,6 +122,10 @@ class Check(NamedTuple):
     limit: Limit | None = None
     used: float | None = None
 
+    @property
+    def is_hard(self) -> bool:
+        return self.limit is None or self.limit.hard
+
     def as_json(self) -> dict[str, Any]:
         """As it is stored: `whole_check` adds what is left out here, which is what most checks have in common."""
         entry: dict[str, Any] = {"check": self.reason.value}
@@ -167,12 +171,18 @@ class Decision:
     def allowed(self) -> bool:
         return self.reason.admits
 
+    @property
+    def decisive(self) -> Check | None:
+        """The check that denies; None where the session is let in."""
+        if self.allowed:
+            return None
+        return next(check for check in self.checks if check.passed is False and check.is_hard)
+
 
 def decide(facts: Facts) -> Decision:
     """Judge every rule in order; the first hard one that fails is the reason."""
     checks = tuple(_checks(facts))
-    hard = [check for check in checks if check.limit is None or check.limit.hard]
-    reason = next((check.reason for check in hard if check.passed is False), Reason.ALLOWED)
+    reason = next((check.reason for check in checks if check.passed is False and check.is_hard), Reason.ALLOWED)
     # After all rules were judged: the trace shows what would have denied the session without the switch.
     if facts.emergency == "allow_all" and facts.status != "blocked":
         reason = Reason.EMERGENCY_ALLOW

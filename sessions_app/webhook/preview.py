@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from customers.access import Access, access_of, find_customer
+from customers.context import DENIED_KEYS
 from customers.first_sight import expected_channel
 from sessions_app.decision.answer import Missing, Origin
 from sessions_app.decision.judgement import Judgement, as_at_first_contact, judge
@@ -72,7 +73,7 @@ def _context_sources(judgement: Judgement, access: Access) -> list[ContextKey]:
     for source, context in own.items():
         found |= {key: Origin(source) for key in context}
     # Why a session is denied stands there whatever a context says.
-    denied = {"denied_reason", "denied_message"} if not judgement.decision.allowed else set()
+    denied = DENIED_KEYS if not judgement.decision.allowed else ()
     found |= {key: Origin("Frontdesk") for key in denied}
     return [ContextKey(key, found[key].source, found[key].age_seconds) for key in judgement.answer["context"]]
 
