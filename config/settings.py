@@ -386,6 +386,8 @@ SESSION_EVENT_HOOKS: list[str] = ["automations.happenings.occurrence_hook"]
 REFUSED_KEY_HOOKS: list[str] = ["sessions_app.webhook.refused.count_refused"]
 # Called when a first-contact customer is merged into another: sessions follow their customer.
 CUSTOMER_MERGE_HOOKS: list[str] = ["sessions_app.recording.by_staff.reassign_sessions"]
+# What would be decided now of customers by their ids, in words: the admin says the same as the reports.
+CUSTOMER_OUTLOOK = "sessions_app.reports.outlook.outlooks_in_words"
 # Called with a session and who looks at its page: a part of that page (sessions_app.reports.parts.Part), or None.
 SESSION_PAGE_PARTS: list[str] = ["automations.pages.what_followed"]
 # The transaction in which whoever writes much takes turns with LiveTok's requests.

@@ -3,10 +3,13 @@
 For staff's pages; what callers are told is staff's own text (the policy's denial messages). Pure: no database or clock.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from customers.limits import Limit
 from sessions_app.decision.rules import Reason, whole_check
 
 STATES = {"open": "Open", "ended": "Ended", "denied": "Denied", "missing_end": "Missing its end"}
@@ -41,7 +44,7 @@ REASONS: dict[str, str] = {
 }
 
 REASON_SENTENCES: dict[str, str] = {
-    Reason.ALLOWED: "Every rule held.",
+    Reason.ALLOWED: "Every rule passed.",
     Reason.EMERGENCY_ALLOW: "The emergency switch let everybody in but blocked customers.",
     Reason.EMERGENCY_DENY: "The emergency switch kept everybody out.",
     Reason.UNKNOWN_CALLER: "No customer has this number or id, and the policy denies unknown callers.",
@@ -61,6 +64,18 @@ REASON_SENTENCES: dict[str, str] = {
     Reason.FALLBACK_ALLOW: "The database was away, and DECISION_FALLBACK let everybody in.",
     Reason.FALLBACK_DENY: "The database was away, and DECISION_FALLBACK kept everybody out.",
 }
+
+# Why a session that began now would be denied, where no limit denies it.
+DENIES_NOW: dict[str, str] = {
+    Reason.EMERGENCY_DENY: "the emergency switch keeps everybody out",
+    Reason.CUSTOMER_BLOCKED: "the customer is blocked",
+    Reason.CUSTOMER_PAUSED: "the customer is paused",
+    Reason.CUSTOMER_NOT_YET_VALID: "the customer is not valid yet",
+    Reason.CUSTOMER_EXPIRED: "the customer is not valid any more",
+    Reason.CHANNEL_NOT_ALLOWED: "the tier does not include it",
+}
+
+_THIS = {"day": "today", "week": "this week", "month": "this month"}
 
 # What a rule asks, where its name as a reason would mislead.
 _RULES: dict[str, str] = {
@@ -115,6 +130,90 @@ def reason_sentence(reason: str | None) -> str:
     return REASON_SENTENCES.get(reason, f"{_spoken(reason)}.")
 
 
+def decided_words(reason: str | None, trace: Iterable[Mapping[str, Any]], resets_at: str, *, is_over: bool) -> str:
+    """Why a session was let in or denied, as the end of a sentence that begins with the outcome.
+
+    `resets_at`: when the limit that denied starts afresh, in words; blank where it has no period, or nothing is known.
+    `is_over`: that moment has passed.
+    """
+    check = decisive_check(trace, reason)
+    if check is not None and check.get("limit") is not None:
+        return _limit_denied(check, resets_at, is_over=is_over)
+    sentence = reason_sentence(reason).removesuffix(".")
+    first, _, _ = sentence.partition(" ")
+    return sentence[0].lower() + sentence[1:] if first in ("The", "Every", "No") else sentence
+
+
+def as_sentence(words: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def decisive_check(trace: Iterable[Mapping[str, Any]], reason: str | None) -> dict[str, Any] | None:
+    """The whole check of a stored trace that denied; None where all were let in, or nothing is known of it."""
+    failed = (entry for entry in map(whole_check, trace) if _outcome_kind(entry) == "failed")
+    return next((entry for entry in failed if entry["check"] == reason), None)
+
+
+def limit_denies(check: Mapping[str, Any], resets_at: str) -> str:
+    """Such as "123.9 of 120 call minutes used this month; starts afresh Tue 1 Dec, 00:00". `check` is whole."""
+    noun = _limited(check)
+    if not check["limit"]:
+        return f"no {noun}{_each(check)} are allowed"
+    used = f"{short_number(check['used'])} of {short_number(check['limit'])} {noun}"
+    if not check["period"]:
+        return f"{used} open now"
+    return f"{used} used {_THIS[check['period']]}; starts afresh {resets_at}"
+
+
+def limit_left(limit: Limit, left: float, resets_at: str) -> str:
+    """Such as "12.5 of 20 call minutes left today; starts afresh Sun 29 Nov, 00:00", of a limit with a period."""
+    check = {"metric": limit.metric.value, "channel": limit.channel, "agent": limit.agent}
+    amount = short_number(limit.amount or 0)
+    # Anything left lets a session in, so it is never called none.
+    shown = short_number(left) if left >= 0.1 else "less than 0.1"
+    return f"{shown} of {amount} {_limited(check)} left {_THIS[limit.period]}; starts afresh {resets_at}"
+
+
+def _limit_denied(check: Mapping[str, Any], resets_at: str, *, is_over: bool) -> str:
+    noun = _limited(check)
+    if not check["limit"]:
+        return f"no {noun}{_each(check)} were allowed"
+    used = f"{short_number(check['used'])} of {short_number(check['limit'])} {noun}"
+    if not check["period"]:
+        return f"{used} were open"
+    words = f"{used} of {'that' if is_over else 'this'} {check['period']} were used"
+    return f"{words}; they {'started' if is_over else 'start'} afresh {resets_at}" if resets_at else words
+
+
+def _limited(check: Mapping[str, Any]) -> str:
+    noun = "sessions" if check["metric"] == "concurrent_sessions" else str(check["metric"]).replace("_", " ")
+    return f"{noun} {_scope(check)}".strip()
+
+
+def _each(check: Mapping[str, Any]) -> str:
+    return f" a {check['period']}" if check["period"] else " at once"
+
+
+def short_number(amount: float) -> str:
+    """At most one decimal, and commas between thousands."""
+    return f"{amount:,.1f}".removesuffix(".0")
+
+
+def moment_in(zone: ZoneInfo, moment: datetime, company: ZoneInfo, *, with_year: bool = False) -> str:
+    """Such as "Tue 1 Dec, 00:00"; the zone is named where it is not the company's."""
+    local = moment.astimezone(zone)
+    year = f" {local.year}" if with_year else ""
+    words = f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M}"
+    return words if zone.key == company.key else f"{words} ({zone.key})"
+
+
+def listed(words: Sequence[str], most: int = 6) -> str:
+    """Such as "web, whatsapp and telephony"."""
+    shown = [*words[:most], f"{len(words) - most} more"] if len(words) > most else list(words)
+    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
+
+
 def flag_sentence(flag: str) -> str:
     """What is odd about a session, and what was made of it."""
     if flag in FLAGS:
@@ -139,7 +238,7 @@ def duration_words(seconds: float | None) -> str:
 
 @dataclass(frozen=True)
 class CheckWords:
-    """One line of a trace. `outcome_kind`: "held", "failed", "decisive", "soft" or "skipped"."""
+    """One line of a trace. `outcome_kind`: "passed", "failed", "decisive", "soft" or "skipped"."""
 
     rule: str
     scope: str
@@ -153,7 +252,10 @@ class CheckWords:
 
 
 def trace_words(trace: Iterable[Mapping[str, Any]], reason: str | None) -> list[CheckWords]:
-    """A stored trace, line by line. The first hard rule that failed is the decisive one, unless all were let in."""
+    """A stored trace, line by line: the decisive rule first, the others in their order.
+
+    Decisive is the first hard rule that failed, unless all were let in.
+    """
     lines = []
     decided = reason in (Reason.ALLOWED, Reason.EMERGENCY_ALLOW)
     for entry in map(whole_check, trace):
@@ -161,14 +263,14 @@ def trace_words(trace: Iterable[Mapping[str, Any]], reason: str | None) -> list[
         if kind == "failed" and not decided:
             kind, decided = "decisive", True
         lines.append(_check_words(entry, kind, reason))
-    return lines
+    return sorted(lines, key=lambda line: line.outcome_kind != "decisive")
 
 
 def _outcome_kind(entry: Mapping[str, Any]) -> str:
     if entry.get("passed") is None:
         return "skipped"
     if entry["passed"]:
-        return "held"
+        return "passed"
     return "failed" if entry.get("hard", True) else "soft"
 
 
@@ -193,7 +295,7 @@ def _outcome(kind: str, reason: str | None) -> str:
     if kind == "failed" and reason == Reason.EMERGENCY_ALLOW:
         return "Failed; the emergency switch let them in"
     return {
-        "held": "Held",
+        "passed": "Passed",
         "decisive": "Failed: the reason",
         "failed": "Failed too",
         "soft": "Failed, but soft: nobody is denied",

@@ -291,7 +291,7 @@ def test_the_list_answers_who_may_call_and_what_is_overridden(ana):
 
     text = text_of(ana.get(LIST))
 
-    assert "no: paused" in text
+    assert "Would be denied: the customer is paused" in text
     assert "90 call minutes a day" in text
     assert [str(customer) for customer in ana.get(LIST, {"overrides": "now"}).context["cl"].result_list] == ["Grace"]
     assert [str(customer) for customer in ana.get(LIST, {"overrides": "none"}).context["cl"].result_list] == ["Ada"]
@@ -306,13 +306,13 @@ def test_the_lists_queries_do_not_grow_with_its_rows(ana):
         make_override(make_customer(tier, f"+1555000{number:04}"), limit("call_minutes", 9))
 
     assert queries_of(ana, LIST) == few
-    assert few <= 25
+    assert few <= 35
 
 
 def test_a_customers_page_has_a_known_number_of_queries(ana):
     customer = make_customer(make_tier("premium", limit("call_minutes", 60)), *[f"+1555000{n:04}" for n in range(9)])
 
-    assert queries_of(ana, change(customer)) <= 30
+    assert queries_of(ana, change(customer)) <= 40
 
 
 def queries_of(client, path: str) -> int:

@@ -40,10 +40,10 @@ def test_a_sessions_page_shows_its_decision_and_the_answer(ana, livetok):
 
     text = text_of(ana.get(page_of(Session.objects.get())))
 
-    assert "Allowed. Every rule held." in text
+    assert "Allowed. Every rule passed." in text
     assert "Rule Limit From Used Left Outcome Emergency switch" in text
-    assert "Sessions of the day 5 customer's override, hard 0 5 Held" in text
-    assert "Call minutes of the day 60 min tier, hard 0 min 60 min Held" in text
+    assert "Sessions of the day 5 customer's override, hard 0 5 Passed" in text
+    assert "Call minutes of the day 60 min tier, hard 0 min 60 min Passed" in text
     assert '"dailyCallMinutes": 60' in text
 
 

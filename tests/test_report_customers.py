@@ -32,7 +32,7 @@ from tests.staff import report_page, text_of
 NOW = moment("2024-03-31T23:30:00+00:00")
 ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
 CUSTOMERS_STATEMENTS = 24
-CUSTOMER_STATEMENTS = 20
+CUSTOMER_STATEMENTS = 23
 
 
 def show(client, path, now=NOW):

@@ -282,6 +282,9 @@ REPORTS = [
     "/reports/customers/candidates/",
     "/reports/customers/unknown/",
     "/reports/customers/1/",
+    "/reports/customers/1/more/",
+    "/reports/customers/1/status/",
+    "/reports/customers/1/tier/",
     "/reports/statements/",
     "/reports/statements/close/",
     "/reports/webhook/",
@@ -293,7 +296,7 @@ REPORTS = [
 
 
 def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
-    staff = staff_client("view_session", "close_month")
+    staff = staff_client("view_session", "close_month", "change_customer", "add_limitoverride", "change_limitoverride")
     hostile = "." * 60_000 + "x"
 
     assert {f"/reports/{pattern.pattern}".replace("<int:pk>", "1") for pattern in urlpatterns} == set(REPORTS)
@@ -616,12 +619,14 @@ def test_a_denial_is_explained_rule_by_rule(staff):
 
     page = text_of(page_of_the_session(staff))
 
+    assert "Denied 5 of 5 call minutes of this day were used; they start afresh Sat 16 Mar 2024, 00:00." in page
+    assert page.index("Failed: the reason") < page.index("Emergency switch off Passed")
     assert "Denied : Call minutes of the day." in page.replace("Denied:", "Denied :")
     assert "The customer's call minutes of the day were used up." in page.replace("&#x27;", "'")
     assert "Call minutes of the day Failed: the reason 5 min tier, hard 5 min 0 min" in page
-    assert "Sessions of the day Held 10 tier, soft 1 9" in page
-    assert "Sessions of the month Held 90 tier, hard 1 89" in page
-    assert "Customer is not blocked status active Held – – – –" in page
+    assert "Sessions of the day Passed 10 tier, soft 1 9" in page
+    assert "Sessions of the month Passed 90 tier, hard 1 89" in page
+    assert "Customer is not blocked status active Passed – – – –" in page
     assert "&quot;denied_reason&quot;: &quot;call_minutes_day&quot;" in page
 
 

@@ -23,7 +23,7 @@ from automations.texts.lines import check_address, fill_address
 from automations.texts.liquid import TextError, fill, names_in
 from automations.texts.names import sample_data, sound
 from automations.texts.pointers import PointerError, check_pointer, value_at
-from customers.context import BadContext, check_context, parse_json
+from customers.context import DENIED_KEYS, BadContext, check_context, parse_json
 
 MOST_POINTERS = 20
 LONGEST_KEY = 100
@@ -154,7 +154,7 @@ def parse_pointers(text: str) -> list[tuple[str, str]]:
 def _check_key(key: str) -> list[str]:
     if len(key) > LONGEST_KEY:
         return [f"A key has at most {LONGEST_KEY} characters."]
-    if key in ("denied_reason", "denied_message"):
+    if key in DENIED_KEYS:
         return ["Frontdesk says itself why a session is denied."]
     try:
         check_context({key: None})

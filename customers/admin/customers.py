@@ -1,6 +1,6 @@
 """Customers with their numbers and overrides, and what holds for them now."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +8,7 @@ import phonenumbers
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Prefetch, Q, QuerySet
@@ -15,6 +16,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import format_html_join
+from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 
 from customers.admin.contexts import ContextAdmin
@@ -172,13 +175,13 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")]
     actions = ["activate", "pause", "block"]
     radio_fields = {"status": admin.HORIZONTAL}
-    readonly_fields = ["limits_now", "source", "created_at"]
+    readonly_fields = ["standing", "limits_now", "source", "created_at"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         access = ("Access", {"fields": ["tier", "status", ("valid_from", "valid_until"), "time_zone"]})
         fieldsets = [(None, {"fields": ["name", "external_id", "email"]}), access]
         if obj is not None:
-            fieldsets.append(("Limits in force now", {"fields": ["limits_now"]}))
+            fieldsets.append(("In force now", {"fields": ["standing", "limits_now"]}))
         fieldsets.append(("For the agent", {"fields": ["context"]}))
         about = ["notes", ("source", "created_at")] if obj is not None else ["notes"]
         return [*fieldsets, ("For staff", {"fields": about})]
@@ -192,6 +195,14 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         overrides = Prefetch("overrides", LimitOverride.objects.valid_at(timezone.now()), to_attr="overrides_valid_now")
         return super().get_queryset(request).prefetch_related("numbers", overrides)
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """What would be decided of those on the page is asked once for all of them."""
+        listed = super().get_changelist_instance(request)
+        words = _outlooks([customer.pk for customer in listed.result_list])
+        for customer in listed.result_list:
+            customer.outlook = words.get(customer.pk, [])
+        return listed
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -216,13 +227,10 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
         return ", ".join(str(number) for number in customer.numbers.all()) or "–"
 
     @admin.display(description="may call", ordering="status")
-    def standing(self, customer: Customer) -> str:
-        now = timezone.now()
-        if customer.status != Customer.Status.ACTIVE:
-            return f"no: {customer.get_status_display().lower()}"
-        if customer.is_not_yet_valid(now):
-            return "no: not yet valid"
-        return "no: expired" if customer.has_expired(now) else "yes"
+    def standing(self, customer: Customer) -> SafeString:
+        words = getattr(customer, "outlook", None)
+        lines = _outlooks([customer.pk])[customer.pk] if words is None else words
+        return format_html_join(SafeString("<br>"), "{}", ((line,) for line in lines))
 
     @admin.display(description="overrides now")
     def overrides_now(self, customer: Customer) -> str:
@@ -293,6 +301,11 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
             changed += 1
         text = f"{counted(changed, 'customer')} set to {status.label.lower()}."
         self.message_user(request, text, messages.SUCCESS)
+
+
+def _outlooks(customer_ids: list[int]) -> dict[int, list[str]]:
+    find: Callable[[list[int], datetime], dict[int, list[str]]] = import_string(settings.CUSTOMER_OUTLOOK)
+    return find(customer_ids, timezone.now())
 
 
 def _without(listed: list[Any], beginning: str) -> list[Any]:

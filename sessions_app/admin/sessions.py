@@ -207,7 +207,7 @@ class SessionAdmin(BodiesAdmin):
             "<strong>{}.</strong> {}{}", reason_words(session.reason), reason_sentence(session.reason), more
         )
 
-    @admin.display(description="rules, in order")
+    @admin.display(description="rules")
     def trace_table(self, session: Session) -> SafeString:
         return _rendered("admin/sessions_app/trace.html", lines=trace_words(session.trace, session.reason))
 

@@ -9,14 +9,17 @@ from django.db.models import Q, Sum
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils import timezone
 
 from customers.history import Part, history_of
 from customers.limits import Limit, Metric, Period
 from customers.models import Customer, LimitOverride, PhoneNumber
 from customers.origins import limits_in_force, remaining_words
+from sessions_app.billing.statements import Month
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import ONE_DAY, local_day
+from sessions_app.reports.customer_changes import limit_name, may_allow_more
 from sessions_app.reports.customers import CANDIDATE_SHARE, DAYS_AT_LIMIT, DAYS_DEFINITION, use_address
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import (
@@ -25,14 +28,17 @@ from sessions_app.reports.frame.figures import (
     full_days_address,
     number_words,
     percent_words,
+    query_of,
     sessions_address,
     used_address,
 )
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.list.lines import lines_of
 from sessions_app.reports.list.queries import LISTED_OF_ONE
+from sessions_app.reports.outlook import NOT_FOUND, outlook_lines
+from sessions_app.usage.outlook import is_found_by_calls, ready_for_outlook, setting_at
 from sessions_app.usage.own_days import count_on_own_days
-from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
+from sessions_app.usage.standing import LimitUse, Standing, standings
 from sessions_app.usage.used import FILLED_BY
 from sessions_app.wording import duration_words
 
@@ -70,12 +76,7 @@ class LimitLine:
 
     @property
     def name(self) -> str:
-        limit = self.use.limit
-        words = [limit.metric.words.capitalize()]
-        words += [f"a {limit.period}"] if limit.period else []
-        words += [f"on {limit.channel}"] if limit.channel is not None else []
-        words += [f"with agent {limit.agent}"] if limit.agent is not None else []
-        return " ".join(words)
+        return limit_name(self.use.limit)
 
     @property
     def amount(self) -> str:
@@ -225,11 +226,16 @@ def _sum(column: str, channel: str | None, agent: str | None) -> Sum:
     return Sum(column, filter=Q(**scope), default=0) if scope else Sum(column)
 
 
+def statement_address(found: Customer, month: Month, number: str) -> str:
+    """The statements of a month, narrowed to a customer by what nobody else has, where there is such a thing."""
+    return f"{reverse('reports:statements')}{query_of(month=month, q=found.external_id or number or found.name)}"
+
+
 @report
 def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One customer."""
     now = timezone.now()
-    ready = with_limits(Customer.objects.all(), now).prefetch_related("valid_overrides__author")  # type: ignore[misc]
+    ready = ready_for_outlook(Customer.objects.all(), now).prefetch_related("valid_overrides__author")  # type: ignore[misc]
     found = get_object_or_404(ready, pk=pk)
     standing = standings([found], now)[found.pk]
     today = local_day(now, standing.zone)
@@ -243,6 +249,13 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
         "customer": found,
         "zone": standing.zone.key,
         "local_now": now.astimezone(standing.zone),
+        "outlook": outlook_lines(standing, setting_at(now)),
+        "is_found_by_calls": is_found_by_calls(found),
+        "not_found": NOT_FOUND,
+        "may_allow_more": may_allow_more(request.user, standing),
+        "statement_address": statement_address(
+            found, Month.holding(today), next((number.key for number in found.numbers.all()), "")
+        ),
         "limits": limit_lines(standing),
         "limits_definition": LIMITS_DEFINITION,
         "figures": _figures(standing, days, now),

@@ -1,15 +1,26 @@
 """The pages of all sessions and of one. Thin: filters, queries and words come from `list` and `wording`."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils import timezone
 
+from customers.limits import Limit, Metric, Period
+from customers.zones import company_zone
+from sessions_app.billing.statements import Month
 from sessions_app.models import Session, SessionQuerySet, WebhookEvent
+from sessions_app.periods import local_day, span_of
+from sessions_app.reports.customer import statement_address
+from sessions_app.reports.customer_changes import ALLOW_MORE, limit_code
 from sessions_app.reports.frame.export import MOST_XLSX_ROWS, export
+from sessions_app.reports.frame.figures import query_of
 from sessions_app.reports.frame.pages import page as render_page
 from sessions_app.reports.frame.pages import report
 from sessions_app.reports.frame.ranges import PRESETS
@@ -27,7 +38,16 @@ from sessions_app.reports.list.queries import PAGE_SIZE, page_of
 from sessions_app.reports.list.rows import columns, rows_of
 from sessions_app.reports.list.totals import total_of
 from sessions_app.reports.parts import page_parts
-from sessions_app.wording import STATE_SENTENCES, reason_sentence, reason_words, trace_words
+from sessions_app.wording import (
+    STATE_SENTENCES,
+    as_sentence,
+    decided_words,
+    decisive_check,
+    moment_in,
+    reason_sentence,
+    reason_words,
+    trace_words,
+)
 
 MOST_REQUESTS = 100
 
@@ -74,11 +94,17 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
     requests = requests.order_by("-received_at", "-pk")
     if not may_see_bodies:
         requests = requests.defer("body")
+    check = decisive_check(found.trace, found.reason)
     context = {
         "title": f"Session {found}",
         "session": found,
         "line": line_of(found, now),
         "caller": caller_words(found),
+        "channel_pk": quote(found.channel_id or ""),
+        "agent_pk": quote(found.agent_id or ""),
+        "outcome_sentence": _outcome_sentence(found, check, now),
+        "more_address": _more_address(found, check, request.user),
+        "statement_address": _statement_address(found),
         "state_sentence": STATE_SENTENCES[found.state_at(now)],
         "reason": reason_words(found.reason),
         "reason_sentence": reason_sentence(found.reason),
@@ -105,6 +131,35 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
         "parts": page_parts(found, request.user),
     }
     return render_page(request, "reports/session.html", context)
+
+
+def _outcome_sentence(found: Session, check: Mapping[str, Any] | None, now: datetime) -> str:
+    """Why it was let in or denied, and where a limit denied it, when that starts afresh."""
+    resets_at, is_over = "", False
+    if check is not None and check.get("period") and "now" in found.facts:
+        moment = span_of(Period(check["period"]), datetime.fromisoformat(found.facts["now"]), found.zone).resets_at
+        is_over = moment <= now
+        resets_at = moment_in(found.zone, moment, company_zone(), with_year=True)
+    words = decided_words(found.reason, found.trace, resets_at, is_over=is_over)
+    took_place = found.allowed is False and found.state_at(now) != Session.State.DENIED
+    return f"Denied: {words}." if took_place else as_sentence(words)
+
+
+def _more_address(found: Session, check: Mapping[str, Any] | None, user: Any) -> str:
+    """Where more of the limit that denied it can be given; blank where none did, or the person may not."""
+    if found.customer_id is None or check is None or "limit" not in check or not user.has_perms(ALLOW_MORE):
+        return ""
+    limit = Limit(
+        Metric(check["metric"]), Period(check["period"]), check["limit"], channel=check["channel"], agent=check["agent"]
+    )
+    return f"{reverse('reports:allow-more', args=[found.customer_id])}{query_of(limit=limit_code(limit))}"
+
+
+def _statement_address(found: Session) -> str:
+    if found.customer is None:
+        return ""
+    month = Month.holding(local_day(found.started_at, found.zone))
+    return statement_address(found.customer, month, found.phone_key)
 
 
 def _others_of_the_same_id(found: Session) -> Any:

@@ -5,6 +5,7 @@ from django.urls import path
 from sessions_app.reports import (
     close_month,
     customer,
+    customer_changes,
     customers,
     live,
     search,
@@ -27,6 +28,9 @@ urlpatterns = [
     path("customers/candidates/", upgrade_candidates.upgrade_candidates, name="upgrade-candidates"),
     path("customers/unknown/", unknown_callers.unknown_callers, name="unknown-callers"),
     path("customers/<int:pk>/", customer.customer, name="customer"),
+    path("customers/<int:pk>/more/", customer_changes.more, name="allow-more"),
+    path("customers/<int:pk>/tier/", customer_changes.tier, name="change-tier"),
+    path("customers/<int:pk>/status/", customer_changes.status, name="change-status"),
     path("statements/", statements.statements_page, name="statements"),
     path("statements/close/", close_month.close, name="close-month"),
     path("webhook/", webhook.webhook, name="webhook"),

@@ -23,7 +23,7 @@ MOST_SHIFT = 0.1
 
 @dataclass(frozen=True)
 class ReportPage:
-    """`path` below /reports/; `{customer}`, `{session}` and `{month}` are filled in. `shows`: a text of it."""
+    """`path` below /reports/; `{customer}`, `{session}` and `{month}` are filled in, as is the customer's `{name}`."""
 
     path: str
     heading: str
@@ -41,7 +41,9 @@ PAGES = [
     ReportPage("customers/top/", "Top customers"),
     ReportPage("customers/candidates/", "Upgrade candidates", has_table=False),
     ReportPage("customers/unknown/", "Unknown callers"),
-    ReportPage("customers/{customer}/", "+15550000001"),
+    ReportPage("customers/{customer}/", "{name}"),
+    ReportPage("customers/{customer}/more/", "Allow more: {name}", has_table=False),
+    ReportPage("customers/{customer}/tier/", "Change tier: {name}", has_table=False),
     ReportPage("statements/?month={month}", "Statements"),
     ReportPage("statements/close/?month=2024-01", "Close January 2024", has_table=False),
     ReportPage("webhook/", "Webhook health"),

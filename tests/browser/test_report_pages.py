@@ -66,7 +66,7 @@ print(customer.pk, Session.objects.get(session_id="call-1").pk, f"{timezone.loca
     return [
         (
             page.path.format(customer=customer, session=session, month=month),
-            name if "{customer}" in page.path else page.heading,
+            page.heading.format(name=name),
             page.has_table,
         )
         for page in PAGES

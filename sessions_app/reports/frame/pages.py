@@ -78,17 +78,17 @@ def _from_replica(request: HttpRequest, make: Callable[[], HttpResponseBase]) ->
         return make()
 
 
-def action(permission: str) -> Callable[[View], View]:
-    """A page that changes something, for staff who may see sessions and have the permission. It reads the primary."""
+def action(*permissions: str) -> Callable[[View], View]:
+    """A page that changes something, for staff who may see sessions and have all permissions. It reads the primary."""
 
     def decorator(view: View) -> View:
         @require_http_methods(["GET", "HEAD", "POST"])
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if not request.user.has_perms(["sessions_app.view_session", permission]):
-                return page(
-                    request, "reports/no_access.html", {"title": "Reports", "permission": permission}, status=403
-                )
+            needed = ["sessions_app.view_session", *permissions]
+            if lacking := [permission for permission in needed if not request.user.has_perm(permission)]:
+                context = {"title": "Reports", "permission": lacking[-1]}
+                return page(request, "reports/no_access.html", context, status=403)
             if names := too_long([*request.GET.lists(), *request.POST.lists()]):
                 return _refuse_long(request, names)
             return view(request, *args, **kwargs)

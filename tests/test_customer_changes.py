@@ -1,0 +1,199 @@
+"""What staff change from a customer's report page: more of a limit for a while, the tier, paused and let in again."""
+
+import pytest
+import time_machine
+from django.contrib.messages import get_messages
+from django.http import HttpResponse
+
+from customers.models import Customer, LimitOverride
+from tests.builders import LiveTok, limit, make_customer, make_override, make_tier, moment
+from tests.staff import staff, text_of
+
+# A Friday, half past ten in the company's zone.
+NOW = moment("2024-03-15T10:30:00+00:00")
+FRIDAY = moment("2024-03-16T00:00:00+00:00")
+LATER = moment("2024-06-01T00:00:00+00:00")
+PLANNED = (
+    "Another override of this limit (90 call minutes a day) begins Wed 20 Mar 2024, 00:00:00. Choose an earlier end, "
+    "or change that one in the admin."
+)
+MINUTES = "call_minutes_day"
+
+
+@pytest.fixture(autouse=True)
+def _now():
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def ana(db):
+    return staff("administrators")
+
+
+@pytest.fixture
+def ada(ana) -> Customer:
+    tier = make_tier("premium", limit("call_minutes", 60), limit("sessions", 9, "month"), limit("messages", 20))
+    return make_customer(tier, name="Ada")
+
+
+def address(customer: Customer, what: str) -> str:
+    return f"/reports/customers/{customer.pk}/{what}/"
+
+
+def filled_in(page: HttpResponse) -> dict[str, str]:
+    """What a browser would send back."""
+    form = page.context["form"]
+    sent = {name: str(form[name].value() or "") for name in form.fields}
+    return sent | {"_shown_state": str(page.context["shown_state"])}
+
+
+def send(client, customer: Customer, what: str = "more", **given: str) -> HttpResponse:
+    """Open the page, fill in some fields and send it."""
+    return client.post(address(customer, what), filled_in(client.get(address(customer, what))) | given)
+
+
+def said(response: HttpResponse) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def use_up(livetok: LiveTok, minutes: int) -> None:
+    livetok.begin(sessionId="used", timestamp="2024-03-15T08:00:00Z")
+    livetok.end(sessionId="used", timestamp="2024-03-15T10:00:00Z", duration=minutes * 60)
+
+
+def rows_of(customer: Customer) -> list[tuple]:
+    rows = LimitOverride.objects.filter(customer=customer).order_by("valid_from", "valid_until")
+    return [(row.amount, row.valid_from, row.valid_until, row.note) for row in rows]
+
+
+def test_more_of_the_limit_that_denies_is_given_with_one_number_and_an_end(ana, ada, livetok: LiveTok):
+    use_up(livetok, 61)
+    assert livetok.begin(sessionId="denied", timestamp="2024-03-15T10:20:00Z")["allowed"] is False
+
+    page = ana.get(address(ada, "more"))
+    assert "Would be denied 61 of 60 call minutes used today" in text_of(page)
+    assert "End of Friday, Fri 15 Mar 2024" in text_of(page)
+    assert page.context["form"]["limit"].value() == MINUTES
+    given = ana.post(address(ada, "more"), filled_in(page) | {"amount": "90", "until": "friday", "note": "moving"})
+
+    assert given.status_code == 302, text_of(given)
+    assert said(given) == ["Ada: call minutes a day, 90 until the end of Fri 15 Mar 2024 (UTC)."]
+    assert rows_of(ada) == [(90, None, FRIDAY, "moving")]
+    override = LimitOverride.objects.get()
+    assert (override.author, override.history.get().history_user) == (ana.user, ana.user)
+    # Also for a clock of LiveTok's that is behind.
+    assert livetok.begin(sessionId="again", timestamp="2024-03-15T10:29:00Z")["allowed"] is True
+
+
+@pytest.mark.parametrize(
+    ("stored", "then"),
+    [
+        ({"valid_until": FRIDAY}, [(90, None, FRIDAY, "vip")]),
+        # What held longer holds again, from the end of this one on.
+        ({}, [(90, None, FRIDAY, "vip"), (70, FRIDAY, None, "vip")]),
+        ({"valid_until": LATER}, [(90, None, FRIDAY, "vip"), (70, FRIDAY, LATER, "vip")]),
+        # What is over stays as it was.
+        ({"valid_until": NOW}, [(70, None, NOW, "vip"), (90, NOW, FRIDAY, "")]),
+        ({"valid_from": FRIDAY}, [(90, None, FRIDAY, ""), (70, FRIDAY, None, "vip")]),
+    ],
+)
+def test_an_override_that_is_there_is_neither_lost_nor_doubled(ana, ada, stored, then):
+    make_override(ada, limit("call_minutes", 70), note="vip", **stored)
+
+    response = send(ana, ada, amount="90", until="today")
+
+    assert response.status_code == 302, text_of(response)
+    assert sorted(rows_of(ada), key=lambda row: (row[1] is not None, row[1])) == then
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "error"),
+    [
+        ({"amount": ""}, "amount", "Give the new limit as a whole number, such as 150."),
+        ({"amount": "a lot"}, "amount", "Give the new limit as a whole number, such as 150."),
+        ({"amount": "60"}, "amount", "Give 62 or more: the limit is 60 now, and 61 are used."),
+        ({"amount": "61"}, "amount", "Give 62 or more: the limit is 60 now, and 61 are used."),
+        ({"amount": "9" * 12}, "amount", "Ensure this value is less than or equal to 1000000000."),
+        ({"until": ""}, "until", "Choose until when it holds."),
+        ({"until": "date"}, "day", "Give the day, such as 2026-12-04, or choose one of the others."),
+        ({"until": "date", "day": "4.12."}, "day", "Give a day as year, month and day, such as 2026-12-04."),
+        ({"until": "date", "day": "2024-03-14"}, "day", "Give a day from today, 2024-03-15, on."),
+        ({"day": "2024-03-20"}, "day", "You chose another end above. Choose “Another day”, or empty this field."),
+        ({"until": "month"}, "until", PLANNED),
+    ],
+)
+def test_bad_input_is_named_with_its_remedy_and_what_was_typed_is_kept(ana, ada, livetok: LiveTok, given, field, error):
+    use_up(livetok, 61)
+    make_override(ada, limit("call_minutes", 90), valid_from=moment("2024-03-20T00:00:00+00:00"))
+    before = rows_of(ada)
+
+    refused = send(ana, ada, **{"amount": "100", "until": "today", "note": "typed", **given})
+
+    assert refused.status_code == 400
+    assert refused.context["form"].errors == {field: [error]}
+    assert error in text_of(refused)
+    assert refused.context["form"]["note"].value() == "typed"
+    assert rows_of(ada) == before
+
+
+def test_the_day_alone_is_enough_and_the_limit_may_come_with_the_address(ana, ada):
+    page = ana.get(f"{address(ada, 'more')}?limit=sessions_month")
+    assert page.context["form"]["limit"].value() == "sessions_month"
+
+    ana.post(address(ada, "more"), filled_in(page) | {"amount": "20", "day": "2024-03-20"})
+
+    assert rows_of(ada) == [(20, None, moment("2024-03-21T00:00:00+00:00"), "")]
+
+
+def test_who_was_first_is_told_and_what_the_second_typed_is_kept(ana, ada):
+    bob = staff("administrators", "bob")
+    opened = filled_in(ana.get(address(ada, "more"))) | {"amount": "100", "until": "today"}
+    assert send(bob, ada, amount="90", until="month", note="Bob's").status_code == 302
+
+    refused = ana.post(address(ada, "more"), opened)
+
+    assert refused.status_code == 409
+    assert "– bob added Limit override: 90 call minutes a day" in text_of(refused)
+    assert refused.context["form"]["amount"].value() == "100"
+    assert rows_of(ada) == [(90, None, moment("2024-04-01T00:00:00+00:00"), "Bob's")]
+    assert ana.post(address(ada, "more"), filled_in(refused)).status_code == 302
+    assert [row[0] for row in rows_of(ada)] == [100, 90]
+    # The same for a status, which is one button of the customer's page.
+    shown = {"shown": "active", "status": "paused"}
+    assert said(ana.post(address(ada, "status"), shown))[-1].startswith("Ada is paused")
+    assert "Nothing was changed: Ada is paused meanwhile" in said(bob.post(address(ada, "status"), shown))[-1]
+
+
+def test_tier_and_status_are_changed_with_who_did_it(ana, ada, livetok: LiveTok):
+    business, old = make_tier("business"), make_tier("old", is_active=False)
+    refused = send(ana, ada, "tier", tier=str(old.pk))
+    assert refused.context["form"].errors == {"tier": ["This tier is not offered any more. Choose another one."]}
+
+    changed = send(ana, ada, "tier", tier=str(business.pk))
+    paused = ana.post(address(ada, "status"), {"shown": "active", "status": "paused"})
+
+    ada.refresh_from_db()
+    assert (ada.tier, ada.status) == (business, "paused")
+    assert (said(changed), said(paused)[-1][:14]) == (["Ada is on tier Business."], "Ada is paused:")
+    assert [row.history_user for row in ada.history.all()[:2]] == [ana.user, ana.user]
+    page = ana.get(f"/reports/customers/{ada.pk}/")
+    assert "Would be denied the customer is paused" in text_of(page)
+    assert "Let in again" in text_of(page)
+    ana.post(address(ada, "status"), {"shown": "paused", "status": "active"})
+    assert livetok.begin()["allowed"] is True
+    assert said(ana.post(address(ada, "status"), {"shown": "active", "status": "gone"}))[-1].startswith("Nothing was")
+
+
+@pytest.mark.parametrize("what", ["more", "tier", "status"])
+def test_who_may_not_change_customers_sees_no_button_and_changes_nothing(ana, ada, what):
+    viewer = staff("viewers", "vic")
+    assert "Allow more" not in text_of(viewer.get(f"/reports/customers/{ada.pk}/"))
+
+    given = {"amount": "90", "until": "today", "shown": "active", "status": "paused"}
+    assert viewer.post(address(ada, what), given).status_code == 403
+    assert viewer.get(address(ada, what)).status_code == 403
+
+    ada.refresh_from_db()
+    assert (ada.status, rows_of(ada)) == ("active", [])
+    assert ana.get(address(Customer(pk=ada.pk + 1), what)).status_code == (302 if what == "status" else 404)
