@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.contrib.admin.utils import quote
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -215,6 +216,28 @@ def test_the_navigation_has_what_each_person_may_see(db):
     everything = ["Home", "Live", "Sessions", "Customers", "Tiers", "Statements", "Health", "Settings"]
     assert names(None) == ["Home"]
     assert names("viewers") == names("administrators") == everything
+
+
+def test_the_admins_page_of_an_object_leads_to_its_reports_and_a_session_leads_back(livetok):
+    make_customer(make_tier("premium"))
+    livetok.begin(agentId="7/x", kind="web-chat")
+    session = Session.objects.get()
+    ana, objects = staff("administrators"), [session.tier, session.channel, session.agent, session]
+    pages = {row: f"/admin/{row._meta.app_label}/{row._meta.model_name}/{quote(row.pk)}/change/" for row in objects}
+    reports = [
+        ["/reports/customers/?tier=premium", "/reports/sessions/?tier=premium"],
+        ["/reports/sessions/?channel=web-chat"],
+        ["/reports/sessions/?agent=7%2Fx"],
+        [f"/reports/sessions/{session.pk}/"],
+    ]
+
+    for row, addresses in zip(objects, reports, strict=True):
+        page = ana.get(pages[row]).content.decode()
+        (tools,) = re.findall(r'<ul class="object-tools">(.*?)</ul>', page, re.DOTALL)
+        assert [address for address in re.findall(r'href="([^"]+)"', tools) if "reports" in address] == addresses
+        assert {ana.get(address).status_code for address in addresses} == {200}
+    back = ana.get(f"/reports/sessions/{session.pk}/").content.decode()
+    assert [page for page in pages.values() if f'href="{page}"' not in back] == []
 
 
 @pytest.mark.parametrize(

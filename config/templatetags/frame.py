@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.urls import reverse
@@ -39,6 +40,8 @@ PLACES = (
         SEE_SESSIONS,
         (
             "reports:customer",
+            "reports:allow-more",
+            "reports:change-tier",
             "reports:top-customers",
             "reports:upgrade-candidates",
             "reports:unknown-callers",
@@ -66,6 +69,19 @@ REPORTS = {
     "sessions_app.dailyusage": ("reports:top-customers", "Top customers"),
     "sessions_app.webhookevent": ("reports:webhook", "Webhook health"),
     "sessions_app.refusedrequests": ("reports:webhook", "Webhook health"),
+}
+
+
+# The reports of one object of the admin's: words, a page, and the filter or part of the address that names the object
+# by one of its fields.
+OBJECT_REPORTS = {
+    "customers.tier": (
+        ("Its customers", "reports:customers", "tier", "slug"),
+        ("Sessions", "reports:sessions", "tier", "slug"),
+    ),
+    "customers.channel": (("Sessions", "reports:sessions", "channel", "pk"),),
+    "customers.agent": (("Sessions", "reports:sessions", "agent", "pk"),),
+    "sessions_app.session": (("In the reports", "reports:session", "", "pk"),),
 }
 
 
@@ -142,3 +158,18 @@ def report_of(context: Mapping[str, Any]) -> dict[str, str] | None:
     if found is None or not any(map(context["request"].user.has_perm, SEE_SESSIONS)):
         return None
     return {"address": reverse(found[0]), "words": found[1]}
+
+
+@register.simple_tag(takes_context=True)
+def object_reports(context: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The reports of the object that a page of the admin's shows, for whoever may see them."""
+    shown = context.get("original")
+    if shown is None or not any(map(context["request"].user.has_perm, SEE_SESSIONS)):
+        return []
+    return [_object_report(shown, *report) for report in OBJECT_REPORTS.get(shown._meta.label_lower, ())]
+
+
+def _object_report(shown: Any, words: str, page: str, query: str, field: str) -> dict[str, str]:
+    value = getattr(shown, field)
+    address = f"{reverse(page)}?{urlencode({query: value})}" if query else reverse(page, args=[value])
+    return {"words": words, "address": address}
