@@ -12,11 +12,12 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.sites import AdminSite
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.exceptions import SuspiciousOperation, ValidationError
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from config.sign_in import SignInForm
+from customers.labels import with_named_parts
 
 LONGEST_SEARCH = 255
 MOST_WORDS = 20
@@ -71,6 +72,9 @@ class GuardedAdmin(ModelAdmin):
                 self.opts.pk.clean(value, None)
         except ValidationError as error:
             raise RefusedAddress("What was chosen is not in this list. Choose again.") from error
+
+    def formfield_for_dbfield(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
+        return with_named_parts(super().formfield_for_dbfield(db_field, request, **kwargs))
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
         try:

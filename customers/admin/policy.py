@@ -57,6 +57,17 @@ class PolicyAdmin(HistoryAdmin):
             self.message_user(request, text, messages.WARNING)
 
 
+def in_words(message: DenialMessage) -> str:
+    return message.reason.replace("_", " ").capitalize()
+
+
+class MessageInList(forms.ModelForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # In the list each stands in a cell, without a label.
+        self.fields["message"].widget.attrs["aria-label"] = f"Message: {in_words(self.instance)}"
+
+
 @admin.register(DenialMessage)
 class DenialMessageAdmin(HistoryAdmin):
     list_display = ["reason_in_words", "message"]
@@ -76,6 +87,9 @@ class DenialMessageAdmin(HistoryAdmin):
             kwargs["widget"] = forms.Textarea(attrs={"rows": 2, "cols": 60, "maxlength": 300})
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> type[forms.ModelForm]:
+        return super().get_changelist_form(request, **{"form": MessageInList, **kwargs})
+
     @admin.display(description="reason", ordering="reason")
     def reason_in_words(self, message: DenialMessage) -> str:
-        return message.reason.replace("_", " ").capitalize()
+        return in_words(message)

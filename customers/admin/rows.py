@@ -5,10 +5,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db import models
+from django.forms.formsets import DELETION_FIELD_NAME
 from django.http import HttpRequest
 
 from customers.admin.pages import without_related_links
 from customers.editing import MOST_ROWS
+from customers.labels import with_named_parts, with_own_name
 
 
 class ShortFormSet(forms.BaseInlineFormSet):
@@ -19,6 +21,11 @@ class ShortFormSet(forms.BaseInlineFormSet):
         "too_many_forms": f"There may be {MOST_ROWS} rows at most. Take some out.",
     }
 
+    def add_fields(self, form: forms.Form, index: int | None) -> None:
+        super().add_fields(form, index)
+        if DELETION_FIELD_NAME in form.fields:
+            with_own_name(form.fields[DELETION_FIELD_NAME])
+
 
 class ShortInline(admin.options.InlineModelAdmin):
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
@@ -26,4 +33,5 @@ class ShortInline(admin.options.InlineModelAdmin):
         return super().get_formset(request, obj, **bounds | kwargs)
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
-        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+        field = with_named_parts(without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs)))
+        return with_own_name(field) if isinstance(self, admin.TabularInline) else field

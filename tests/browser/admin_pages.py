@@ -1,0 +1,44 @@
+"""Every page of the admin, with something on it. It runs in the server's installation, without pytest."""
+
+import json
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import RequestFactory
+from django.urls import reverse
+from django.utils import timezone
+
+from customers.models import Customer, LimitOverride
+from sessions_app.models import RefusedRequests
+from tests.browser import what_follows
+
+CONTEXT = {"greeting": "Hello", "vip": True}
+
+
+def make_and_list(url: str) -> None:
+    """Prints the addresses as JSON: list, add, change, history and delete of each model, as far as it has them."""
+    what_follows.make_all(url)
+    now = timezone.now()
+    RefusedRequests.objects.create(hour=now, count=3, last_address="192.0.2.7", last_at=now)
+    customer = Customer.objects.order_by("pk").first()
+    LimitOverride.objects.create(customer=customer, metric="call_minutes", period="day", amount=90)
+    Customer.objects.filter(pk=customer.pk).update(context=CONTEXT)
+    print(json.dumps(["/admin/", "/admin/password_change/", *addresses()]))
+
+
+def addresses() -> list[str]:
+    request = RequestFactory().get("/")
+    request.user = User.objects.get(is_superuser=True)
+    found = []
+    for model, model_admin in admin.site._registry.items():
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        found.append(reverse(f"{name}_changelist"))
+        if model_admin.has_add_permission(request):
+            found.append(reverse(f"{name}_add"))
+        row = model._default_manager.order_by("pk").first()
+        assert row is not None, f"make a {model._meta.verbose_name} above, so that its pages are looked at"
+        if model_admin.has_view_or_change_permission(request, row):
+            found += [reverse(f"{name}_{page}", args=[row.pk]) for page in ("change", "history")]
+        if model_admin.has_delete_permission(request, row):
+            found.append(reverse(f"{name}_delete", args=[row.pk]))
+    return found
