@@ -390,5 +390,7 @@ CUSTOMER_MERGE_HOOKS: list[str] = ["sessions_app.recording.by_staff.reassign_ses
 CUSTOMER_OUTLOOK = "sessions_app.reports.outlook.outlooks_in_words"
 # Called with a session and who looks at its page: a part of that page (sessions_app.reports.parts.Part), or None.
 SESSION_PAGE_PARTS: list[str] = ["automations.pages.what_followed"]
+# Called with a moment: how many calls came in the hour before it, and in that hour of past weeks (None: never any).
+CALLS_AN_HOUR = "sessions_app.reports.calls_an_hour.calls_an_hour"
 # The transaction in which whoever writes much takes turns with LiveTok's requests.
 WRITE_TURN = "sessions_app.database.pieces.bulk_transaction"

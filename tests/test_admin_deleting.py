@@ -31,6 +31,7 @@ def test_a_tier_in_use_stays_and_the_page_says_why_and_what_to_do(ana, livetok):
         assert f"Tier Premium is used by customers and sessions, {REMEDY}" in text_of(response)
         assert "permission" not in text_of(response)
         assert f'<a href="{TIERS}{tier.pk}/change/">Back to Premium</a>' in response.content.decode()
+        assert "deletelink" not in ana.get(f"{TIERS}{tier.pk}/change/").content.decode()
     assert Tier.objects.filter(pk=tier.pk).exists()
 
 
@@ -58,14 +59,32 @@ def test_a_customer_with_sessions_stays_and_the_page_says_what_to_do(ana, liveto
 
     for response in (ana.get(f"{CUSTOMERS}{customer.pk}/delete/"), delete_selected(ana, CUSTOMERS, customer)):
         assert "Customer Ada is used by sessions" in text_of(response)
-        assert "Set the customer's status to blocked instead" in text_of(response)
+        assert "Pause or block the customer instead" in text_of(response)
     assert Customer.objects.exists()
+
+
+def test_what_works_instead_is_offered_and_done_by_one_button(ana, livetok):
+    customer = make_customer(make_tier())
+    livetok.begin()
+    change = f"{CUSTOMERS}{customer.pk}/change/"
+    assert "deletelink" not in ana.get(change).content.decode()
+
+    kept = ana.get(f"{CUSTOMERS}{customer.pk}/delete/").content.decode()
+    assert '<button class="button" name="action" value="pause">Pause</button>' in kept
+    assert 'type="submit" value="Yes' not in kept
+    ana.post(CUSTOMERS, {"action": "block", "_selected_action": customer.pk})
+    ana.post(TIERS, {"action": "switch_off", "_selected_action": customer.tier_id})
+
+    assert Customer.objects.get().status == "blocked"
+    tier = Tier.objects.get(pk=customer.tier_id)
+    assert (tier.is_active, tier.history.count()) == (False, 2)
 
 
 def test_what_nothing_uses_is_deleted_after_a_question(ana):
     customer = make_customer(make_tier("basic"))
     tier = make_tier()
 
+    assert "deletelink" in ana.get(f"{TIERS}{tier.pk}/change/").content.decode()
     assert "Are you sure" in text_of(ana.get(f"{TIERS}{tier.pk}/delete/"))
     ana.post(f"{TIERS}{tier.pk}/delete/", {"post": "yes"})
     assert "Are you sure" in text_of(delete_selected(ana, CUSTOMERS, customer))

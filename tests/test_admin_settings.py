@@ -9,13 +9,14 @@ from django.utils import timezone
 
 from customers.models import Agent, ApiKey, DenialMessage, Policy, Tier, TierLimit
 from tests.builders import LiveTok, begin_body, limit, make_channel, make_customer, make_livetok, make_tier, set_policy
-from tests.staff import errors_of, form_of, list_of, staff, text_of, with_row
+from tests.staff import errors_of, form_in, form_of, list_of, staff, text_of, with_row
 
 TIER_ADD = "/admin/customers/tier/add/"
 KEYS = "/admin/customers/apikey/"
 KEY_ADD = "/admin/customers/apikey/add/"
 POLICY = "/admin/customers/policy/1/change/"
 MESSAGES = "/admin/customers/denialmessage/"
+DENY_ALL = {"emergency": "deny_all", "deny_all_confirmed": "on"}
 
 
 @pytest.fixture
@@ -145,9 +146,26 @@ def test_a_denial_holds_from_the_very_next_begin(boss, livetok):
 
 
 def test_an_emergency_switch_without_an_end_is_warned_of(boss):
-    text = text_of(boss.post(POLICY, form_of(boss, POLICY) | {"emergency": "deny_all"}, follow=True))
+    text = text_of(boss.post(POLICY, form_of(boss, POLICY) | DENY_ALL, follow=True))
 
     assert "on without an end" in text
+
+
+def test_denying_all_asks_once_more_with_the_calls_it_would_turn_away(boss, livetok):
+    now = timezone.now()
+    times = [now - timedelta(minutes=5), now - timedelta(minutes=70)]
+    times += [now - timedelta(weeks=week, minutes=minute) for week, minute in ((1, 10), (1, 20), (2, 30), (3, 90))]
+    for number, at in enumerate(times):
+        livetok.begin(sessionId=f"s{number}", timestamp=at.isoformat())
+
+    asked = boss.post(POLICY, form_of(boss, POLICY) | {"emergency": "deny_all"})
+
+    assert "1 call came in the last hour, 2 is usual for this hour of the week" in errors_of(asked)
+    assert "Yes, deny all" in text_of(asked)
+    assert Policy.objects.get().emergency == "normal"
+    assert boss.post(POLICY, form_in(asked) | DENY_ALL).status_code == 302
+    assert Policy.objects.get().emergency == "deny_all"
+    assert boss.post(POLICY, form_of(boss, POLICY)).status_code == 302
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/customers/tier/", "/admin/sessions_app/session/"])
@@ -254,7 +272,7 @@ def test_a_revoked_key_is_out_at_once_with_history(boss):
 
 
 def test_the_policys_history_shows_before_and_after(boss):
-    boss.post(POLICY, form_of(boss, POLICY) | {"emergency": "deny_all"})
+    boss.post(POLICY, form_of(boss, POLICY) | DENY_ALL)
 
     text = text_of(boss.get("/admin/customers/policy/1/history/"))
 

@@ -87,7 +87,7 @@ def test_the_second_save_is_refused_too_where_it_is_stale_again(ana, bob):
 
 def test_a_deny_all_is_not_undone(ana, bob):
     opened = form_of(ana, POLICY)
-    save(bob, POLICY, emergency="deny_all")
+    save(bob, POLICY, emergency="deny_all", deny_all_confirmed="on")
 
     refused = ana.post(POLICY, opened | {"limits_in_answer": "what_is_left"})
 

@@ -2,8 +2,11 @@
 
 import json
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
+from django.db import connection
 from django.utils import timezone
 
 from customers.first_sight import MOST_AGENTS, MOST_CHANNELS, OTHER
@@ -31,9 +34,22 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def full(livetok: LiveTok) -> LiveTok:
     """LiveTok, where as many channels and agents are there as make themselves."""
+    Channel.objects.all().delete()
     Channel.objects.bulk_create(Channel(slug=f"c{number}") for number in range(MOST_CHANNELS))
     Agent.objects.bulk_create(Agent(livetok_id=f"a{number}", name="Old") for number in range(MOST_AGENTS))
     return livetok
+
+
+def test_livetoks_own_channels_are_there_before_the_first_session_and_stay_as_staff_set_them(db):
+    known = {"telephony": 4 * 60, "web": 24 * 60, "whatsapp": 24 * 60}
+    assert dict(Channel.objects.values_list("slug", "longest_session_minutes")) == known
+    Channel.objects.get(slug="web").delete()
+    Channel.objects.filter(slug="telephony").update(label="Phone", longest_session_minutes=5)
+
+    import_module("customers.migrations.0007_known_channels").add(apps, connection.schema_editor())
+
+    assert dict(Channel.objects.values_list("slug", "longest_session_minutes")) == known | {"telephony": 5}
+    assert str(Channel.objects.get(slug="telephony")) == "Phone"
 
 
 def test_the_last_one_that_there_is_room_for_is_made(full: LiveTok):

@@ -9,18 +9,21 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest
 
+from customers.admin.context_rows import ContextRows, GivenRows, joined
 from customers.admin.pages import HistoryAdmin
 from customers.context import OWN_KEYS, BadContext, parse_context
 from customers.models.fields import validate_context
 
 
 class ContextField(forms.JSONField):
-    """A JSON object on several lines; blank is the empty one. What is refused is shown as it was written."""
+    """A JSON object, as rows or as text; blank is the empty one. What is refused is shown as it was written."""
 
     def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        return value if isinstance(value, str | GivenRows) else json.dumps(value, indent=2, ensure_ascii=False)
 
     def to_python(self, value: Any) -> Any:
+        if isinstance(value, GivenRows):
+            return joined(value)
         if isinstance(value, str):
             try:
                 return parse_context(value) if value.strip() else {}
@@ -40,7 +43,7 @@ class ContextField(forms.JSONField):
 
 class ContextAdmin(HistoryAdmin):
     formfield_overrides = {
-        models.JSONField: {"form_class": ContextField, "widget": forms.Textarea(attrs={"rows": 5, "cols": 60})}
+        models.JSONField: {"form_class": ContextField, "widget": ContextRows(attrs={"rows": 5, "cols": 60})}
     }
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:

@@ -82,6 +82,7 @@ class NumberInline(ShortInline, admin.TabularInline):
     formset = NumberFormSet
     fields = ["number", "matched_by"]
     readonly_fields = ["matched_by"]
+    follows = "Who"
     extra = 0
     verbose_name_plural = "phone numbers – a first contact's number given here brings its past sessions along"
 
@@ -136,6 +137,7 @@ class OverrideInline(ShortInline, admin.StackedInline):
     ]
     readonly_fields = ["author"]
     autocomplete_fields = ["agent"]
+    follows = "Access"
     extra = 0
     verbose_name = "override"
     verbose_name_plural = "overrides – each replaces the tier's limit of the same metric, period, channel and agent"
@@ -160,7 +162,8 @@ class OverrideFilter(admin.SimpleListFilter):
 
 @admin.register(Customer)
 class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
-    instead_of_deleting = "Set the customer's status to blocked instead, to keep the customer out."
+    instead_of_deleting = "Pause or block the customer instead: either keeps the customer out."
+    works_instead = {"pause": "Pause", "block": "Block"}
     form = CustomerForm
     change_form_template = "admin/customers/customer/change_form.html"
     list_display = ["name_or_id", "external_id", "numbers_in_words", "tier", "standing", "overrides_now"]
@@ -178,15 +181,22 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     readonly_fields = ["standing", "limits_now", "source", "created_at"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        access = ("Access", {"fields": ["tier", "status", ("valid_from", "valid_until"), "time_zone"]})
-        fieldsets = [(None, {"fields": ["name", "external_id", "email"]}), access]
+        """What is changed most comes first; the numbers follow "Who", and the overrides "Access"."""
+        access: list[Any] = ["tier", "status", ("valid_from", "valid_until"), "time_zone"]
+        about: list[Any] = ["notes"]
         if obj is not None:
-            fieldsets.append(("In force now", {"fields": ["standing", "limits_now"]}))
-        fieldsets.append(("For the agent", {"fields": ["context"]}))
-        about = ["notes", ("source", "created_at")] if obj is not None else ["notes"]
-        return [*fieldsets, ("For staff", {"fields": about})]
+            access += ["standing", "limits_now"]
+            about.append(("source", "created_at"))
+        return [
+            ("Who", {"fields": ["name", "external_id", "email"]}),
+            ("Access", {"fields": access}),
+            ("For staff", {"fields": about}),
+            ("For the agent", {"fields": ["context"]}),
+        ]
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "context":
+            kwargs["help_text"] = "What the agent is told about this customer, over what its tier says."
         if db_field.name == "notes":
             kwargs["widget"] = forms.Textarea(attrs={"rows": 3, "cols": 60})
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -237,7 +247,7 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
         overrides: list[LimitOverride] = customer.overrides_valid_now  # type: ignore[attr-defined]
         return "; ".join(f"{override}{_until(override)}" for override in overrides) or "–"
 
-    @admin.display(description="limits")
+    @admin.display(description="limits in force now")
     def limits_now(self, customer: Customer) -> SafeString:
         return limits_table(customer, timezone.now())
 

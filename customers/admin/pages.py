@@ -86,9 +86,33 @@ class HistoryAdmin(StaleAwareAdmin):
 
 
 class KeptWhereUsedAdmin(HistoryAdmin):
-    """A model whose objects stay while others use them: the pages that delete say why, and what to do instead."""
+    """A model whose objects stay while others use them: its pages say why, and offer what to do instead.
+
+    `works_instead` are actions of the list, by their names, with a word for the button of each.
+    """
 
     instead_of_deleting = ""
+    works_instead: Mapping[str, str] = {}
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Without the button that deletes, where that could only be refused."""
+        obj = kwargs.get("obj")
+        if obj is not None and obj.pk is not None and next(kinds_that_use(obj), None):
+            context["show_delete"] = False
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().delete_view(request, object_id, {**(extra_context or {}), **self._offers(request)})
+
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        response = super().response_action(request, queryset)
+        if isinstance(response, TemplateResponse) and response.context_data is not None:
+            response.context_data |= self._offers(request)
+        return response
+
+    def _offers(self, request: HttpRequest) -> dict[str, Any]:
+        offered = self.works_instead if self.has_change_permission(request) else {}
+        return {"works_instead": offered.items()}
 
     def get_deleted_objects(self, objs: Sequence[Any] | models.QuerySet[Any], request: HttpRequest) -> Any:
         """Django collects all that uses an object before it refuses, and sessions may be millions."""

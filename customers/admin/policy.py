@@ -1,20 +1,49 @@
 """The policy, which is one row, and the denial messages beside it."""
 
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
-from customers.admin.pages import HistoryAdmin, without_related_links
+from customers.admin.pages import HistoryAdmin, counted, without_related_links
 from customers.defaults import the_policy
 from customers.models import DenialMessage, Policy
 
 
+class PolicyForm(forms.ModelForm):
+    """Denying everybody takes a second word: one wrong click would turn away every call."""
+
+    deny_all_confirmed = forms.BooleanField(required=False, label="Yes, deny all")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if is_to_deny_all(self.data, self.initial) and not cleaned.get("deny_all_confirmed"):
+            self.add_error("deny_all_confirmed", f"{_turned_away()} Tick this and save again, or choose another.")
+        return cleaned
+
+
+def is_to_deny_all(given: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+    deny_all = Policy.Emergency.DENY_ALL
+    return given.get("emergency") == deny_all and stored.get("emergency") != deny_all
+
+
+def _turned_away() -> str:
+    calls: Callable[[datetime], tuple[int, float | None]] = import_string(settings.CALLS_AN_HOUR)
+    last, usual = calls(timezone.now())
+    text = f"Every caller would be turned away: {counted(last, 'call')} came in the last hour"
+    return f"{text}, {usual:.0f} is usual for this hour of the week." if usual is not None else f"{text}."
+
+
 @admin.register(Policy)
 class PolicyAdmin(HistoryAdmin):
+    form = PolicyForm
     change_form_template = "admin/customers/policy/change_form.html"
     radio_fields = {
         "unknown_callers": admin.HORIZONTAL,
@@ -34,6 +63,13 @@ class PolicyAdmin(HistoryAdmin):
         ("Callers without a number", {"fields": ["callers_without_number", "callers_without_number_tier"]}),
         ("The answer to LiveTok", {"fields": ["limits_in_answer"]}),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        switch, *others = super().get_fieldsets(request, obj)
+        if obj is None or not is_to_deny_all(request.POST, {"emergency": obj.emergency}):
+            return [switch, *others]
+        fields = ["emergency", "deny_all_confirmed", "emergency_until"]
+        return [(switch[0], {**switch[1], "fields": fields}), *others]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -3,9 +3,9 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,8 +13,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from customers.admin.contexts import ContextAdmin
-from customers.admin.pages import FoldedSearchAdmin, KeptWhereUsedAdmin, without_related_links
+from customers.admin.pages import FoldedSearchAdmin, KeptWhereUsedAdmin, counted, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
+from customers.editing import bring_instance
 from customers.history import Part
 from customers.models import Tier, TierLimit
 
@@ -44,6 +45,7 @@ class TierLimitInline(ShortInline, admin.TabularInline):
     formset = LimitFormSet
     fields = ["metric", "period", "amount", "channel", "agent", "hard"]
     autocomplete_fields = ["agent"]
+    follows = "Access"
     extra = 0
     verbose_name = "limit"
     verbose_name_plural = "limits – a metric without one is unlimited"
@@ -54,6 +56,7 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
     instead_of_deleting = (
         "Switch Active off instead: the tier is not offered any more then, and goes on serving those who are on it."
     )
+    works_instead = {"switch_off": "Switch off"}
     list_display = ["name", "slug", "limits_in_words", "channels_in_words", "customers_on_it", "is_active"]
     list_filter = ["is_active"]
     ordering = ["name"]
@@ -61,6 +64,8 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
     search_fields = ["name", "slug"]
     prepopulated_fields = {"slug": ["name"]}
     inlines = [TierLimitInline]
+    actions = ["switch_off"]
+    readonly_fields = ["touches"]
     history_parts = [Part(TierLimit, "tier")]
     fieldsets = [
         (None, {"fields": ["name", "slug", "is_active"]}),
@@ -69,11 +74,19 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
         ("For the agent", {"fields": ["context"]}),
     ]
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        first, *others = super().get_fieldsets(request, obj)
+        if obj is None:
+            return [first, *others]
+        return [(first[0], {**first[1], "fields": [*first[1]["fields"], "touches"]}), *others]
+
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs["widget"] = forms.CheckboxSelectMultiple()
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "context":
+            kwargs["help_text"] = "What the agent is told about customers of this tier."
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         return without_related_links(field) if db_field.name == "allowed_channels" else field
 
@@ -102,3 +115,24 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
     def customers_on_it(self, tier: Tier) -> SafeString:
         url = reverse("admin:customers_customer_changelist")
         return format_html('<a href="{}?tier__id__exact={}">{}</a>', url, tier.pk, tier.customer_count)  # type: ignore[attr-defined]
+
+    @admin.display(description="whom a change touches")
+    def touches(self, tier: Tier) -> SafeString:
+        url = reverse("admin:customers_customer_changelist")
+        people = counted(tier.customer_count, "customer")  # type: ignore[attr-defined]
+        text = '<a href="{}?tier__id__exact={}">{}</a>, from the next call of each. An override stays as it is.'
+        return format_html(text, url, tier.pk, people)
+
+    # Actions
+
+    @admin.action(description="Switch the selected tiers off", permissions=["change"])
+    def switch_off(self, request: HttpRequest, queryset: QuerySet[Tier]) -> None:
+        """Row by row, for the history."""
+        changed = 0
+        for pk in queryset.filter(is_active=True).values_list("pk", flat=True):
+            with transaction.atomic():
+                tier = Tier.objects.select_for_update(no_key=True).get(pk=pk)
+                bring_instance(tier, {"is_active": False})
+                self.log_change(request, tier, "Switched off.")
+            changed += 1
+        self.message_user(request, f"{counted(changed, 'tier')} switched off.", messages.SUCCESS)

@@ -79,7 +79,17 @@ class Customer(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or self.external_id or f"Customer {self.pk}"
+        return self.name or self.external_id or self._first_number() or self.numbered
+
+    @property
+    def numbered(self) -> str:
+        """The name of last resort."""
+        return f"Customer {self.pk}"
+
+    def _first_number(self) -> str:
+        """As it was written first; blank where there is none. Lists of customers have their numbers read beforehand."""
+        numbers = self.numbers.all() if self.pk is not None else ()
+        return next((number.number for number in numbers), "")
 
     def is_provisional(self) -> bool:
         """Made at first contact and claimed by nobody since: gives way when its number is named elsewhere."""

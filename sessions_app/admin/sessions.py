@@ -161,7 +161,8 @@ class SessionAdmin(BodiesAdmin):
     @admin.display(description="caller")
     def caller_shown(self, session: Session) -> str:
         if session.customer is not None:
-            return str(session.customer)
+            customer = session.customer
+            return customer.name or customer.external_id or session.number_received or str(customer)
         return session.number_received or session.external_id or "withheld"
 
     @admin.display(description="customer")

@@ -1,7 +1,8 @@
 """What customers used, day by day."""
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 
 from customers.models import Customer
 from customers.search.finding import named
@@ -20,6 +21,9 @@ class DailyUsageAdmin(LongListAdmin):
     search_fields = ["customer__external_id"]
     search_help_text = "Any words of the customer's name, external id or email, or digits of a number."
     fields = ["customer", "day", "channel_shown", "agent_shown", "sessions", "time", "call_time"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DailyUsage]:
+        return super().get_queryset(request).prefetch_related("customer__numbers")
 
     def found_by(self, term: str) -> Q:
         return Q(customer__in=Customer.objects.filter(named(term)))

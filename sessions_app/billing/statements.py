@@ -193,7 +193,7 @@ def statements(customers: Sequence[Customer], month: Month, roundings: Roundings
     return [
         Statement(
             customer.pk,
-            str(customer),
+            customer.name or customer.external_id or customer.numbered,
             customer.external_id or "",
             str(tiers.get(included[customer.pk].tier_id, "")),
             counted.get(customer.pk, Counted()),

@@ -105,7 +105,9 @@ def _top_lines(filters: RangeFilters, days: QuerySet[DailyUsage], total_seconds:
         .filter(sum_seconds__gt=0)
         .order_by("-sum_seconds", "customer")[:MOST_RANKED]
     )
-    by_pk = Customer.objects.select_related("tier").in_bulk([row["customer"] for row in ranked])
+    by_pk = (
+        Customer.objects.select_related("tier").prefetch_related("numbers").in_bulk([row["customer"] for row in ranked])
+    )
     lines, above = [], 0
     for rank, row in enumerate(ranked, start=1):
         addresses = [

@@ -46,7 +46,8 @@ def line_of(session: Session, now: datetime) -> SessionLine:
 
 def caller_words(session: Session) -> str:
     if session.customer is not None:
-        return str(session.customer)
+        customer = session.customer
+        return customer.name or customer.external_id or session.phone_key or str(customer)
     return session.phone_key or session.external_id or "No number"
 
 
