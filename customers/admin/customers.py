@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -20,6 +21,7 @@ from django.utils.html import format_html_join
 from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 
+from customers.admin.bulk import bulk_edit
 from customers.admin.contexts import ContextAdmin
 from customers.admin.imports import CustomerImportMixin
 from customers.admin.pages import KeptWhereUsedAdmin, counted, without_related_links
@@ -176,7 +178,7 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     autocomplete_fields = ["tier"]
     inlines = [NumberInline, OverrideInline]
     history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")]
-    actions = ["activate", "pause", "block"]
+    actions = ["change_tier", "give_override", "activate", "pause", "block"]
     radio_fields = {"status": admin.HORIZONTAL}
     readonly_fields = ["standing", "limits_now", "source", "created_at"]
 
@@ -286,6 +288,14 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
                 self.message_user(request, text, messages.WARNING)
 
     # Actions
+
+    @admin.action(description="Change the tier of the selected customers", permissions=["change"])
+    def change_tier(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
+        return bulk_edit(self, request, queryset, "change_tier")
+
+    @admin.action(description="Give the selected customers an override until …", permissions=["change"])
+    def give_override(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
+        return bulk_edit(self, request, queryset, "give_override")
 
     @admin.action(description="Set the selected customers to active", permissions=["change"])
     def activate(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:

@@ -1,0 +1,135 @@
+"""One edit of many customers, from their list: the count first, a line of history for each, nothing half done."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.utils import timezone
+
+from customers import bulk_edits
+from customers.models import Customer, LimitOverride
+from tests.builders import limit, make_customer, make_override, make_tier
+from tests.staff import staff, text_of
+
+LIST = "/admin/customers/customer/"
+UNTIL = timezone.now() + timedelta(days=3)
+OVERRIDE = {
+    "edit-metric": "call_minutes",
+    "edit-period": "day",
+    "edit-amount": "90",
+    "edit-hard": "on",
+    "edit-note": "Strike",
+    "edit-valid_until_0": f"{UNTIL:%Y-%m-%d}",
+    "edit-valid_until_1": "18:00",
+}
+
+
+@pytest.fixture
+def ana(db):
+    return staff("managers")
+
+
+@pytest.fixture
+def three(ana) -> list[Customer]:
+    tier = make_tier("basic")
+    return [make_customer(tier, f"+1555000{number:04}", name=f"Caller {number}") for number in range(3)]
+
+
+def send(client, action, chosen, path=LIST, **fields):
+    selected = [customer.pk for customer in chosen]
+    return client.post(path, {"action": action, "_selected_action": selected, **fields})
+
+
+def test_the_tier_of_many_is_changed_after_a_count_with_a_line_of_history_each(ana, three):
+    gold = make_tier("gold")
+    Customer.objects.filter(pk=three[0].pk).update(tier=gold)
+
+    asked = send(ana, "change_tier", three)
+    planned = send(ana, "change_tier", three, preview="1", **{"edit-tier": gold.pk})
+
+    assert "Change the tier of 3 customers" in text_of(asked)
+    assert "2 of 3 customers would change, from the next call of each. 1 is on it already" in text_of(planned)
+    assert not LogEntry.objects.exists()
+
+    done = send(ana, "change_tier", three, apply="1", **{"edit-tier": gold.pk})
+
+    assert done.status_code == 302
+    assert "Tier: Gold. 2 customers changed." in text_of(ana.get(LIST))
+    assert set(Customer.objects.values_list("tier__slug", flat=True)) == {"gold"}
+    assert [customer.history.count() for customer in three] == [1, 2, 2]
+    assert three[1].history.first().history_user == ana.user
+    assert LogEntry.objects.count() == 2
+
+
+def test_bad_input_is_said_at_its_field_and_changes_nothing(ana, three):
+    old = make_tier("old", is_active=False)
+
+    for action, wrong, said in (
+        ("change_tier", {"edit-tier": ""}, "This field is required."),
+        ("change_tier", {"edit-tier": old.pk}, "not one of the available choices"),
+        ("give_override", OVERRIDE | {"edit-period": ""}, "Period: "),
+        ("give_override", OVERRIDE | {"edit-amount": "-1"}, "greater than or equal to 0"),
+        ("give_override", OVERRIDE | {"edit-valid_until_0": "2020-01-01"}, "still to come"),
+    ):
+        for button in ("preview", "apply"):
+            assert said in text_of(send(ana, action, three, **{button: "1"}, **wrong))
+    assert not LimitOverride.objects.exists()
+    assert set(Customer.objects.values_list("tier__slug", flat=True)) == {"basic"}
+
+
+def test_many_get_an_override_but_those_who_have_one_of_its_kind(ana, three, livetok):
+    make_override(three[0], limit("call_minutes", 500))
+    make_override(three[1], limit("call_minutes", 70), valid_until=timezone.now() - timedelta(days=1))
+
+    planned = send(ana, "give_override", three, preview="1", **OVERRIDE)
+    send(ana, "give_override", three, apply="1", **OVERRIDE)
+
+    assert f"Override: 90 call minutes a day, until {UNTIL:%a} {UNTIL.day} {UNTIL:%b %Y}, 18:00." in text_of(planned)
+    assert "2 of 3 customers would change" in text_of(planned)
+    assert "1 has an override of this kind in that time already" in text_of(planned)
+    given = LimitOverride.objects.filter(amount=90).order_by("customer")
+    assert [(row.customer_id, row.author, row.note) for row in given] == [
+        (customer.pk, ana.user, "Strike") for customer in three[1:]
+    ]
+    assert [row.history.count() for row in given] == [1, 1]
+    assert (
+        livetok.begin(phoneNumber="+15550000002", timestamp=timezone.now().isoformat())["limits"]["dailyCallMinutes"]
+        == 90
+    )
+    again = send(ana, "give_override", three, preview="1", **OVERRIDE)
+    assert "0 of 3 customers would change" in text_of(again)
+
+
+def test_all_across_pages_are_changed_in_pieces_and_a_failure_says_how_far_it_came(ana, three, monkeypatch):
+    gold = make_tier("gold")
+    others = Customer.objects.bulk_create(Customer(name=f"C{n}", tier=three[0].tier) for n in range(45))
+    tried = []
+
+    def failing(keys, user):
+        tried.append(list(keys))
+        if len(tried) == 2:
+            raise bulk_edits.DatabaseError("gone")
+        return bulk_edits.change_tier(gold)(keys, user)
+
+    monkeypatch.setattr("customers.admin.bulk.change_tier", lambda tier: failing)
+    fields = {"select_across": "1", "apply": "1", "edit-tier": gold.pk}
+    basic = f"{LIST}?tier__id__exact={three[0].tier_id}"
+    page = send(ana, "change_tier", three[:1], basic, **fields)
+
+    assert "20 customers were changed so far. 28 are still to be looked at." in text_of(page)
+    assert Customer.objects.filter(tier=gold).count() == 20
+    newcomer = make_customer(three[0].tier, "+15550009999")
+    sent = {"newest": others[-1].pk, "after": page.context["after"], "done": "20"}
+    assert send(ana, "change_tier", three[:1], basic, **fields, **sent).status_code == 302
+
+    assert "Tier: Gold. 48 customers changed." in text_of(ana.get(LIST))
+    assert list(Customer.objects.exclude(tier=gold)) == [newcomer]
+    assert max(len(keys) for keys in tried) <= 28
+
+
+def test_whoever_only_looks_is_offered_no_edit(db, three):
+    viewer = staff("viewers", "vera")
+
+    assert "Change the tier of the selected" not in text_of(viewer.get(LIST))
+    send(viewer, "change_tier", three, apply="1", **{"edit-tier": make_tier("gold").pk})
+    assert set(Customer.objects.values_list("tier__slug", flat=True)) == {"basic"}
