@@ -1,5 +1,7 @@
 """Names for fields that a page shows without a label of their own, for whoever hears the page instead of seeing it."""
 
+from typing import Any
+
 from django import forms
 from django.contrib.admin.widgets import AdminSplitDateTime
 
@@ -18,6 +20,6 @@ def with_own_name(field: forms.Field | None) -> forms.Field | None:
     """The field called by its label, for cells of a table: the head of a column is no label."""
     if field is not None:
         # Django's choice of one of many wraps the box that a page shows.
-        widget = getattr(field.widget, "widget", field.widget)
+        widget: Any = getattr(field.widget, "widget", field.widget)
         widget.attrs.setdefault("aria-label", str(field.label).capitalize())
     return field

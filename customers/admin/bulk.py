@@ -68,9 +68,9 @@ class OverrideForm(forms.Form):
 
     def values(self) -> OverrideValues:
         data = self.cleaned_data
+        values = {name: data[name] for name in ("metric", "period", "amount", "hard", "valid_until", "note")}
         scope = {f"{name}_id": data[name].pk if data[name] else None for name in ("channel", "agent")}
-        rest = {name: data[name] for name in ("metric", "period", "amount", "hard", "valid_until", "note")}
-        return OverrideValues(**rest, **scope)
+        return OverrideValues(**{**values, **scope})
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,8 @@ class KeptWhereUsedAdmin(HistoryAdmin):
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
         return super().delete_view(request, object_id, {**(extra_context or {}), **self._offers(request)})
 
-    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
-        response = super().response_action(request, queryset)
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
+        response = super().response_action(request, queryset, *args, **kwargs)
         if isinstance(response, TemplateResponse) and response.context_data is not None:
             response.context_data |= self._offers(request)
         return response

@@ -21,7 +21,7 @@ class ShortFormSet(forms.BaseInlineFormSet):
         "too_many_forms": f"There may be {MOST_ROWS} rows at most. Take some out.",
     }
 
-    def add_fields(self, form: forms.Form, index: int | None) -> None:
+    def add_fields(self, form: Any, index: int | None) -> None:
         super().add_fields(form, index)
         if DELETION_FIELD_NAME in form.fields:
             with_own_name(form.fields[DELETION_FIELD_NAME])
