@@ -32,9 +32,12 @@ class TierForm(forms.Form):
 
 
 class OverrideForm(forms.Form):
-    metric = forms.ChoiceField(choices=METRIC_CHOICES)
+    metric = forms.ChoiceField(choices=METRIC_CHOICES, initial=Metric.CALL_MINUTES.value)
     period = forms.ChoiceField(
-        choices=[("", "none"), *PERIOD_CHOICES], required=False, help_text="None for concurrent sessions alone."
+        choices=[("", "none"), *PERIOD_CHOICES],
+        required=False,
+        initial="day",
+        help_text="None for concurrent sessions alone.",
     )
     amount = forms.IntegerField(
         min_value=0, max_value=2**31 - 1, required=False, help_text="0: none at all. Blank: unlimited."
