@@ -13,12 +13,14 @@ from django.contrib.admin.sites import AdminSite
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db.models import Field, QuerySet
+from django.forms import Media
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from config.sign_in import SignInForm
 from customers.labels import with_named_parts
 
+POPUPS = "admin/js/admin/RelatedObjectLookups.js"
 LONGEST_SEARCH = 255
 MOST_WORDS = 20
 MOST_VALUES = 10
@@ -54,6 +56,15 @@ class DeclaredList(ChangeList):
 
 class GuardedAdmin(ModelAdmin):
     """Stands before every admin class of the site, whose `linked_lookups` are those that other pages' links use."""
+
+    @property
+    def media(self) -> Media:
+        """Without the script for windows that add and change what a field points to.
+
+        No form of ours opens any, and browsers are about to drop the event that it waits for.
+        """
+        given = super().media
+        return Media(css=given._css, js=[script for script in given._js if script != POPUPS])
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DeclaredList
