@@ -1,46 +1,63 @@
-"""The limits as they were at a past moment, read back from the history of each record."""
+"""The limits and prices as they were at a past moment, read back from the history of each record."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
 
 from customers.limits import Metric, Period
-from customers.models import Customer, LimitOverride, TierLimit
+from customers.models import Customer, LimitOverride, Tier, TierLimit
 from customers.validity import Validity
 
 
 @dataclass(frozen=True)
 class Included:
-    """A customer's tier at a moment, and the month's call minutes in force then; None where they are unlimited."""
+    """A customer's tier at a moment, and the month's call minutes in force then; None where they are unlimited.
+
+    `price` is the tier's then, of a minute over them; None where it had none.
+    """
 
     tier_id: int
     minutes: int | None
+    price: Decimal | None
+    currency: str
 
 
 def monthly_call_minutes(customers: Sequence[Customer], moments: Mapping[int, datetime]) -> dict[int, Included]:
     """The limit of call minutes a month, for all channels and agents, of each customer at its own moment.
 
-    Hard or soft. A customer who was not stored yet at the moment is taken as stored first.
+    Hard or soft. A customer or tier that was not stored yet at the moment is taken as stored first.
     """
     ids = [customer.pk for customer in customers]
     past_customers = _histories(Customer, {"id__in": ids})
     tier_limits = _by(_histories(TierLimit, {}), "tier_id")
     overrides = _by(_histories(LimitOverride, {"customer_id__in": ids}), "customer_id")
+    thens = {
+        # The customer may have been made after the month, say by staff who named its past sessions' number.
+        customer.pk: _as_stored_first(past_customers.get(customer.pk, []), moments[customer.pk], customer)
+        for customer in customers
+    }
+    tiers = Tier.objects.in_bulk({then.tier_id for then in thens.values()})
+    past_tiers = _histories(Tier, {"id__in": list(tiers)})
     found = {}
     for customer in customers:
-        moment = moments[customer.pk]
-        records = past_customers.get(customer.pk, [])
-        # The customer may have been made after the month, say by staff who named its past sessions' number.
-        then = _record_at(records, moment) or (records[0] if records else customer)
+        moment, then = moments[customer.pk], thens[customer.pk]
         standing = _standing(overrides.get(customer.pk, []), moment, customer.pk)
         valid = [row for row in standing if Validity.of(row).holds_at(moment)]
         rows = valid or _standing(tier_limits.get(then.tier_id, []), moment, then.tier_id)
-        found[customer.pk] = Included(then.tier_id, rows[0].amount if rows else None)
+        tier = _as_stored_first(past_tiers.get(then.tier_id, []), moment, tiers.get(then.tier_id))
+        price, currency = (tier.price_per_minute_over, tier.currency) if tier else (None, "")
+        found[customer.pk] = Included(then.tier_id, rows[0].amount if rows else None, price, currency)
     return found
+
+
+def _as_stored_first(records: Sequence[Any], moment: datetime, today: Any) -> Any:
+    """The row as it stood at the moment, else as it was first; as it is today where it has no history."""
+    return _record_at(records, moment) or (records[0] if records else today)
 
 
 def _histories(model: type[models.Model], mine: dict[str, Any]) -> dict[Any, list[Any]]:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 MOST_CHARACTERS = 32_767  # of a cell in Excel, which counts UTF-16
@@ -19,12 +20,14 @@ def cell_of(value: Any) -> Any:
     """The value as every file holds it: texts cleaned, cut and marked; numbers, days, moments and None as they are."""
     if isinstance(value, str):
         return _cut(marked(cleaned(value)))
-    return value if isinstance(value, date | int | float | None) else cell_of(str(value))
+    return value if isinstance(value, date | int | float | Decimal | None) else cell_of(str(value))
 
 
 def csv_cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return cell_of(value)
 
 

@@ -43,6 +43,8 @@ def test_the_documented_tier_is_made_and_shown(api):
         "allowed_channels": [],
         "call_hold_minutes": 1,
         "rounding_seconds": 60,
+        "price_per_minute_over": None,
+        "currency": "",
         "limits": [
             row("call_minutes", 60),
             row("concurrent_sessions", 2, None, channel="telephony", agent=1),

@@ -242,7 +242,7 @@ def test_a_closed_statement_stays_and_corrections_stand_below_it(livetok, viewer
     ]
     assert "500" not in text_of(show(viewer))
     file = rows_of(show(viewer, "?month=2024-03&format=csv"))
-    assert [(row["Line"], row["Sessions"], row["Over"]) for row in file] == [
+    assert [(row["Line"], row["Sessions"], row["Minutes over"]) for row in file] == [
         ("statement", "2", "0.0"),
         ("correction", "1", "1.0"),
     ]
@@ -251,7 +251,7 @@ def test_a_closed_statement_stays_and_corrections_stand_below_it(livetok, viewer
 
 def billed(client, month):
     """The lines of a month's file: whose sessions, billed with which month, and what."""
-    columns = ("Month", "Billed with", "Line", "Sessions", "Minutes", "Call minutes", "Over")
+    columns = ("Month", "Billed with", "Line", "Sessions", "Minutes", "Call minutes", "Minutes over")
     return [tuple(row[name] for name in columns) for row in rows_of(show(client, f"?month={month}&format=csv", JUNE))]
 
 

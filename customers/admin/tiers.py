@@ -70,7 +70,7 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
     fieldsets = [
         (None, {"fields": ["name", "slug", "is_active"]}),
         ("Access", {"fields": ["allowed_channels", "call_hold_minutes"]}),
-        ("Statements", {"fields": ["rounding_seconds"]}),
+        ("Statements", {"fields": ["rounding_seconds", ("price_per_minute_over", "currency")]}),
         ("For the agent", {"fields": ["context"]}),
     ]
 

@@ -1,6 +1,7 @@
 """Fields of the API: strict about types, so that nothing is guessed, and storable as they are."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -10,7 +11,7 @@ from rest_framework import serializers
 from customers.editing import MOST_ROWS
 from customers.lengths import LONGEST_TEXT
 from customers.models import Channel, Customer, Tier
-from customers.models.fields import validate_context, validate_time_zone
+from customers.models.fields import validate_context, validate_currency, validate_time_zone
 
 LARGEST_INTEGER = 2**31 - 1
 LONGEST_EXACT_INTEGER = 15  # digits that every JSON reader keeps
@@ -70,6 +71,35 @@ class Rounding(WholeNumber):
         if super().to_internal_value(data) not in Tier.Rounding.values:
             raise serializers.ValidationError("Give 1 (exact), 6 or 60.")
         return int(data)
+
+
+class Price(serializers.DecimalField):
+    """A text such as "0.15", or a JSON number; answers have the text, which every JSON reader keeps exact."""
+
+    default_error_messages = {"invalid": 'Give a price such as "0.15".'}
+
+    def __init__(self, **kwargs: Any) -> None:
+        digits: Any = {"max_digits": 9, "decimal_places": 4}  # as its column
+        super().__init__(**digits, min_value=Decimal(0), coerce_to_string=True, **kwargs)
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if isinstance(data, bool) or not isinstance(data, str | int | float):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Currency(Text):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=3, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        code = super().to_internal_value(data).upper()
+        if code:
+            try:
+                validate_currency(code)
+            except DjangoValidationError as error:
+                raise serializers.ValidationError(error.messages) from error
+        return code
 
 
 class YesOrNo(serializers.BooleanField):

@@ -93,6 +93,14 @@ class TierSerializer(StrictSerializer):
     rounding_seconds = fields.Rounding(
         required=False, help_text="How statements round each session's duration, upwards. 1: exact."
     )
+    price_per_minute_over = fields.Price(
+        required=False,
+        allow_null=True,
+        help_text="What statements charge for each call minute beyond those included. Null: no price.",
+    )
+    currency = fields.Currency(
+        required=False, allow_blank=True, help_text="Of the price: three letters of ISO 4217. Empty: no price."
+    )
     limits = LimitSerializer(many=True, required=False, help_text="A list that is given replaces the whole list.")
 
 

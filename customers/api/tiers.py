@@ -26,6 +26,8 @@ PREMIUM = OpenApiExample(
         "context": {"custom_field": "value"},
         "call_hold_minutes": 1,
         "rounding_seconds": 60,
+        "price_per_minute_over": "0.15",
+        "currency": "EUR",
         "limits": [
             {"metric": "messages", "period": "day", "amount": 100},
             {"metric": "call_minutes", "period": "day", "amount": 60, "hard": True},

@@ -22,10 +22,19 @@ from customers.editing import (
 from customers.first_sight import make_agent, make_channel
 from customers.models import Customer, Tier
 from customers.models.fields import validate_context
+from customers.models.tiers import price_without_currency
 from customers.search.keeping import keep_search_keys
 
 Values = dict[str, Any]
-TIER_FIELDS = ("name", "is_active", "context", "call_hold_minutes", "rounding_seconds")
+TIER_FIELDS = (
+    "name",
+    "is_active",
+    "context",
+    "call_hold_minutes",
+    "rounding_seconds",
+    "price_per_minute_over",
+    "currency",
+)
 CUSTOMER_FIELDS = (
     "external_id",
     "name",
@@ -70,7 +79,11 @@ def write_tier(tier: Tier | None, slug: str, values: Values, *, merge_context: b
         tier = Tier(slug=slug)
     if "name" in values:
         _check_tier_name(tier, values["name"])
-    bring_instance(tier, _own_fields(tier, values, TIER_FIELDS, merge_context), why)
+    fields = _own_fields(tier, values, TIER_FIELDS, merge_context)
+    price = fields.get("price_per_minute_over", tier.price_per_minute_over)
+    if wrong := price_without_currency(price, fields.get("currency", tier.currency)):
+        raise ValidationError(wrong)
+    bring_instance(tier, fields, why)
     # Choosing channels writes a record of its own, also where nothing else was saved.
     change_reason(tier, why)
     if "allowed_channels" in values:

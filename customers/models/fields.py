@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from customers.context import BadContext, check_context, read_json, sound_context
+from customers.currencies import MINOR_DECIMALS
 
 
 def validate_context(value: Any) -> None:
@@ -27,6 +28,22 @@ def validate_time_zone(value: str) -> None:
 def time_zones() -> frozenset[str]:
     """The names of all. Each look goes through the system's files, and an import asks with every row."""
     return frozenset(available_timezones())
+
+
+def validate_currency(value: str) -> None:
+    if value.upper() not in MINOR_DECIMALS:
+        raise ValidationError("This is no currency. Give the three letters of ISO 4217, such as EUR.")
+
+
+class CurrencyField(models.CharField):
+    """Three capital letters, however they were written."""
+
+    def to_python(self, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
 
 
 class ContextField(models.JSONField):

@@ -1,11 +1,18 @@
 """Tiers: the named bundles of limits that customers are on."""
 
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from simple_history.models import HistoricalRecords
 
 from customers.models.channels import Channel
-from customers.models.fields import ContextField, validate_context
+from customers.models.fields import ContextField, CurrencyField, validate_context, validate_currency
+
+NO_CURRENCY = "Give the price's currency too, such as EUR, or leave the price blank."
+NO_PRICE = "Give a price in this currency too, or leave the currency blank."
 
 
 class Tier(models.Model):
@@ -50,6 +57,24 @@ class Tier(models.Model):
         ),
     )
 
+    price_per_minute_over = models.DecimalField(
+        max_digits=9,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+        help_text=(
+            "What statements charge for each call minute beyond those included. A statement goes by the price in "
+            "force at the end of its month. Blank: statements show no price."
+        ),
+    )
+    currency = CurrencyField(
+        max_length=3,
+        blank=True,
+        validators=[validate_currency],
+        help_text="Of the price: three letters of ISO 4217, such as EUR.",
+    )
+
     history = HistoricalRecords(m2m_fields=[allowed_channels])
 
     class Meta:
@@ -65,7 +90,25 @@ class Tier(models.Model):
                 condition=models.Q(rounding_seconds__in=[1, 6, 60]),
                 violation_error_message="Rounding: give 1 (exact), 6 or 60 seconds.",
             ),
+            models.CheckConstraint(
+                name="tier_price_has_a_currency",
+                condition=models.Q(price_per_minute_over__isnull=True, currency="")
+                | models.Q(price_per_minute_over__gte=0) & ~models.Q(currency=""),
+                violation_error_message="Price per minute over: give one of 0 or more with its currency, or neither.",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if wrong := price_without_currency(self.price_per_minute_over, self.currency):
+            raise ValidationError(wrong)
+
+
+def price_without_currency(price: Decimal | None, currency: str) -> dict[str, Any]:
+    """What is wrong where one of the two lacks, by the field that is to be given; empty where nothing is."""
+    if price is not None and not currency:
+        return {"currency": [NO_CURRENCY]}
+    return {"price_per_minute_over": [NO_PRICE]} if currency and price is None else {}

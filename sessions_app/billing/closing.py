@@ -166,4 +166,7 @@ def _line(
         billed_call_seconds=billed.counted.billed_call_seconds,
         included_minutes=statement.included_minutes,
         over_seconds=billed.over_seconds,
+        price_per_minute_over=statement.price,
+        currency=statement.currency,
+        sum=billed.sum,
     )

@@ -3,9 +3,19 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from customers.models import Customer
-from sessions_app.billing.statements import Counted, Month, Statement, count, customers_of, statements, stored_statement
+from sessions_app.billing.statements import (
+    Counted,
+    Month,
+    Statement,
+    count,
+    customers_of,
+    statements,
+    stored_statement,
+    sum_over,
+)
 from sessions_app.models import StatementLine, StatementMonth
 
 
@@ -13,12 +23,13 @@ from sessions_app.models import StatementLine, StatementMonth
 class Correction:
     """What is to be billed of a closed month beyond its lines: late or corrected ends, late begins, customers merged.
 
-    `statement` names the customer as it was closed, and what was included.
+    `statement` names the customer as it was closed, and what was included. `sum` is the difference in its currency.
     """
 
     statement: Statement
     counted: Counted
     over_seconds: int | None
+    sum: Decimal | None
 
 
 def roundings_of(closed: StatementMonth) -> dict[int | None, int]:
@@ -50,11 +61,14 @@ def corrections_of(closed: StatementMonth, numbers: Sequence[int]) -> dict[int, 
 
 def _correction(statement: Statement, counted: Counted, lines: Sequence[StatementLine]) -> Correction:
     billed = sum((stored_statement(line).counted for line in lines), Counted())
-    over = None
+    over = money = None
     if statement.included_minutes is not None:
         over_now = max(0, counted.billed_call_seconds - statement.included_minutes * 60)
         over = over_now - sum(line.over_seconds or 0 for line in lines)
-    return Correction(statement, counted + -billed, over)
+        sum_now = sum_over(over_now, statement.price, statement.currency)
+        # The difference of rounded sums: all lines together come to what one statement of the whole would.
+        money = None if sum_now is None else sum_now - sum(line.sum or 0 for line in lines)
+    return Correction(statement, counted + -billed, over, money)
 
 
 def customers_after(closed: StatementMonth, after: int, most: int) -> list[int]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, QuerySet, Sum, Value, When
 
 from customers.access import zone_of
+from customers.currencies import price_of
 from customers.models import Customer, Tier
 from customers.past_limits import monthly_call_minutes
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS
@@ -100,7 +102,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class Statement:
-    """`included_minutes` of None: unlimited. `is_stored` tells a closed line from one that is counted now."""
+    """`included_minutes` of None: unlimited. `is_stored` tells a closed line from one that is counted now.
+
+    `price` is of a minute over; None: the tier had none. `stored_sum` is what a closed line came to.
+    """
 
     customer_number: int
     customer_name: str
@@ -108,7 +113,10 @@ class Statement:
     tier: str
     counted: Counted
     included_minutes: int | None
+    price: Decimal | None
+    currency: str
     is_stored: bool = False
+    stored_sum: Decimal | None = None
 
     @property
     def over_seconds(self) -> int | None:
@@ -116,6 +124,15 @@ class Statement:
         if self.included_minutes is None:
             return None
         return max(0, self.counted.billed_call_seconds - self.included_minutes * 60)
+
+    @property
+    def sum(self) -> Decimal | None:
+        """What the minutes over come to, in `currency`; None without a price, or where all minutes are included."""
+        return self.stored_sum if self.is_stored else sum_over(self.over_seconds, self.price, self.currency)
+
+
+def sum_over(over_seconds: int | None, price: Decimal | None, currency: str) -> Decimal | None:
+    return None if over_seconds is None or price is None else price_of(over_seconds, price, currency)
 
 
 def roundings_now() -> dict[int | None, int]:
@@ -198,6 +215,8 @@ def statements(customers: Sequence[Customer], month: Month, roundings: Roundings
             str(tiers.get(included[customer.pk].tier_id, "")),
             counted.get(customer.pk, Counted()),
             included[customer.pk].minutes,
+            included[customer.pk].price,
+            included[customer.pk].currency,
         )
         for customer in customers
     ]
@@ -212,5 +231,8 @@ def stored_statement(line: StatementLine) -> Statement:
         line.tier,
         Counted(channels, line.billed_call_seconds),
         line.included_minutes,
+        line.price_per_minute_over,
+        line.currency,
         is_stored=True,
+        stored_sum=line.sum,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -56,6 +57,7 @@ class TierPlan:
     channels: tuple[str, ...] = ()
     call_hold_minutes: int = 1
     rounding_seconds: int = Tier.Rounding.EXACT
+    price: str = ""
 
 
 SOFT: dict[str, str | bool] = {"hard": False}
@@ -97,6 +99,7 @@ TIERS = (
         a_day=1.2,
         office=0.5,
         rounding_seconds=Tier.Rounding.SIX_SECONDS,
+        price="0.09",
         context={"greeting": "Welcome back", "may_book": "yes", "priority": "high"},
         limits=[
             ("messages", "day", 300, {}),
@@ -115,6 +118,7 @@ TIERS = (
         context={"greeting": "Welcome", "may_book": "yes", "priority": "highest"},
         call_hold_minutes=2,
         rounding_seconds=Tier.Rounding.MINUTE,
+        price="0.125",
         limits=[
             ("messages", "day", 2000, {}),
             ("call_minutes", "month", 1500, {}),
@@ -201,6 +205,8 @@ def _make_tier(plan: TierPlan, at: datetime) -> Tier:
     tier.context = plan.context
     tier.call_hold_minutes = plan.call_hold_minutes
     tier.rounding_seconds = plan.rounding_seconds
+    tier.price_per_minute_over = Decimal(plan.price) if plan.price else None
+    tier.currency = "EUR" if plan.price else ""
     save_as_of(tier, at)
     tier.allowed_channels.set(Channel.objects.filter(pk__in=plan.channels))
     for metric, period, amount, scope in plan.limits:

@@ -29,6 +29,7 @@ class StatementLine(models.Model):
     """What a customer had used in a month when it was closed. Names are copied: customers change, merge and go.
 
     A line `of_month` other than its own is a correction of a month closed before: a difference, billed with this one.
+    Price, currency and sum are as they were then; blank where the tier had no price, or nothing could be over.
     `channels` has sessions, exact and billed seconds by channel; a blank channel is a session without one.
     """
 
@@ -45,6 +46,9 @@ class StatementLine(models.Model):
     billed_call_seconds = models.BigIntegerField()
     included_minutes = models.PositiveIntegerField(null=True)
     over_seconds = models.BigIntegerField(null=True)
+    price_per_minute_over = models.DecimalField(max_digits=9, decimal_places=4, null=True)
+    currency = models.CharField(max_length=3, blank=True)
+    sum = models.DecimalField(max_digits=19, decimal_places=4, null=True)
 
     class Meta:
         constraints = [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from django.http.response import HttpResponseBase
 
+from customers.currencies import in_minor_units
 from customers.models import Channel
 from sessions_app.billing.statements import Use
 from sessions_app.reports.frame.export import Row, export
@@ -21,7 +22,7 @@ def _columns(slugs: Sequence[str]) -> list[str]:
     return [
         "Month", "Billed with", "Line", "Customer id", "Customer", "External id", "Tier", "Sessions", "Exact seconds",
         *(f"Minutes {slug or 'without channel'}" for slug in slugs),
-        "Minutes", "Call minutes", "Included", "Over",
+        "Minutes", "Call minutes", "Included minutes", "Minutes over", "Price per minute over", "Currency", "Sum",
     ]  # fmt: skip
 
 
@@ -37,4 +38,7 @@ def _as_row(row: StatementRow, slugs: Sequence[str]) -> Row:
         minutes(row.billed_call_seconds),
         row.included_minutes if row.kind == "statement" else None,
         minutes(row.over_seconds),
+        row.statement.price,
+        row.currency,
+        None if row.sum is None else in_minor_units(row.sum, row.currency),
     )  # fmt: skip

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 
 from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Cast, Coalesce, Concat
 
+from customers.currencies import money_words, price_words
 from customers.models import Customer
 from customers.moved_numbers import TakenOver, taken_over
 from customers.search.finding import has_words, named
@@ -69,6 +71,23 @@ class StatementRow:
     @property
     def over_seconds(self) -> int | None:
         return self.billed.over_seconds
+
+    @property
+    def sum(self) -> Decimal | None:
+        return self.billed.sum
+
+    @property
+    def currency(self) -> str:
+        return self.statement.currency
+
+    @property
+    def sum_words(self) -> str:
+        return NOTHING if self.sum is None else money_words(self.sum, self.currency)
+
+    @property
+    def price_words(self) -> str:
+        price = self.statement.price
+        return "" if price is None else price_words(price, self.currency)
 
     @property
     def included_minutes(self) -> int | None:
@@ -223,5 +242,5 @@ def _stored_row(line: StatementLine, closed_at: datetime, taken: TakenOver | Non
     told, of_month, billed_with = stored_statement(line), Month(line.of_month), Month(line.month_id)
     if of_month == billed_with:
         return StatementRow(told, "statement", told, of_month, billed_with, None, taken)
-    correction = Correction(told, told.counted, line.over_seconds)
+    correction = Correction(told, told.counted, line.over_seconds, line.sum)
     return StatementRow(told, "correction", correction, of_month, billed_with, closed_at, taken)

@@ -13,6 +13,7 @@ from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
 
+from customers.currencies import money_words
 from customers.keyset import page_beside
 from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from customers.models import Channel
@@ -36,7 +37,8 @@ DEFINITION = (
     "midnight. Denied sessions and test traffic are left out; an open session counts as a session, and its minutes "
     "once it has ended. Each session's duration is rounded up as its tier says, then minutes are added up. Included: "
     "the limit of call minutes a month for all channels and agents that is in force on the month's last instant, hard "
-    "or soft. Over: billed minutes on channels that count toward call minutes, beyond it."
+    "or soft. Over: billed minutes on channels that count toward call minutes, beyond it. Sum: minutes over, to the "
+    "second, times the tier's price in force on the month's last instant, rounded half up once."
 )
 CLOSED_DEFINITION = (
     "A closed month stays as it was closed, with its roundings and what was included. What changes afterwards, by late "
@@ -109,6 +111,7 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
             {"row": row, "minutes": [(row.minutes_on(channel), row.channel_address(channel)) for channel in channels]}
             for row in rows
         ],
+        "has_sums": any(row.sum is not None for row in rows),
         "figures": _totals(monthly) if monthly.is_closed else [],
         "definition": DEFINITION,
         "closed_definition": CLOSED_DEFINITION,
@@ -175,7 +178,14 @@ def _totals(monthly: MonthlyStatements) -> list[Figure]:
             used_address(month.first_day, month.last_day, calls=True),
         ),
     ]
+    figures += _sums(lines.filter(of_month=month.first_day), "Sum", "Of the minutes over, as closed.")
     return [*figures, *_corrections_billed(lines.exclude(of_month=month.first_day))]
+
+
+def _sums(lines: QuerySet[StatementLine], label: str, definition: str) -> list[Figure]:
+    """A figure for each currency; none where no tier had a price."""
+    totals = lines.filter(sum__isnull=False).order_by("currency").values_list("currency").annotate(Sum("sum"))
+    return [Figure(label, money_words(total, currency), definition, "#list") for currency, total in totals]
 
 
 def _corrections_billed(corrections: QuerySet[StatementLine]) -> list[Figure]:
@@ -185,4 +195,5 @@ def _corrections_billed(corrections: QuerySet[StatementLine]) -> list[Figure]:
         return []
     lines = f"{total['lines']} line{pluralize(total['lines'])}"
     definition = f"Minutes of corrections of months closed before, billed with this one. {CLOSED_DEFINITION}"
-    return [Figure("Minutes of corrections", minutes_words(total["billed"]), definition, "#list", note=lines)]
+    figure = Figure("Minutes of corrections", minutes_words(total["billed"]), definition, "#list", note=lines)
+    return [figure, *_sums(corrections, "Sum of corrections", "Of months closed before, billed with this one.")]
