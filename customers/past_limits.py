@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import models
 
-from customers.limits import Metric, Period
+from customers.limits import Limit, Metric, Period, effective_limits
 from customers.models import Customer, LimitOverride, Tier, TierLimit
 from customers.validity import Validity
 
@@ -55,6 +55,17 @@ def monthly_call_minutes(customers: Sequence[Customer], moments: Mapping[int, da
     return found
 
 
+def limits_at(customer: Customer, moment: datetime) -> tuple[Limit, ...]:
+    """Every limit that held for the customer at the moment, in the order of `effective_limits`."""
+    then = _as_stored_first(_histories(Customer, {"id": customer.pk}).get(customer.pk, []), moment, customer)
+    of_tier = _histories(TierLimit, {"tier_id": then.tier_id}).values()
+    overrides = _rows_at(_histories(LimitOverride, {"customer_id": customer.pk}).values(), moment)
+    return effective_limits(
+        (row.instance.as_limit() for row in _rows_at(of_tier, moment)),
+        (row.instance.as_limit() for row in overrides if Validity.of(row).holds_at(moment)),
+    )
+
+
 def _as_stored_first(records: Sequence[Any], moment: datetime, today: Any) -> Any:
     """The row as it stood at the moment, else as it was first; as it is today where it has no history."""
     return _record_at(records, moment) or (records[0] if records else today)
@@ -89,14 +100,17 @@ def _record_at(records: Iterable[Any], moment: datetime) -> Any:
 
 def _standing(histories: Iterable[list[Any]], moment: datetime, owner: int) -> list[Any]:
     """The rows of the owner that limit a month's call minutes of all channels and agents at the moment."""
-    rows = (_record_at(records, moment) for records in histories)
     return [
         row
-        for row in rows
-        if row is not None
-        and owner == (row.tier_id if hasattr(row, "tier_id") else row.customer_id)
+        for row in _rows_at(histories, moment)
+        if owner == (row.tier_id if hasattr(row, "tier_id") else row.customer_id)
         and row.metric == Metric.CALL_MINUTES
         and row.period == Period.MONTH
         and row.channel_id is None
         and row.agent_id is None
     ]
+
+
+def _rows_at(histories: Iterable[list[Any]], moment: datetime) -> list[Any]:
+    rows = (_record_at(records, moment) for records in histories)
+    return [row for row in rows if row is not None]

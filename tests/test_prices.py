@@ -13,7 +13,7 @@ from customers.models import Tier
 from sessions_app.models import StatementLine, StatementMonth
 from tests.api import Api
 from tests.builders import limit, moment
-from tests.staff import form_of, staff
+from tests.staff import form_of, report_page, staff, text_of
 from tests.test_report_statements import AFTER, BEFORE, JUNE, MARCH, call, close, customer_of, end, show
 
 APRIL = type(MARCH)(MARCH.after)
@@ -127,6 +127,59 @@ def test_a_month_closed_before_there_were_prices_stays_without_one(over, livetok
     close(closer, APRIL, JUNE)
     assert StatementMonth.objects.count() == 2
     assert "Sum" not in {figure.label for figure in show(viewer).context["figures"]}
+
+
+def test_a_customers_statement_is_the_line_of_the_list_with_its_days(livetok, viewer, closer):
+    customer = customer_of(
+        limit("call_minutes", 2, "month", hard=False), limit("sessions", 9), rounding=60, zone="America/Los_Angeles"
+    )
+    set_price("0.10")
+    # By its own clock, which is set forward on 10 March, the first two are of the 9th.
+    for name, at in (("a", "09T08:00"), ("b", "10T07:59:59"), ("c", "10T08:00"), ("d", "11T06:59:59")):
+        call(livetok, name, moment(f"2024-03-{at}+00:00"), 90, kind="telephony")
+    call(livetok, "chat", moment("2024-04-01T06:59:59+00:00"), 30, kind="chat")
+    path = f"statements/{customer.pk}/2024-03/"
+    page = report_page(viewer, path, AFTER)
+
+    assert [(str(line.day), line.sessions, line.minutes, line.call_minutes) for line in page.context["days"]] == [
+        ("2024-03-09", 2, "4.00", "4.00"),
+        ("2024-03-10", 2, "4.00", "4.00"),
+        ("2024-03-31", 1, "1.00", "0.00"),
+    ]
+    (row,) = page.context["rows"]
+    assert row == show(viewer).context["rows"][0]["row"]
+    assert (row.sum_words, row.over_words, row.minutes) == ("0.60 EUR", "6.00", "9.00")
+    text = text_of(page)
+    for told in ("America/Los_Angeles", "Ada", "Premium", "9 sessions a day", "0.60 EUR", "Over, not closed"):
+        assert told in text
+
+    close(closer)
+    Tier.objects.update(rounding_seconds=1)
+    end(livetok, "a", moment("2024-03-09T08:00:00+00:00"), 150, now=AFTER)
+    close(closer, APRIL, JUNE)
+    page = report_page(viewer, path, JUNE)
+    assert (
+        [(line["row"].kind, line["row"].sum_words) for line in show(viewer).context["rows"]]
+        == [(row.kind, row.sum_words) for row in page.context["rows"]]
+        == [("statement", "0.60 EUR"), ("correction", "0.10 EUR")]
+    )
+    assert sum(day.counted.total.billed_seconds for day in page.context["days"]) == 600
+    # What is billed with April is all that it has.
+    later = report_page(viewer, f"statements/{customer.pk}/2024-04/", JUNE)
+    assert [(row.kind, row.sum_words) for row in later.context["rows"]] == [("correction", "0.10 EUR")]
+
+    file = report_page(viewer, f"{path}?format=csv", JUNE)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue().decode("utf-8-sig"))))
+    assert [(row["Line"], row["Day"], row["Minutes"], row["Sum"]) for row in rows] == [
+        ("statement", "", "9.0", "0.60"), ("correction", "", "1.0", "0.10"),
+        ("day", "2024-03-09", "5.0", ""), ("day", "2024-03-10", "4.0", ""), ("day", "2024-03-31", "1.0", ""),
+    ]  # fmt: skip
+    for missing in (
+        "statements/999/2024-03/",
+        f"statements/{customer.pk}/2024-13/",
+        f"statements/{customer.pk}/march/",
+    ):
+        assert viewer.get(f"/reports/{missing}").status_code == 404
 
 
 def test_the_api_takes_a_price_with_its_currency(db):

@@ -25,7 +25,7 @@ NUMBER = re.compile(r"−?[\d,]+(\.\d+)?")
 # Columns and tiles that say something of their line, or are worked out from a figure beside them.
 TELLS_OF_ITS_LINE = {
     "#", "Share", "Share (%)", "Share of denied", "Cumulative", "Amount", "Left", "Duration", "Open for", "Limit",
-    "Included", "Waiting on disk", "Share used",
+    "Included", "Sum", "Waiting on disk", "Share used",
 }  # fmt: skip
 # Whose value is no count: these lead to what they are worked out from.
 NO_COUNTS = {
@@ -132,7 +132,7 @@ def pages():
         *("/admin/", "?period=today&test=on", "live/", "live/?short=on", "customers/"),
         *("customers/top/?period=7d", "customers/candidates/", "customers/unknown/?period=30d&test=on"),
         *(f"customers/{customer.pk}/" for customer in chosen),
-        *("statements/?month=2026-03", "webhook/?test=on"),
+        *("statements/?month=2026-03", f"statements/{by_sessions[0].pk}/2026-03/", "webhook/?test=on"),
     ]
 
 

@@ -154,10 +154,36 @@ def customers_of(month: Month, after: int = 0) -> QuerySet[Customer]:
 
 def count(customer_ids: Sequence[int], month: Month, roundings: Roundings) -> dict[int, Counted]:
     """What the sessions of the customers come to now, in one snapshot."""
+    return _counted(_sessions_of(customer_ids, month), "customer_id", roundings)
+
+
+def count_by_day(customer_id: int, month: Month, roundings: Roundings) -> dict[date, Counted]:
+    """The same of one customer by the days on which the sessions start in their own zones; days without are left out.
+
+    All days together are what `count` finds.
+    """
+    sessions = _sessions_of([customer_id], month)
+    ends = [
+        When(
+            time_zone=name,
+            started_at__lt=starts_at(month.first_day + timedelta(days=number), ZoneInfo(name)),
+            then=Value(number),
+        )
+        for name in sessions.order_by().values_list("time_zone", flat=True).distinct()
+        for number in range(1, month.last_day.day + 1)
+    ]
+    if not ends:
+        return {}
+    # The first day whose end is later than the session's start.
+    numbered = sessions.annotate(day_number=Case(*ends, output_field=IntegerField()))
+    counted = _counted(numbered, "day_number", roundings)
+    return {month.first_day.replace(day=number): counted[number] for number in sorted(counted)}
+
+
+def _counted(sessions: QuerySet[Session], by: str, roundings: Roundings) -> dict[int, Counted]:
     rows = (
-        _sessions_of(customer_ids, month)
-        .order_by()
-        .values("customer_id", "channel_id", "tier_id", "counts_toward_call_minutes")
+        sessions.order_by()
+        .values(by, "channel_id", "tier_id", "counts_toward_call_minutes")
         .annotate(
             of_sessions=Count("pk"),
             exact=Sum(_SECONDS),
@@ -167,14 +193,14 @@ def count(customer_ids: Sequence[int], month: Month, roundings: Roundings) -> di
     channels: dict[int, dict[str, Use]] = defaultdict(dict)
     calls: dict[int, int] = defaultdict(int)
     row: dict[str, Any]
-    for row in rows:  # type: ignore[assignment]
+    for row in rows:
         # Summed with every rounding: a closed month goes by those that it was closed with, and no row of a session
         # knows them.
         billed = row[f"by_{roundings.get(row['tier_id'], Tier.Rounding.EXACT.value)}"]
-        of_customer, channel = channels[row["customer_id"]], row["channel_id"] or ""
-        of_customer[channel] = of_customer.get(channel, Use()) + Use(row["of_sessions"], row["exact"], billed)
-        calls[row["customer_id"]] += billed if row["counts_toward_call_minutes"] else 0
-    return {pk: Counted(dict(sorted(of_customer.items())), calls[pk]) for pk, of_customer in channels.items()}
+        found, channel = channels[row[by]], row["channel_id"] or ""
+        found[channel] = found.get(channel, Use()) + Use(row["of_sessions"], row["exact"], billed)
+        calls[row[by]] += billed if row["counts_toward_call_minutes"] else 0
+    return {key: Counted(dict(sorted(found.items())), calls[key]) for key, found in channels.items()}
 
 
 _SECONDS = Case(

@@ -28,7 +28,6 @@ from sessions_app.reports.frame.figures import (
     full_days_address,
     number_words,
     percent_words,
-    query_of,
     sessions_address,
     used_address,
 )
@@ -226,9 +225,8 @@ def _sum(column: str, channel: str | None, agent: str | None) -> Sum:
     return Sum(column, filter=Q(**scope), default=0) if scope else Sum(column)
 
 
-def statement_address(found: Customer, month: Month, number: str) -> str:
-    """The statements of a month, narrowed to a customer by what nobody else has, where there is such a thing."""
-    return f"{reverse('reports:statements')}{query_of(month=month, q=found.external_id or number or found.name)}"
+def statement_address(found: Customer, month: Month) -> str:
+    return reverse("reports:statement", args=[found.pk, str(month)])
 
 
 @report
@@ -253,9 +251,7 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
         "is_found_by_calls": is_found_by_calls(found),
         "not_found": NOT_FOUND,
         "may_allow_more": may_allow_more(request.user, standing),
-        "statement_address": statement_address(
-            found, Month.holding(today), next((number.key for number in found.numbers.all()), "")
-        ),
+        "statement_address": statement_address(found, Month.holding(today)),
         "limits": limit_lines(standing),
         "limits_definition": LIMITS_DEFINITION,
         "figures": _figures(standing, days, now),

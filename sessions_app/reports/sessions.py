@@ -159,7 +159,7 @@ def _statement_address(found: Session) -> str:
     if found.customer is None:
         return ""
     month = Month.holding(local_day(found.started_at, found.zone))
-    return statement_address(found.customer, month, found.phone_key)
+    return statement_address(found.customer, month)
 
 
 def _others_of_the_same_id(found: Session) -> Any:

@@ -1,21 +1,41 @@
-"""A month's statements as a file."""
+"""A month's statements as a file, and one customer's with its days."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
 
 from django.http.response import HttpResponseBase
 
 from customers.currencies import in_minor_units
 from customers.models import Channel
-from sessions_app.billing.statements import Use
+from sessions_app.billing.statements import Counted, Use
 from sessions_app.reports.frame.export import Row, export
 from sessions_app.reports.statement_rows import MonthlyStatements, StatementRow
 
 
 def statements_file(monthly: MonthlyStatements, file_format: str) -> HttpResponseBase:
     """All rows of a month, with a column for each channel."""
-    slugs = [*Channel.objects.values_list("pk", flat=True), ""]
+    slugs = _slugs()
     rows = (_as_row(row, slugs) for row in monthly.every_row())
     return export(f"statements-{monthly.month}", file_format, _columns(slugs), rows)
+
+
+def statement_file(
+    rows: Sequence[StatementRow], days: Mapping[date, Counted], name: str, file_format: str
+) -> HttpResponseBase:
+    """One customer's rows of a month as `statements_file` has them, then its days. A column more says which day."""
+    slugs, first = _slugs(), rows[0]
+    lines = [_with_day(None, _as_row(row, slugs)) for row in rows]
+    lines += [_with_day(day, _day_row(first, counted, slugs)) for day, counted in days.items()]
+    return export(name, file_format, _with_day("Day", _columns(slugs)), lines)
+
+
+def _slugs() -> list[str]:
+    return [*Channel.objects.values_list("pk", flat=True), ""]
+
+
+def _with_day(day: Any, row: Sequence[Any]) -> list[Any]:
+    return [*row[:3], day, *row[3:]]
 
 
 def _columns(slugs: Sequence[str]) -> list[str]:
@@ -27,18 +47,31 @@ def _columns(slugs: Sequence[str]) -> list[str]:
 
 
 def _as_row(row: StatementRow, slugs: Sequence[str]) -> Row:
-    def minutes(seconds: int | None) -> float | None:
-        return None if seconds is None else round(seconds / 60, 4)
-
     return (
-        str(row.of_month), str(row.billed_with or ""), row.kind, row.number, row.name, row.statement.external_id,
-        row.statement.tier, row.use.sessions, row.use.seconds,
-        *(minutes(row.channels.get(slug, Use()).billed_seconds) for slug in slugs),
-        minutes(row.use.billed_seconds),
-        minutes(row.billed_call_seconds),
+        str(row.of_month), str(row.billed_with or ""), row.kind, *_customer(row), *_counted(row.billed.counted, slugs),
         row.included_minutes if row.kind == "statement" else None,
-        minutes(row.over_seconds),
+        _minutes(row.over_seconds),
         row.statement.price,
         row.currency,
         None if row.sum is None else in_minor_units(row.sum, row.currency),
     )  # fmt: skip
+
+
+def _day_row(row: StatementRow, counted: Counted, slugs: Sequence[str]) -> Row:
+    return str(row.of_month), "", "day", *_customer(row), *_counted(counted, slugs), None, None, None, "", None
+
+
+def _customer(row: StatementRow) -> Row:
+    return row.number, row.name, row.statement.external_id, row.statement.tier
+
+
+def _counted(counted: Counted, slugs: Sequence[str]) -> Row:
+    return (
+        counted.total.sessions, counted.total.seconds,
+        *(_minutes(counted.channels.get(slug, Use()).billed_seconds) for slug in slugs),
+        _minutes(counted.total.billed_seconds), _minutes(counted.billed_call_seconds),
+    )  # fmt: skip
+
+
+def _minutes(seconds: int | None) -> float | None:
+    return None if seconds is None else round(seconds / 60, 4)

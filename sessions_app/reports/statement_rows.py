@@ -14,7 +14,7 @@ from customers.models import Customer
 from customers.moved_numbers import TakenOver, taken_over
 from customers.search.finding import has_words, named
 from customers.search.folding import words_of
-from sessions_app.billing.corrections import Correction, corrections_of
+from sessions_app.billing.corrections import Correction, corrections_of, roundings_of
 from sessions_app.billing.statements import (
     Month,
     Statement,
@@ -98,6 +98,10 @@ class StatementRow:
         """The sessions of which something came after the closing, or that came by merging."""
         closed_at = self.of_month_closed_at
         return self._address(changed_after=closed_at.isoformat() if closed_at else "")
+
+    @property
+    def minutes(self) -> str:
+        return minutes_words(self.use.billed_seconds)
 
     @property
     def cells(self) -> list[str]:
@@ -205,6 +209,10 @@ class MonthlyStatements:
             )
         # The statement first, then what is billed with it, then what was billed later.
         return [row for number in numbers for row in sorted(rows[number], key=self._place)]
+
+    def roundings(self) -> dict[int | None, int]:
+        """Those that the month is counted with: a closed one goes by its own."""
+        return roundings_of(self.closed) if self.closed and self.is_closed else roundings_now()
 
     def _place(self, row: StatementRow) -> tuple[bool, bool]:
         return row.kind == "correction", row.billed_with != self.month

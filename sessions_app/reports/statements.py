@@ -49,15 +49,21 @@ CLOSED_DEFINITION = (
 )
 
 
+def month_of(text: str) -> Month | None:
+    """Of a text such as "2026-03"; None where it is none."""
+    match = re.fullmatch(r"(\d{4})-(\d{2})", text, re.ASCII)
+    if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR or not 1 <= int(match[2]) <= 12:
+        return None
+    return Month(date(int(match[1]), int(match[2]), 1))
+
+
 class MonthField(forms.CharField):
     def clean(self, value: Any) -> Month | None:
         text = super().clean(value)
-        if not text:
-            return None
-        match = re.fullmatch(r"(\d{4})-(\d{2})", text, re.ASCII)
-        if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR or not 1 <= int(match[2]) <= 12:
+        month = month_of(text) if text else None
+        if text and month is None:
             raise ValidationError("Give a month such as 2026-03.")
-        return Month(date(int(match[1]), int(match[2]), 1))
+        return month
 
 
 class StatementFilters(forms.Form):
