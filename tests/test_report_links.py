@@ -1,5 +1,6 @@
 """Every figure of every report page leads to just the sessions, requests or customers that it counts."""
 
+import csv
 import logging
 import re
 from dataclasses import dataclass
@@ -202,3 +203,36 @@ def test_every_figure_leads_to_what_it_counts(client):
     assert wrong == []
     assert Session.objects.count() > 150
     assert len(behind.known) > 150
+
+
+# Whose texts may be digits alone, or begin with one.
+TEXT_COLUMNS = {
+    "Number", "Caller", "Line", "Limit", "Fullest limit today", "Fullest limit this month", "Month", "Billed with",
+    "LiveTok's customer id", "Session",
+}  # fmt: skip
+PLAIN = re.compile(r"-?\d+(\.\d+)?")
+DAY_OR_MOMENT = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d([+-]\d\d:\d\d)?)?")
+NUMBER_AS_TEXT = re.compile(r"'?[−+-]?\d.*")
+
+
+def test_files_have_numbers_and_no_texts_of_them(client):
+    files = {}
+    for path in pages():
+        if "format=csv" in report_page(client, path, NOW).content.decode():
+            answer = report_page(client, f"{path}{'&' if '?' in path else '?'}format=csv", NOW)
+            files[path] = list(csv.DictReader(answer.getvalue().decode("utf-8-sig").splitlines()))
+    texts = [
+        (path, column, cell)
+        for path, rows in files.items()
+        for row in rows
+        for column, cell in row.items()
+        if column not in TEXT_COLUMNS and NUMBER_AS_TEXT.fullmatch(cell)
+        if not PLAIN.fullmatch(cell) and not DAY_OR_MOMENT.fullmatch(cell)
+    ]
+
+    assert texts == []
+    kinds = {path.partition("?")[0].partition("/")[0] for path, rows in files.items() if rows}
+    assert kinds >= {"", "live", "customers", "statements", "webhook"}
+    figures = {(row["Line"], row["Figure"]): row["Value"] for row in files["?period=today&test=on"]}
+    assert 0 < float(figures["Allow rate", "Value (%)"]) <= 100
+    assert float(figures["Sessions", "Value"]) > 10

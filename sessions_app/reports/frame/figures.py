@@ -12,7 +12,10 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Figure:
-    """`address` leads to just the sessions that it counts. `change_kind` is "good", "bad" or blank."""
+    """`address` leads to just the sessions that it counts. `change_kind` is "good", "bad" or blank.
+
+    `numbers` are what files have of it: each a name with its unit, and the number, or None where there is none.
+    """
 
     label: str
     value: str
@@ -21,6 +24,7 @@ class Figure:
     note: str = ""
     change: str = ""
     change_kind: str = ""
+    numbers: tuple[tuple[str, float | None], ...] = ()
 
 
 def sessions_address(**filters: object) -> str:
@@ -86,6 +90,11 @@ def change_words(current: float, before: float) -> str:
         return "new" if current else "as before"
     change = (current - before) / before
     return percent_words(change, 1, sign="+") if abs(change) >= 0.0005 else "as before"
+
+
+def change_percent(current: float | None, before: float | None) -> float | None:
+    """The same as a number, for files; None where there is nothing to divide by."""
+    return None if current is None or not before else round(100 * (current - before) / before, 1)
 
 
 def points_words(current: float | None, before: float | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sessions_app.reports.frame.export import Row
-from sessions_app.reports.frame.figures import Figure, change_words
+from sessions_app.reports.frame.figures import Figure, change_percent, change_words
 from sessions_app.reports.overview.filters import OverviewFilters
 from sessions_app.reports.overview.shares import ShareLine, share_line
 from sessions_app.sums.histogram import by_step, percentile
@@ -51,7 +51,8 @@ def durations_of(now: Mapping[int, int], before: Mapping[int, int], filters: Ove
 
 def _figure(label: str, value: float | None, before: float | None, address: str) -> Figure:
     change = change_words(value, before) if value is not None and before else ""
-    return Figure(label, duration_words(value), DEFINITION, address, change=change)
+    numbers = (("Value (s)", None if value is None else round(value)), ("Change (%)", change_percent(value, before)))
+    return Figure(label, duration_words(value), DEFINITION, address, change=change, numbers=numbers)
 
 
 def _step_name(start: int, end: int | None) -> str:

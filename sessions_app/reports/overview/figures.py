@@ -8,6 +8,7 @@ from sessions_app.models import STATE_CONDITIONS, DayCell, Session
 from sessions_app.reports.frame.figures import (
     NOTHING,
     Figure,
+    change_percent,
     change_words,
     kind_of_change,
     number_words,
@@ -80,6 +81,7 @@ def figures_of(
             number_words(are_open.everywhere),
             DEFINITIONS["open"],
             sessions_address(open_now=True, test=filters.cleaned_data["test"]),
+            numbers=(("Value", are_open.everywhere),),
         ),
         _amount("Denied", "denied", sums.denied, before.denied, filters.address(state="denied"), more_is_good=False),
         _amount(
@@ -120,7 +122,15 @@ def _allow_rate_figure(rate: float | None, before: float | None, filters: Overvi
         filters.address(decision="allowed"),
         change=points_words(rate, before),
         change_kind=kind_of_change(rate, before, more_is_good=True),
+        numbers=(
+            ("Value (%)", percent_of_rate(rate)),
+            ("Change (percentage points)", None if rate is None or before is None else round(100 * (rate - before), 1)),
+        ),
     )
+
+
+def percent_of_rate(rate: float | None) -> float | None:
+    return None if rate is None else round(100 * rate, 1)
 
 
 def _amount(
@@ -133,6 +143,7 @@ def _amount(
         address,
         change=change_words(current, before),
         change_kind=kind_of_change(current, before, more_is_good=more_is_good),
+        numbers=(("Value", round(current, 2)), ("Change (%)", change_percent(current, before))),
     )
 
 

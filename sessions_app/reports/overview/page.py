@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.reports.frame.export import FORMATS, Row, export
-from sessions_app.reports.frame.figures import NOTHING, Figure
+from sessions_app.reports.frame.figures import Figure
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.ranges import PRESETS, Stretch
 from sessions_app.reports.overview.durations import Durations, durations_of
@@ -75,9 +75,8 @@ class Overview:
     def rows(self) -> Iterator[Row]:
         """As lines of the file."""
         for figure in [*self.figures, *self.durations.figures]:
-            yield "Figures", figure.label, "Value", figure.value or NOTHING
-            if figure.change:
-                yield "Figures", figure.label, "Change", figure.change
+            for name, number in figure.numbers:
+                yield "Figures", figure.label, name, number
         for part in (self.trend, self.shares, self.durations, self.heat_map, self.peaks):
             yield from part.rows()
 

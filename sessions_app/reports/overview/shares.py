@@ -10,7 +10,7 @@ from sessions_app.models import DayCell
 from sessions_app.reports.frame.export import Row
 from sessions_app.reports.frame.figures import number_words, share_words
 from sessions_app.reports.frame.range_filters import WITHOUT
-from sessions_app.reports.overview.figures import allow_rate, allow_rate_words
+from sessions_app.reports.overview.figures import allow_rate, allow_rate_words, percent_of_rate
 from sessions_app.reports.overview.filters import OverviewFilters
 from sessions_app.sums.counting import Sums
 from sessions_app.wording import reason_words
@@ -42,6 +42,15 @@ class Line:
     denied_address: str
     allowed_address: str
     minutes_address: str
+    seconds: int
+    allow_percent: float | None
+
+    def rows(self, table: str) -> Iterator[Row]:
+        yield table, self.name, "Sessions", self.sessions
+        yield table, self.name, "Share (%)", self.percent
+        yield table, self.name, "Denied", self.denied
+        yield table, self.name, "Allow rate (%)", self.allow_percent
+        yield table, self.name, "Minutes", round(self.seconds / 60, 2)
 
 
 @dataclass(frozen=True)
@@ -52,11 +61,7 @@ class Table:
 
     def rows(self) -> Iterator[Row]:
         for line in self.lines:
-            yield self.title, line.name, "Sessions", line.sessions
-            yield self.title, line.name, "Share", line.share
-            yield self.title, line.name, "Denied", line.denied
-            yield self.title, line.name, "Allow rate", line.allow_rate
-            yield self.title, line.name, "Minutes", line.minutes
+            yield from line.rows(self.title)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,8 @@ def _line(name: str, sums: Sums, whole: int, filters: OverviewFilters, narrowed:
         filters.address(**narrowed, state="denied"),
         filters.address(**narrowed, decision="allowed"),
         filters.address(**narrowed, counted=True),
+        total.seconds,
+        percent_of_rate(allow_rate(sums)),
     )
 
 

@@ -23,6 +23,7 @@ class Period:
     address: str
     denied_address: str
     minutes_address: str
+    seconds: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Trend:
         for period in self.periods:
             yield "Trend", period.name, "Sessions", period.sessions
             yield "Trend", period.name, "Denied", period.denied
-            yield "Trend", period.name, "Minutes", period.minutes
+            yield "Trend", period.name, "Minutes", round(period.seconds / 60, 2)
 
 
 def trend_of(report: Report, filters: OverviewFilters) -> Trend:
@@ -67,6 +68,7 @@ def _period(name: str, totals: Totals, filters: OverviewFilters, **within: objec
         filters.address(**within),
         filters.address(**within, state="denied"),
         filters.address(**within, counted=True),
+        totals.seconds,
     )
 
 
