@@ -60,7 +60,7 @@ def shown(client, query="?month=2024-03"):
             line["row"].name,
             line["row"].kind,
             line["row"].sessions_words,
-            *(words for words, _ in line["minutes"]),
+            *(words for _, words, _ in line["minutes"]),
             *line["row"].cells,
         )
         for line in show(client, query).context["rows"]

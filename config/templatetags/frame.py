@@ -51,7 +51,7 @@ PLACES = (
     # Whoever may see customers, and no sessions, has the admin's list of them.
     Place("Customers", "admin:customers_customer_changelist", SEE_CUSTOMERS, ("admin:customers_customer_",)),
     Place("Tiers", "admin:customers_tier_changelist", SEE_TIERS, ("admin:customers_tier_",)),
-    Place("Statements", "reports:statements", SEE_SESSIONS, ("reports:close-month",)),
+    Place("Statements", "reports:statements", SEE_SESSIONS, ("reports:statement", "reports:close-month")),
     Place(
         "Health",
         "reports:webhook",

@@ -102,7 +102,8 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
     numbers, context["before"], context["after"] = _page_of(monthly, filters)
     rows = monthly.rows(numbers)
     channels = sorted({channel for row in rows for channel in row.channels})
-    labels = {channel.pk: str(channel) for channel in Channel.objects.filter(pk__in=channels)}
+    known = {channel.pk: str(channel) for channel in Channel.objects.filter(pk__in=channels)}
+    labels = {channel: known.get(channel, "No channel") for channel in channels}
     closable = closable_from(month)
     context |= {
         "month": month,
@@ -112,9 +113,12 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
         "closable_from": closable,
         "corrects": not monthly.is_closed and StatementMonth.objects.filter(finished_at__isnull=False).exists(),
         "may_close": request.user.has_perm("sessions_app.close_month"),
-        "channels": [labels.get(channel, "No channel") for channel in channels],
+        "channels": list(labels.values()),
         "rows": [
-            {"row": row, "minutes": [(row.minutes_on(channel), row.channel_address(channel)) for channel in channels]}
+            {
+                "row": row,
+                "minutes": [(label, row.minutes_on(slug), row.channel_address(slug)) for slug, label in labels.items()],
+            }
             for row in rows
         ],
         "has_sums": any(row.sum is not None for row in rows),

@@ -45,6 +45,7 @@ PAGES = [
     ReportPage("customers/{customer}/more/", "Allow more: {name}", has_table=False),
     ReportPage("customers/{customer}/tier/", "Change tier: {name}", has_table=False),
     ReportPage("statements/?month={month}", "Statements"),
+    ReportPage("statements/{customer}/{month}/", "Statement of {name}"),
     ReportPage("statements/close/?month=2024-01", "Close January 2024", has_table=False),
     ReportPage("webhook/", "Webhook health"),
     ReportPage("health/", "Health", has_table=False),
@@ -126,6 +127,40 @@ def assert_tables_fit(page: Page) -> None:
     """For pages whose tables become cards on a phone."""
     cut = page.evaluate(OVER_THE_EDGE)
     assert cut == [], (page.url, cut)
+
+
+# Cards whose words are over the edge, and cells that do not say the head of their own column.
+NOT_AS_CARDS = """
+[...document.querySelectorAll(".cards table")].flatMap(table => {
+  const heads = [...table.tHead.rows[0].cells].map(head => head.textContent.trim());
+  const cells = [...table.tBodies[0].rows].flatMap(row => [...row.cells]);
+  const wrong = cells.filter(cell =>
+    cell.dataset.label ? cell.dataset.label !== heads[cell.cellIndex]
+    : cell.tagName === "TD" && !cell.matches(".with-bar") && cell.offsetParent && !cell.querySelector("a"));
+  const over = cells.filter(cell => cell.offsetParent && cell.getBoundingClientRect().right > window.innerWidth);
+  return [...wrong, ...over].map(cell => `${heads[cell.cellIndex]}: ${cell.outerHTML.slice(0, 200)}`);
+})
+"""
+
+
+def assert_wide_tables_are_cards(page: Page) -> None:
+    """For a phone: every column of them is in sight, and says which it is."""
+    wrong = page.evaluate(NOT_AS_CARDS)
+    assert wrong == [], (page.url, wrong)
+
+
+# What paper cannot show: boxes that hold more than is in sight, and what is there to be pressed.
+NOT_FOR_PAPER = """
+[...document.querySelectorAll("main *")]
+  .filter(one => one.checkVisibility() && (one.matches("form, nav, button, summary")
+    || one.matches(".table-box, pre") && one.scrollHeight > one.clientHeight + 1))
+  .map(one => one.outerHTML.slice(0, 200))
+"""
+
+
+def assert_fit_for_paper(page: Page) -> None:
+    wrong = page.evaluate(NOT_FOR_PAPER)
+    assert wrong == [], (page.url, wrong)
 
 
 def assert_heading(page: Page, text: str) -> None:

@@ -14,8 +14,10 @@ from tests.browser.reports import (
     PHONE,
     WITHOUT_JAVASCRIPT,
     assert_accessible,
+    assert_fit_for_paper,
     assert_heading,
     assert_nothing_is_cut_off,
+    assert_wide_tables_are_cards,
     open_page,
     send,
     send_sessions,
@@ -58,7 +60,11 @@ def addresses(server: LiveServer) -> list[tuple[str, str, bool]]:
 from django.utils import timezone
 from customers.models import Customer, Tier, TierLimit
 from sessions_app.models import Session
-TierLimit.objects.create(tier=Tier.objects.get(slug="standard"), metric="call_minutes", period="day", amount=60)
+tier = Tier.objects.get(slug="standard")
+TierLimit.objects.create(tier=tier, metric="call_minutes", period="day", amount=60)
+TierLimit.objects.create(tier=tier, metric="call_minutes", period="month", amount=0, hard=False)
+tier.price_per_minute_over, tier.currency = "0.10", "EUR"
+tier.save()
 customer = Customer.objects.filter(numbers__key="+15550000001").first()
 print(customer.pk, Session.objects.get(session_id="call-1").pk, f"{timezone.localdate():%Y-%m}", customer)
 """
@@ -80,6 +86,11 @@ def test_every_page_is_accessible_light_and_at_rest(page: Page, server, addresse
         open_page(page, server, path)
         assert_heading(page, heading)
         assert_nothing_is_cut_off(page)
+        if page.viewport_size["width"] == PHONE["viewport"]["width"]:
+            assert_wide_tables_are_cards(page)
+        if path.startswith("statements/?"):
+            # A minute and a half over, at 0.10 EUR a minute.
+            expect(page.get_by_text("0.15 EUR").first).to_be_visible()
         assert_accessible(page)
         page.wait_for_load_state("networkidle")  # half a second without a request, which has mostly gone by
         assert page.evaluate("window.shifts") < MOST_SHIFT, path
@@ -103,6 +114,7 @@ def test_every_page_works_without_javascript_and_on_paper(page: Page, server, ad
         if has_table:
             expect(page.locator("main table >> visible=true").first).to_be_visible()
         expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
+        assert_fit_for_paper(page)
         page.emulate_media(media="screen")
         expect(page.get_by_role("navigation", name="Main")).to_be_visible()
         page.emulate_media(media="print")
