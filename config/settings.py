@@ -275,6 +275,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 
 LANGUAGE_CODE = "en"
 USE_I18N = True
+FORMAT_MODULE_PATH = ["config.formats"]
 USE_TZ = True
 # The company's time zone: pages are shown in it, and customers without one of their own are counted in it.
 TIME_ZONE = env("TIME_ZONE", default="UTC")

@@ -17,6 +17,12 @@ class Metric(StrEnum):
     def words(self) -> str:
         return self.value.replace("_", " ")
 
+    def counted(self, amount: int | None) -> str:
+        """Such as "60 call minutes", "1 session" or "unlimited sessions"."""
+        if amount is None:
+            return f"unlimited {self.words}"
+        return f"{amount} {self.words.removesuffix('s') if amount == 1 else self.words}"
+
     @property
     def is_measured(self) -> bool:
         """LiveTok counts messages itself: it is told their limit, and never reports them."""
@@ -78,8 +84,7 @@ class Limit:
     origin: str = "tier"
 
     def __str__(self) -> str:
-        amount = "unlimited" if self.amount is None else str(self.amount)
-        words = [amount, self.metric.words]
+        words = [self.metric.counted(self.amount)]
         if self.period:
             words.append(f"a {self.period}")
         if self.channel is not None:

@@ -228,7 +228,7 @@ def test_overrides_that_would_hold_at_the_same_time_are_refused(api):
 
     errors = api.put(CRM_1, {"tier": "premium", "overrides": [first, second]}, status=400)
 
-    assert "1 sessions a day, since ever until 2027-01-02 00:00 UTC" in errors["overrides"][0]
+    assert "1 session a day, since ever until 2027-01-02 00:00 UTC" in errors["overrides"][0]
     assert not Customer.objects.exists()
     apart = [first, {**second, "valid_from": "2027-01-02T00:00:00Z"}, {**second, "channel": "web"}]
     assert len(api.put(CRM_1, {"tier": "premium", "overrides": apart}, status=201)["overrides"]) == 3

@@ -53,6 +53,16 @@ def test_pages_have_them(viewer):
         assert_guarded(viewer.get(path))
 
 
+def test_no_page_file_or_answer_with_secrets_is_compressed(viewer, livetok):
+    """BREACH: the size of a compressed answer tells what stands in it beside a text that a stranger chose."""
+    asked = {"Accept-Encoding": "gzip, br"}
+    answers = [viewer.get(path, headers=asked) for path in ("/admin/", "/reports/", "/reports/sessions/?format=csv")]
+    answers.append(Api("read").request("GET", "/api/v1/tiers/", **asked))
+    answers.append(livetok.send(begin_body()))
+
+    assert {(answer.status_code, answer.headers.get("Content-Encoding")) for answer in answers} == {(200, None)}
+
+
 def test_static_files_may_be_kept():
     assert_guarded(Client().get("/static/frontdesk.css"), is_kept=True)
 

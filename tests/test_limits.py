@@ -73,13 +73,13 @@ def test_effective_limits_stand_in_a_stable_order():
 
     assert effective_limits(limits, []) == effective_limits(limits[::-1], [])
     assert [str(each) for each in effective_limits(limits, [])] == [
-        "1 messages a day",
-        "1 call minutes a week",
-        "1 sessions a day",
-        "1 sessions a day with agent 2",
-        "1 sessions a day on web",
-        "1 sessions a month",
-        "1 concurrent sessions",
+        "1 message a day",
+        "1 call minute a week",
+        "1 session a day",
+        "1 session a day with agent 2",
+        "1 session a day on web",
+        "1 session a month",
+        "1 concurrent session",
     ]
 
 

@@ -310,8 +310,8 @@ def test_one_customer_sees_limits_origins_resets_days_sessions_and_changes(traff
     text = text_of(response)
 
     assert "America/Los_Angeles" in text
-    assert "where it is Sun 31 Mar, 16:30" in text
-    assert "Mon 1 Apr, 00:00" in text
+    assert "where it is Sun 31 Mar 2024, 16:30" in text
+    assert "Mon 1 Apr 2024, 00:00" in text
     assert "Override until" in text
     assert "a trial" in text
     assert "instead of 30 from tier Small" in text

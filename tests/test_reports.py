@@ -139,7 +139,7 @@ def test_a_session_of_livetok_is_listed_and_leads_to_its_own_page(staff):
     listed = text_of(answer(staff))
     session = Session.objects.get()
 
-    assert "Fri 15 Mar 2024 10:30:00 Ada Lovelace +1234567890 Ended 5 min Premium whatsapp My Agent 123" in listed
+    assert "Fri 15 Mar 2024, 10:30:00 Ada Lovelace +1234567890 Ended 5 min Premium whatsapp My Agent 123" in listed
     assert f"/reports/sessions/{session.pk}/" in answer(staff).content.decode()
     assert session.customer == customer
 
@@ -190,7 +190,7 @@ def test_days_are_the_companys(staff, settings):
     query = "?first_day=2024-03-10&last_day=2024-03-10"
     assert shown(staff, query) == ["last of the short day", "first of the short day"]
     assert "in America/New_York" in text_of(answer(staff, query))
-    assert "Sun 10 Mar 2024 23:59:59" in text_of(answer(staff, query))
+    assert "Sun 10 Mar 2024, 23:59:59" in text_of(answer(staff, query))
 
 
 def test_dates_win_over_the_period_and_the_last_one_may_be_left_out(staff):
@@ -286,6 +286,7 @@ REPORTS = [
     "/reports/customers/1/status/",
     "/reports/customers/1/tier/",
     "/reports/statements/",
+    "/reports/statements/1/2024-03/",
     "/reports/statements/close/",
     "/reports/webhook/",
     "/reports/live/",
@@ -299,7 +300,11 @@ def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
     staff = staff_client("view_session", "close_month", "change_customer", "add_limitoverride", "change_limitoverride")
     hostile = "." * 60_000 + "x"
 
-    assert {f"/reports/{pattern.pattern}".replace("<int:pk>", "1") for pattern in urlpatterns} == set(REPORTS)
+    filled = {"<int:pk>": "1", "<str:month>": "2024-03"}
+    patterns = {
+        re.sub("<.*?>", lambda found: filled[found[0]], f"/reports/{pattern.pattern}") for pattern in urlpatterns
+    }
+    assert patterns == set(REPORTS)
     for address in REPORTS:
         for asked in ({"q": hostile}, {"phone": hostile}, {"format": "1" * 256}, {hostile: "1"}):
             response = staff.get(address, asked)
@@ -642,10 +647,10 @@ def test_corrections_redeliveries_and_clocks_are_shown(staff):
 
     page = text_of(page_of_the_session(staff))
 
-    assert "Begin 15 Mar 2024 10:30:00 15 Mar 2024 10:30:03 ours is 3 s later" in page
-    assert "End 15 Mar 2024 10:35:20 15 Mar 2024 10:34:58 ours is 22 s earlier" in page
+    assert "Begin Fri 15 Mar 2024, 10:30:00 Fri 15 Mar 2024, 10:30:03 ours is 3 s later" in page
+    assert "End Fri 15 Mar 2024, 10:35:20 Fri 15 Mar 2024, 10:34:58 ours is 22 s earlier" in page
     assert "Ends that differ came for it" in page
-    assert "15 Mar 2024 10:34:58 15 Mar 2024 10:34:58 5 min" in page
+    assert "Fri 15 Mar 2024, 10:34:58 Fri 15 Mar 2024, 10:34:58 5 min" in page
     for verdict in (
         "session_begin Accepted",
         "session_begin Redelivered",

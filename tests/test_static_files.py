@@ -1,5 +1,6 @@
 """Static files are collected where their sources have changed."""
 
+import gzip
 import os
 import time
 
@@ -36,6 +37,17 @@ def test_they_are_collected_again_when_a_file_changes_comes_or_goes(sources, set
     (sources / "new.css").unlink()
     assert collect_static_files()
     assert not collect_static_files()
+
+
+def test_they_are_compressed_once_for_all(sources, settings):
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
+    }
+    (sources / "site.css").write_text("a { color: red }\n" * 100)
+    collect_static_files()
+
+    (packed,) = settings.STATIC_ROOT.glob("site.*.css.gz")
+    assert gzip.decompress(packed.read_bytes()) == (sources / "site.css").read_bytes()
 
 
 def test_they_are_for_every_account_whatever_else_is_private(sources, settings):

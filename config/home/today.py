@@ -128,4 +128,4 @@ def _heard_figure(label: str, at: datetime | None, now: datetime) -> Figure:
     words = f"{duration_words(int(ago.total_seconds()) // 60 * 60)} ago" if ago >= timedelta(minutes=1) else "just now"
     if ago >= timedelta(days=2):
         words = f"{ago.days} day{pluralize(ago.days)} ago"
-    return Figure(label, words, HEARD_DEFINITION, address, note=date_format(timezone.localtime(at), "D j M Y H:i:s"))
+    return Figure(label, words, HEARD_DEFINITION, address, note=date_format(timezone.localtime(at), "D j M Y, H:i:s"))

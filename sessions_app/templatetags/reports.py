@@ -19,8 +19,8 @@ register.filter("number", number_words)
 
 @register.filter(expects_localtime=True)
 def moment(at: datetime) -> str:
-    """As `date:"D j M Y H:i:s"` says it, at a fifth of the time: lists have fifty lines."""
-    return f"{at:%a %-d %b %Y %H:%M:%S}"
+    """As `date:"D j M Y, H:i:s"` says it, at a fifth of the time: lists have fifty lines."""
+    return f"{at:%a %-d %b %Y, %H:%M:%S}"
 
 
 @register.filter(expects_localtime=True)

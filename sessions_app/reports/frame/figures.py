@@ -69,6 +69,11 @@ def number_words(number: float, decimals: int = 0) -> str:
     return f"{number:,.{decimals}f}"
 
 
+def count_words(number: int, noun: str) -> str:
+    """Such as "1 session" and "2,255 sessions"."""
+    return f"{number_words(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def percent_words(share: float, decimals: int = 0, *, sign: str = "-") -> str:
     """Such as "80 %" of 0.8. `sign` as format specifications have it: "+" shows both."""
     return signed(f"{share:{sign}.{decimals}%}".replace("%", " %"))

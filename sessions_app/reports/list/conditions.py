@@ -81,7 +81,7 @@ def hour_words(hour: int, asked: Asked) -> str:
 
 def with_moment(words: str) -> Words:
     """With the moment, by the company's clock, in place of {}."""
-    return lambda moment, asked: words.format(f"{moment.astimezone(asked.range.zone):%a %-d %b %Y %H:%M:%S}")
+    return lambda moment, asked: words.format(f"{moment.astimezone(asked.range.zone):%a %-d %b %Y, %H:%M:%S}")
 
 
 def at_limit_words(at_limit: str, asked: Asked) -> str:

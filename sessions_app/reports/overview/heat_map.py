@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from sessions_app.periods import hours_of
 from sessions_app.reports.frame.export import Row
-from sessions_app.reports.frame.figures import number_words
+from sessions_app.reports.frame.figures import count_words, number_words
 from sessions_app.reports.frame.ranges import DayRange
 from sessions_app.reports.overview.filters import OverviewFilters
 
@@ -83,6 +83,6 @@ def _cell(place: HourOfWeek, sessions: int, times: int, most: float, filters: Ov
         mean,
         sessions,
         min(STEPS, int(mean / most * STEPS) + 1) if mean else 0,
-        f"{WEEKDAYS[weekday]} {hour:02}:00: {number_words(sessions)} sessions in {times} hours",
+        f"{WEEKDAYS[weekday]} {hour:02}:00: {count_words(sessions, 'session')} in {count_words(times, 'hour')}",
         filters.address(weekday=weekday, hour=hour),
     )

@@ -91,4 +91,4 @@ def _cell(peak: Peak | None, channel: str, zone: ZoneInfo) -> PeakCell | None:
         return None
     at = peak.reached_at.astimezone(zone)
     address = sessions_address(at=at.isoformat(), channel=channel)
-    return PeakCell(peak.most, number_words(peak.most), f"at {at:%a %-d %b %H:%M:%S}", address)
+    return PeakCell(peak.most, number_words(peak.most), f"at {at:%a %-d %b %Y, %H:%M:%S}", address)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sessions_app.periods import hours_of
 from sessions_app.reports.frame.charts import Bar, Chart, draw_bars
 from sessions_app.reports.frame.export import Row
-from sessions_app.reports.frame.figures import number_words
+from sessions_app.reports.frame.figures import count_words, number_words
 from sessions_app.reports.overview.filters import OverviewFilters
 from sessions_app.reports.overview.units import grouped
 from sessions_app.sums.reading import Report, Totals
@@ -73,7 +73,7 @@ def _period(name: str, totals: Totals, filters: OverviewFilters, **within: objec
 
 
 def _bar(period: Period, unit: str) -> Bar:
-    title = f"{period.name}: {number_words(period.sessions)} sessions, {number_words(period.denied)} denied"
+    title = f"{period.name}: {count_words(period.sessions, 'session')}, {number_words(period.denied)} denied"
     # Without the weekday, and a day's without the year.
     words = {"day": slice(1, 3), "hour": slice(1, None)}.get(unit, slice(None))
     short = " ".join(period.name.split()[words])
