@@ -20,6 +20,8 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "BooleanField": (1, 0),
     "DateField": ("2024-02-29", "1999-12-31"),
     "DateTimeField": ("2026-03-29 01:00:00", "2026-10-25 01:30:00.000001"),
+    # As Django writes them there: a number with a fraction, or a whole one.
+    "DecimalField": (99999.9999, 7),
     "FloatField": (0.1 + 0.2, 1e300),
     "IntegerField": (2**31 - 1, -5),
     "JSONField": DOCUMENTS,
@@ -49,7 +51,10 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"metric": "messages", "period": "day", "valid_until": None},
     ),
     "customers_policy": ({"id": 1}, {}),
-    "customers_tier": ({"rounding_seconds": 1}, {"rounding_seconds": 60, "call_hold_minutes": 5}),
+    "customers_tier": (
+        {"rounding_seconds": 1, "price_per_minute_over": None, "currency": ""},
+        {"rounding_seconds": 60, "call_hold_minutes": 5, "currency": "EUR"},
+    ),
     "customers_tierlimit": ({"metric": "sessions", "period": "day"}, {"metric": "messages", "period": "day"}),
 }
 ONE_ROW = ("automations_installation", "customers_policy")

@@ -31,6 +31,7 @@ class Checksum:
 def added_up(table: Table, rows: Iterator[Sequence[Any]]) -> Iterator[Checksum]:
     """The checksum after each row, of values as SQLite holds them."""
     documents = table.places_of("JSONField")
+    decimals = table.places_of("DecimalField")
     padded = [(place, length) for kind, length in WHOLE_LENGTH.items() for place in table.places_of(kind)]
     checksum = Checksum()
     for row in rows:
@@ -38,6 +39,10 @@ def added_up(table: Table, rows: Iterator[Sequence[Any]]) -> Iterator[Checksum]:
         for place, length in padded:
             if values[place] is not None and len(values[place]) < length:
                 values[place] = _with_microseconds(values[place], length)
+        for place in decimals:
+            # PostgreSQL keeps the zeros behind the point; SQLite has a number, whole or not.
+            if values[place] is not None:
+                values[place] = _digits(str(values[place]))
         for place in documents:
             if values[place] is not None:
                 values[place] = canonical(values[place])
@@ -56,4 +61,8 @@ def canonical(text: str) -> str:
 
 
 def _number(text: str) -> list[str]:
-    return ["number", str(Decimal(text).normalize(EXACT))]
+    return ["number", _digits(text)]
+
+
+def _digits(text: str) -> str:
+    return str(Decimal(text).normalize(EXACT))

@@ -17,6 +17,7 @@ from customers.models import Customer
 from customers.past_limits import limits_at
 from sessions_app.billing.closing import closable_from
 from sessions_app.billing.statements import Counted, Month, count_by_day
+from sessions_app.database.snapshots import one_snapshot
 from sessions_app.reports.frame.export import FORMATS
 from sessions_app.reports.frame.figures import NOTHING, used_address
 from sessions_app.reports.frame.pages import page, report
@@ -80,12 +81,13 @@ def statement_page(request: HttpRequest, pk: int, month: str) -> HttpResponseBas
     of_month = month_of(month)
     if of_month is None:
         raise Http404("No such month.")
-    monthly = MonthlyStatements(of_month, "")
-    rows = monthly.rows([pk])
-    customer = Customer.objects.filter(pk=pk).first()
+    with one_snapshot():  # so that the days add up to the rows
+        monthly = MonthlyStatements(of_month, "")
+        rows = monthly.rows([pk])
+        customer = Customer.objects.filter(pk=pk).first()
+        days = count_by_day(pk, of_month, monthly.roundings())
     if customer is None and not rows:
         raise Http404("Nobody with this number has a statement of the month.")
-    days = count_by_day(pk, of_month, monthly.roundings())
     file_format = request.GET.get("format")
     if file_format in FORMATS and rows:
         return statement_file(rows, days, f"statement-{pk}-{of_month}", file_format)
