@@ -78,17 +78,28 @@ def span_of(period: Period, moment: datetime, zone: ZoneInfo) -> Span:
 
 @lru_cache(maxsize=4096)
 def _span_of(period: Period, day: date, zone: ZoneInfo) -> Span:
-    if period is Period.DAY:
-        first, after_last = day, day + ONE_DAY
-    elif period is Period.WEEK:
-        first = week_of(day)
-        after_last = first + ONE_WEEK
-    elif period is Period.MONTH:
-        first = day.replace(day=1)
-        after_last = (first + timedelta(days=31)).replace(day=1)
-    else:
-        raise ValueError("concurrent sessions have no period")
+    first, after_last = days_of(period, day)
     return Span(first, after_last, starts_at(first, zone), starts_at(after_last, zone))
+
+
+def days_of(period: Period, day: date) -> tuple[date, date]:
+    """The local days of the day, week or month that holds `day`: the first, and the one after the last."""
+    if period is Period.DAY:
+        return day, day + ONE_DAY
+    if period is Period.WEEK:
+        return week_of(day), week_of(day) + ONE_WEEK
+    if period is Period.MONTH:
+        first = day.replace(day=1)
+        return first, (first + timedelta(days=31)).replace(day=1)
+    raise ValueError("concurrent sessions have no period")
+
+
+def first_of_earlier(period: Period, first: date, back: int) -> date:
+    """The first day of the day, week or month that is so many before the one that begins on `first`."""
+    if period is Period.MONTH:
+        months = first.year * 12 + first.month - 1 - back
+        return date(months // 12, months % 12 + 1, 1)
+    return first - back * (ONE_WEEK if period is Period.WEEK else ONE_DAY)
 
 
 def seconds_by_day(start: datetime, seconds: int, zone: ZoneInfo) -> dict[date, int]:

@@ -3,8 +3,10 @@
 import csv
 import io
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import date, timedelta
+from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -13,14 +15,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from customers.limits import Metric, Period
-from customers.models import Customer, LimitOverride
+from customers.models import Customer, LimitOverride, TierLimit
 from customers.search.keeping import NewCallers
 from sessions_app.models import DailyUsage, Session
-from sessions_app.periods import local_day
+from sessions_app.periods import first_of_earlier, local_day, span_of, starts_at
 from sessions_app.reports import customers
 from sessions_app.reports.customers import DAYS_AT_LIMIT
 from sessions_app.reports.frame import export
 from sessions_app.usage import shares
+from sessions_app.usage.often import OFTEN, often_filled
 from sessions_app.usage.own_days import count_on_own_days, on_own_days
 from sessions_app.usage.shares import GROUPS, full_days, group_sizes, members, short_of_minutes
 from sessions_app.usage.standing import standings, with_limits
@@ -30,8 +33,9 @@ from tests.staff import report_page, text_of
 
 # Half an hour before April in UTC: it is April in Madrid and Auckland, and March in Los Angeles.
 NOW = moment("2024-03-31T23:30:00+00:00")
+UTC = ZoneInfo("UTC")
 ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
-CUSTOMERS_STATEMENTS = 24
+CUSTOMERS_STATEMENTS = 31
 CUSTOMER_STATEMENTS = 23
 
 
@@ -274,20 +278,68 @@ def test_top_customers_have_their_share_of_all_minutes(traffic, viewer):
     assert rows_of(show(viewer, "customers/top/?period=30d&format=csv"))[0]["Customer"] == lines[0].customer.name
 
 
-def test_candidates_are_close_to_a_daily_limit_again_and_again(livetok, viewer):
+def test_candidates_equal_a_slow_recount(traffic):
+    make_override(traffic[1], limit("sessions", 2, "week", agent="1"))
+    make_override(traffic[6], limit("call_minutes", 3, "month", channel="telephony"))
+    make_override(traffic[3], limit("call_minutes", 9, "week"))
+    TierLimit.objects.filter(metric="call_minutes", period="day").update(amount=4)
+    expected = {}
+    for customer in with_limits(Customer.objects.all(), NOW):
+        standing = standings([customer], NOW)[customer.pk]
+        filled = defaultdict(Counter)
+        for session in Session.objects.filter(customer=customer):
+            for key, amount in contribution(session).items():
+                for bound in standing.limits:
+                    if bound.hard and bound.amount and bound.period and bound.applies_to(key.channel, key.agent):
+                        first = span_of(bound.period, starts_at(key.day, UTC), UTC).first_day
+                        newest = standing.spans[bound.period].first_day
+                        if first >= first_of_earlier(bound.period, newest, OFTEN[bound.period].periods - 1):
+                            unit, per = (
+                                (amount.sessions, 1) if bound.metric is Metric.SESSIONS else (amount.call_seconds, 60)
+                            )
+                            filled[bound][first] += Fraction(unit, per * bound.amount)
+        for bound, shares_of in filled.items():
+            close, reached = (
+                sorted(first for first, share in shares_of.items() if share >= Fraction(percent, 100))
+                for percent in (80, 100)
+            )
+            often = OFTEN[bound.period]
+            if len(close if often.percent == 80 else reached) >= often.at_least:
+                expected[customer.pk, bound.key] = close, reached
+
+    found = {(one.customer_id, one.limit.key): (one.close, one.reached) for one in often_filled(NOW)}
+
+    assert found == expected
+    assert {key[1] for _, key in found} == {Period.DAY, Period.WEEK, Period.MONTH}, "the traffic says little"
+
+
+def test_candidates_are_at_a_limit_of_the_day_week_or_month_again_and_again(livetok, viewer):
     tier = make_tier("small", limit("call_minutes", 10))
     often = make_customer(tier, "+15550000001", name="Often")
     make_customer(tier, "+15550000002", name="Seldom")
+    monthly = make_customer(make_tier("monthly", limit("sessions", 2, "month")), "+15550000003", name="Monthly")
     for days in range(5):
         call(livetok, "+15550000001", f"o{days}", NOW - timedelta(days=days + 9, hours=3), 480)
         call(livetok, "+15550000002", f"s{days}", NOW - timedelta(days=days + 9, hours=3), 480 - days)
+        call(livetok, "+15550000003", f"m{days}", NOW - timedelta(days=days + 1, hours=3), 60 if days < 2 else None)
 
     response = show(viewer, "customers/candidates/")
 
-    assert [(row["line"].customer, row["days"]) for row in response.context["lines"]] == [(often, 5)]
-    assert show(viewer, "customers/").context["figures"][-1].value == "1"
-    assert rows_of(show(viewer, "customers/candidates/?format=csv"))[0]["Customer"] == "Often"
-    assert "No candidates" in text_of(show(viewer, "customers/candidates/", NOW + timedelta(days=30)))
+    lines = response.context["lines"]
+    assert [(line.line.customer, len(line.filled.reached), len(line.filled.close), line.denied) for line in lines] == [
+        (monthly, 1, 1, 3),
+        (often, 0, 5, 0),
+    ]
+    behind = [show(viewer, address) for address in (lines[0].reached_address, lines[0].denied_address)]
+    assert [len(response.context["lines"]) for response in behind] == [2, 3]
+    assert "In the 1 month of the last 2 at the limit" in text_of(behind[0])
+    assert show(viewer, "customers/").context["figures"][-1].value == "2"
+    file = rows_of(show(viewer, "customers/candidates/?format=csv"))
+    assert [(row["Customer"], row["Limit"], row["Denied"]) for row in file] == [
+        ("Monthly", "2 sessions a month", "3"),
+        ("Often", "10 call minutes a day", "0"),
+    ]
+    assert "No candidates" in text_of(show(viewer, "customers/candidates/", NOW + timedelta(days=90)))
 
 
 def test_unknown_callers_are_those_without_a_customer(livetok, viewer):

@@ -150,7 +150,7 @@ class Behind:
             with time_machine.travel(NOW, tick=False):
                 assert filters.is_valid(), (address, filters.errors)
                 total = total_of(filters, filters.sessions())
-                days = len(filters.days_at_limit) if filters.cleaned_data["at_limit"] else None
+                days = len(filters.periods_at_limit) if filters.cleaned_data["at_limit"] else None
             self.known[address] = total, days
         return self.known[address]
 

@@ -33,6 +33,7 @@ from sessions_app.reports.frame.figures import (
     used_address,
 )
 from sessions_app.reports.frame.pages import page, report
+from sessions_app.usage.often import CLOSE_PERCENT, OFTEN, often_filled
 from sessions_app.usage.shares import FULL_DAYS, GROUPS, Group, full_days, group_sizes, members
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.wording import amount_words
@@ -42,9 +43,9 @@ EXPORTED_AT_ONCE = 500
 LOOKED_AT_ONCE = 5000
 BY_NAME = ("name", "pk")
 DAYS_AT_LIMIT = FULL_DAYS["reached"].days
-CANDIDATE_DAYS, CANDIDATE_SHARE, CANDIDATE_AT_LEAST = FULL_DAYS["close"].days, FULL_DAYS["close"].share, 5
+CANDIDATE_SHARE = CLOSE_PERCENT / 100
 MOST_RANKED = 100
-# With more customers the groups come after the page.
+# With more customers what is worked out for all of them comes after the page.
 MOST_SUMMED_AT_ONCE = 5_000
 # Callers whom the policy serves have no name until staff give them one: they come last.
 NAMELESS = Case(When(name="", then=1), default=0, output_field=IntegerField())
@@ -60,9 +61,11 @@ DAYS_DEFINITION = (
     "force now. What the limit was on those days is not asked; sessions that are open do not count yet."
 )
 CANDIDATE_DEFINITION = (
-    f"Customers whose recorded use reached {percent_words(CANDIDATE_SHARE)} of a daily limit in force now on at least "
-    f"{CANDIDATE_AT_LEAST} of the last {CANDIDATE_DAYS} days, today among them."
-)
+    "Customers whose recorded use reached {close} of a day's limit on at least {day.at_least} of the last "
+    "{day.periods} days, {close} of a week's limit in at least {week.at_least} of the last {week.periods} weeks, or "
+    "all of a month's limit in this month or the last. Days, weeks and months are each customer's own, the running "
+    "ones among them. Limits are the hard ones of call minutes and sessions that are in force now."
+).format(close=percent_words(CANDIDATE_SHARE), **{period.value: often for period, often in OFTEN.items()})
 
 CUSTOMER_COLUMNS = (
     "Customer", "External id", "Number", "Tier", "Status",
@@ -374,7 +377,7 @@ def limit_figures(now: datetime) -> list[Figure]:
 
 
 def _customer_figures(sizes: Mapping[tuple[Period, str], int], now: datetime) -> list[Figure]:
-    candidates = len(full_days(now, days=CANDIDATE_DAYS, share=CANDIDATE_SHARE, at_least=CANDIDATE_AT_LEAST))
+    candidates = len({filled.customer_id for filled in often_filled(now)})
     full = {period: sizes.get((period, GROUPS[-1].slug), 0) for period in PERIOD_WORDS}
     return [
         Figure(
@@ -392,7 +395,5 @@ def _customer_figures(sizes: Mapping[tuple[Period, str], int], now: datetime) ->
             )
             for period, words in PERIOD_WORDS.items()
         ),
-        Figure(
-            "Upgrade candidates", number_words(candidates), CANDIDATE_DEFINITION, reverse("reports:upgrade-candidates")
-        ),
+        Figure("Upgrade candidates", f"{candidates:,}", CANDIDATE_DEFINITION, reverse("reports:upgrade-candidates")),
     ]

@@ -7,6 +7,8 @@ from urllib.parse import quote_plus
 
 from django.urls import reverse
 
+from customers.limits import Limit, Metric
+
 NOTHING = "–"
 
 
@@ -57,6 +59,21 @@ def used_address(first_day: date, last_day: date, *, minutes: bool = False, **fi
 def full_days_address(customer_id: int, which: str) -> str:
     """The sessions of the days that `shares.FULL_DAYS` counts as full."""
     return sessions_address(customer=customer_id, used=True, at_limit=which)
+
+
+def filled_address(customer_id: int, limit: Limit, which: str) -> str:
+    """The sessions that used a limit in the periods that `shares.often_filled` counts."""
+    return sessions_address(
+        customer=customer_id,
+        channel=limit.channel,
+        agent=limit.agent,
+        used=True,
+        calls=limit.metric is Metric.CALL_MINUTES,
+        at_limit=which,
+        limit=f"{limit.metric}_{limit.period}",
+        limit_channel=limit.channel,
+        limit_agent=limit.agent,
+    )
 
 
 @cache

@@ -10,21 +10,26 @@ from django.db.models import Q
 from django.db.models.lookups import GreaterThan
 from django.template.defaultfilters import pluralize
 
+from customers.limits import Limit, Metric, Period
 from customers.models import Customer, Tier
 from customers.moved_numbers import numbers_moved_since
 from sessions_app.decision.rules import Reason
 from sessions_app.models import NO_END, STATE_CONDITIONS, PastMonthWrite, Session, SupersededEnd
-from sessions_app.periods import hours_of
+from sessions_app.periods import ONE_DAY, days_of, hours_of
 from sessions_app.reports.frame.range_filters import WITHOUT
 from sessions_app.reports.frame.ranges import DayRange
 from sessions_app.sums.counting import TIMED, Cell, joined
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END
+from sessions_app.usage.often import CLOSE_PERCENT, OFTEN, which_filled
 from sessions_app.usage.own_days import ENDS
 from sessions_app.usage.shares import FULL_DAYS, which_full_days
+from sessions_app.usage.used import FILLED_BY
 from sessions_app.wording import duration_words
 
 DECISIONS = {"allowed": "Let in", "denied": "Denied at first"}
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+# The limits that use up within a period, by the reason that they deny with.
+LIMITS = {f"{metric}_{period}": f"{metric.words} a {period}" for metric in FILLED_BY for period in OFTEN}
 ADMITTING = {reason.value for reason in Reason if reason.admits}
 DENYING = {reason.value for reason in Reason} - ADMITTING
 
@@ -43,8 +48,24 @@ class Asked:
     has_days: bool
 
     @cached_property
-    def days_at_limit(self) -> list[date]:
-        return which_full_days(self.now, FULL_DAYS[self.values["at_limit"]], self.values["customer"].pk)
+    def limit(self) -> Limit | None:
+        """The one limit that `at_limit` is about; None for any daily one."""
+        if not self.values["limit"]:
+            return None
+        metric, _, period = self.values["limit"].rpartition("_")
+        scope = self.values["limit_channel"] or None, self.values["limit_agent"] or None
+        return Limit(Metric(metric), Period(period), None, *scope)
+
+    @cached_property
+    def filled(self) -> list[tuple[date, date]]:
+        """The periods at a limit, each from its first day until but not including another."""
+        at_limit, customer_id = self.values["at_limit"], self.values["customer"].pk
+        if self.limit is None:
+            days = which_full_days(self.now, FULL_DAYS[at_limit], customer_id)
+            return [(day, day + ONE_DAY) for day in days]
+        found = which_filled(customer_id, self.limit, self.now)
+        firsts = [] if found is None else found.close if at_limit == "close" else found.reached
+        return [days_of(self.limit.period, first) for first in firsts]
 
 
 # Each is given its filter's value.
@@ -85,8 +106,18 @@ def with_moment(words: str) -> Words:
 
 
 def at_limit_words(at_limit: str, asked: Asked) -> str:
-    which, found = FULL_DAYS[at_limit], len(asked.days_at_limit)
-    return f"On the {found} day{pluralize(found)} of the last {which.days} {which.words}"
+    found = len(asked.filled)
+    if asked.limit is None:
+        which = FULL_DAYS[at_limit]
+        return f"On the {found} day{pluralize(found)} of the last {which.days} {which.words}"
+    period = asked.limit.period
+    share = f"{CLOSE_PERCENT} % of the limit or more" if at_limit == "close" else "the limit"
+    on = "On" if period is Period.DAY else "In"
+    return f"{on} the {found} {period}{pluralize(found)} of the last {OFTEN[period].periods} at {share}"
+
+
+def limit_words(limit: str, asked: Asked) -> str:
+    return f"Limit: {LIMITS[limit]}"
 
 
 def everything(value: Any, asked: Asked) -> Q:

@@ -13,6 +13,7 @@ from django.db.models.lookups import GreaterThanOrEqual, LessThan
 from django.http import QueryDict
 
 from customers.lengths import LONGEST_TEXT
+from customers.limits import Metric
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.decision.rules import Reason
@@ -30,6 +31,7 @@ from sessions_app.reports.frame.range_filters import (
 from sessions_app.reports.frame.ranges import Stretch
 from sessions_app.reports.list.conditions import (
     DECISIONS,
+    LIMITS,
     Asked,
     Cells,
     Condition,
@@ -54,6 +56,7 @@ from sessions_app.reports.list.conditions import (
     lasting_below,
     lasting_from,
     leaves,
+    limit_words,
     no_cells,
     of_customer,
     on_weekday,
@@ -148,6 +151,9 @@ FILTERS = (
     _switch("own_days", "On the customers' own days"),
     _switch("reaching", "Or going on into them"),
     Filter("at_limit", choice_field("Days at a limit", _FULL_DAYS), at_limit_words, instead_of_days=True),
+    Filter("limit", choice_field("Limit", [*LIMITS.items()]), limit_words),
+    Filter("limit_channel", _text("Limit on channel"), text_words("limit on channel")),
+    Filter("limit_agent", _text("Limit with agent"), text_words("limit with agent")),
     Filter("changed_after", moment_field("Changed after"), with_moment(_CHANGE), changed_after),
 )
 
@@ -178,6 +184,9 @@ class SessionFilters(RangeFilters):
         values = super().clean()
         if values.get("at_limit") and not values.get("customer"):
             self.add_error("at_limit", "Days at a limit are one customer's: give a customer too.")
+        for name, needs in (("limit", "at_limit"), ("limit_channel", "limit"), ("limit_agent", "limit")):
+            if values.get(name) and not values.get(needs):
+                self.add_error(name, f"This narrows “{self[needs].label}”: give {needs} too.")
         return values
 
     def usual_period(self) -> str:
@@ -243,8 +252,8 @@ class SessionFilters(RangeFilters):
         return self.has_days and self.order == "started" and not (values["q"] or values["own_days"])
 
     @property
-    def days_at_limit(self) -> list[date]:
-        return self.asked.days_at_limit
+    def periods_at_limit(self) -> list[tuple[date, date]]:
+        return self.asked.filled
 
     search: Found | None = None
 
@@ -291,8 +300,9 @@ class SessionFilters(RangeFilters):
     ) -> SessionQuerySet:
         values = self.cleaned_data
         if values["at_limit"]:
-            days = [(day, day + ONE_DAY) for day in self.days_at_limit]
-            return on_own_days(sessions, days, reaching=True)
+            # A session counts on the day of its start; its minutes on each that it touches.
+            reaching = self.asked.limit is None or self.asked.limit.metric is Metric.CALL_MINUTES
+            return on_own_days(sessions, self.periods_at_limit, reaching=reaching)
         if not self.has_days:
             return sessions
         if values["own_days"]:
