@@ -75,7 +75,18 @@ def behind(address):
     return filters.sessions()
 
 
-@pytest.mark.parametrize("query", ["?period=7d", "?period=today", "?period=30d&test=on", "?period=7d&by=week"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?period=7d",
+        "?period=today",
+        "?period=30d&test=on",
+        "?period=7d&by=week",
+        "?period=7d&agent=7",
+        "?period=90d&tier=premium&channel=(none)",
+        "?period=7d&by=hour&tier=(none)&agent=(none)&test=on",
+    ],
+)
 def test_every_figure_leads_to_just_the_sessions_that_it_counts(staff, traffic, query):  # noqa: F811
     sums_are_kept(NOW - timedelta(hours=3))
     sums_are_kept(NOW)
@@ -88,7 +99,7 @@ def test_every_figure_leads_to_just_the_sessions_that_it_counts(staff, traffic, 
         if "named=on" not in address  # callers, not sessions
     }
     assert len(links) > 25
-    assert any("at=" in address for address in links)
+    assert any("at=" in address for address in links) == ("agent" not in query and "tier" not in query)
 
     assert {address: behind(address).count() for address in links} == links
 
@@ -107,6 +118,41 @@ def test_the_heat_map_and_minutes_lead_to_their_sessions(staff, traffic):  # noq
 
     address = unescape(re.search(r'href="(/reports/sessions/\?[^"]*counted=on[^"]*)"', page)[1])
     assert shown.sums.total.seconds == sum(behind(address).values_list("duration_seconds", flat=True))
+
+
+def test_an_agents_page_says_what_its_sessions_did(staff, traffic):  # noqa: F811
+    sums_are_kept(NOW)
+    response = overview(staff, "?period=30d&agent=7")
+
+    sessions = Session.objects.filter(agent="7", is_test=False)
+    figures = {figure.label: figure.value for figure in response.context["overview"].figures}
+    assert figures["Sessions"] == str(sessions.count())
+    named = behind(f"{response.context['agent_address']}&named=on")
+    assert figures["Unique callers"] == str(len({session.customer_id or session.phone_key for session in named}))
+    text = text_of(response)
+    assert "Agent Support" in text
+    assert "Last event of this agent: Wed 3 Apr 2024" in text
+    # Other filters and days stay as one goes on from it.
+    line = response.context["overview"].shares.tables[0].lines[0]
+    assert "agent=7" in line.page_address
+    assert "channel=" in line.page_address
+
+
+def test_tables_have_the_ten_largest_and_all_of_them_by_pages(staff):  # noqa: F811
+    for number in range(101):
+        agent = Agent.objects.create(livetok_id=f"{number}")
+        for _ in range(1 + (number == 100)):
+            make_session(NOW - timedelta(hours=1), agent=agent)
+
+    response = overview(staff, "?period=7d")
+    table = response.context["overview"].shares.tables[2]
+    assert (len(table.lines), table.total, table.lines[0].name) == (10, 101, "100")
+    assert "All 101 agents" in text_of(response)
+    pages = [overview(staff, f"?period=7d&all=agent&page={number}").context for number in (1, 2)]
+    assert [len(context["all"].lines) for context in pages] == [100, 1]
+    assert [(context["previous_page"], context["next_page"]) for context in pages] == [(None, 2), (1, None)]
+    file = overview(staff, "?period=7d&format=csv").getvalue().decode()
+    assert file.count("By agent,") == 101 * 5
 
 
 def test_a_running_period_is_compared_with_the_same_part_of_the_one_before(staff):  # noqa: F811

@@ -27,6 +27,7 @@ from customers.search.finding import (
 )
 from customers.search.folding import folded
 from sessions_app.models import Session
+from sessions_app.reports.frame.figures import agent_address
 from sessions_app.reports.frame.pages import page, report_for
 from sessions_app.reports.frame.range_filters import MOST_DAYS
 from sessions_app.reports.list.lines import lines_of
@@ -216,7 +217,7 @@ def _agent_group(looked_for: Wanted, user: Any) -> Group:
     hits = []
     for agent in found[:SHOWN]:
         if user.has_perm(SEE_SESSIONS):
-            address = f"{reverse('reports:sessions')}?{urlencode({'agent': agent.pk})}"
+            address = agent_address(agent.pk)
         else:
             address = reverse("admin:customers_agent_change", args=[quote(agent.pk)])
         hits.append(Hit(str(agent), address, [agent.livetok_id] if agent.name else []))

@@ -149,7 +149,7 @@ def report_between(
     parts = parts_between(start, end, known)
     report = Report()
     _add_days(report.sums, parts, is_test, ("tier_id", "channel", "agent"))
-    hours = _days(HourSums, parts.days, is_test).order_by()
+    hours = rows_of_days(HourSums, parts.days, is_test).order_by()
     totals = Sum("sessions"), Sum("denied"), Sum("seconds")
     report.days.update({day: Totals(*amounts) for day, *amounts in hours.values_list("day").annotate(*totals)})
     weekdays = hours.values_list(Weekday("day"), "hour").annotate(totals[0])
@@ -185,7 +185,7 @@ def callers_between(start: datetime, end: datetime, known: Kept, *, is_test: boo
     """How many callers had a session that started between two moments."""
     parts = parts_between(start, end, known)
     callers = callers_within(parts.counted, is_test=is_test)
-    days, hours = _days(DaySums, parts.days_apart, is_test), _hours(parts.hours, is_test)
+    days, hours = rows_of_days(DaySums, parts.days_apart, is_test), rows_of_hours(parts.hours, is_test)
     for kept_sets in (_weeks(parts, is_test), days, hours):
         # A busy week's set is large, so only some are in memory at a time.
         for _, packed in rows_in_pieces(kept_sets, "pk", "callers", at_once=20):
@@ -212,13 +212,13 @@ def _add_days(sums: Sums, parts: Parts, is_test: bool | None, by: tuple[str, ...
     """Of whole days, in weeks and apart; those apart by outcome, reason and `by` alone."""
     weeks = list(_weeks(parts, is_test).values_list("cells", "durations"))
     sums.add_kept_cells(*(cells for cells, _ in weeks))
-    of_days = _days(DaySums, parts.days_apart, is_test).values_list("durations", flat=True)
+    of_days = rows_of_days(DaySums, parts.days_apart, is_test).values_list("durations", flat=True)
     sums.add_durations(*(durations for _, durations in weeks), *of_days)
     _add_cells(sums, parts.days_apart, is_test, by)
 
 
 def _add_cells(sums: Sums, days: list[date], is_test: bool | None, by: tuple[str, ...]) -> None:
-    cells = _days(DayCell, days, is_test).values_list(*by, "outcome", "reason").annotate(*_AMOUNTS).order_by()
+    cells = rows_of_days(DayCell, days, is_test).values_list(*by, "outcome", "reason").annotate(*_AMOUNTS).order_by()
     for *shared, sessions, timed, seconds in cells:
         *scope, outcome, reason = shared
         tier, channel, agent = scope or (0, "", "")
@@ -229,7 +229,7 @@ def _add_within_days(sums: Sums, parts: Parts, is_test: bool | None) -> list[tup
     """Of hours and pieces; tells what each comes to."""
     by_start = {hour.starts_at: hour for hour in parts.hours}
     columns = ("starts_at", "sessions", "denied", "seconds", "cells", "durations")
-    hours = list(_hours(parts.hours, is_test).values_list(*columns))
+    hours = list(rows_of_hours(parts.hours, is_test).values_list(*columns))
     sums.add_kept_cells(*(cells for *_, cells, _ in hours))
     sums.add_durations(*(durations for *_, durations in hours))
     found = [(by_start[start], Totals(*amounts)) for start, *amounts, _, _ in hours]
@@ -239,7 +239,7 @@ def _add_within_days(sums: Sums, parts: Parts, is_test: bool | None) -> list[tup
     return found
 
 
-def _days(model: type[Model], days: list[date], is_test: bool | None) -> QuerySet[Any]:
+def rows_of_days(model: type[Model], days: list[date], is_test: bool | None) -> QuerySet[Any]:
     """The rows of these days, most of which follow each other."""
     # Not `Q()`, which without a day would let all rows through.
     condition = Q(pk__in=[])
@@ -264,6 +264,6 @@ def _runs(days: list[date]) -> list[tuple[date, date]]:
     return runs
 
 
-def _hours(hours: list[Hour], is_test: bool | None) -> QuerySet[HourSums]:
+def rows_of_hours(hours: list[Hour], is_test: bool | None) -> QuerySet[HourSums]:
     rows = HourSums.objects.filter(starts_at__in=[hour.starts_at for hour in hours])
     return rows if is_test is None else rows.filter(is_test=is_test)

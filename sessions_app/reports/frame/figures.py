@@ -76,6 +76,11 @@ def filled_address(customer_id: int, limit: Limit, which: str) -> str:
     )
 
 
+def agent_address(agent_id: str) -> str:
+    """The page of what one agent's sessions did."""
+    return reverse("reports:overview") + query_of(agent=agent_id, period="30d")
+
+
 @cache
 def _list_address() -> str:
     return reverse("reports:sessions")

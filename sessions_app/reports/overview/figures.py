@@ -20,6 +20,7 @@ from sessions_app.reports.frame.ranges import Stretch
 from sessions_app.reports.list.conditions import ADMITTING
 from sessions_app.reports.overview.filters import OverviewFilters
 from sessions_app.sums.counting import Sums
+from sessions_app.sums.narrowed import Scope, narrowed_callers
 from sessions_app.sums.reading import Kept, callers_between
 
 DEFINITIONS = {
@@ -53,6 +54,8 @@ def open_sessions(filters: OverviewFilters) -> OpenSessions:
     found = Session.objects.filter(STATE_CONDITIONS[Session.State.OPEN.value](filters.now))
     if filters.is_test is not None:
         found = found.filter(is_test=filters.is_test)
+    if filters.scope is not None:
+        found = found.filter(filters.scope.of_sessions)
     counts = found.aggregate(
         everywhere=Count("pk"),
         within=Count("pk", filter=_started_in(filters.range.stretch)),
@@ -80,7 +83,7 @@ def figures_of(
             "Open now",
             number_words(are_open.everywhere),
             DEFINITIONS["open"],
-            sessions_address(open_now=True, test=filters.cleaned_data["test"]),
+            sessions_address(**filters.narrowed_to, open_now=True, test=filters.cleaned_data["test"]),
             numbers=(("Value", are_open.everywhere),),
         ),
         _amount("Denied", "denied", sums.denied, before.denied, filters.address(state="denied"), more_is_good=False),
@@ -98,6 +101,15 @@ def figures_of(
 def callers_figure(filters: OverviewFilters, known: Kept) -> Figure:
     current, before = (
         callers_between(stretch.starts_at, stretch.ends_before, known, is_test=filters.is_test)
+        for stretch in (filters.range.stretch, filters.compared)
+    )
+    return _amount("Unique callers", "callers", current, before, filters.address(named=True))
+
+
+def narrowed_callers_figure(filters: OverviewFilters, scope: Scope) -> Figure:
+    """Of few sessions: it looks at each."""
+    current, before = (
+        narrowed_callers(stretch.starts_at, stretch.ends_before, scope, is_test=filters.is_test)
         for stretch in (filters.range.stretch, filters.compared)
     )
     return _amount("Unique callers", "callers", current, before, filters.address(named=True))

@@ -1,19 +1,21 @@
 """Shares: what each channel, tier and agent has of the sessions, and each reason of the denied ones."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from customers.models import Agent, Channel, Tier
 from sessions_app.models import DayCell
 from sessions_app.reports.frame.export import Row
 from sessions_app.reports.frame.figures import number_words, share_words
 from sessions_app.reports.frame.range_filters import WITHOUT
 from sessions_app.reports.overview.figures import allow_rate, allow_rate_words, percent_of_rate
-from sessions_app.reports.overview.filters import OverviewFilters
+from sessions_app.reports.overview.filters import NarrowedFilters, OverviewFilters
 from sessions_app.sums.counting import Sums
 from sessions_app.wording import reason_words
+
+# By what: the table's title, and the head of its first column.
+TABLES = {"channel": ("By channel", "Channel"), "tier": ("By tier", "Tier then"), "agent": ("By agent", "Agent")}
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Line:
     """One line of a table of shares: the sessions of a channel, tier or agent, and what became of them."""
 
     name: str
+    page_address: str
     sessions: int
     share: str
     percent: float
@@ -55,9 +58,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
+    """`total` is how many lines there are, of which these are the largest."""
+
+    by: str
     title: str
     head: str
     lines: list[Line]
+    total: int
 
     def rows(self) -> Iterator[Row]:
         for line in self.lines:
@@ -66,8 +73,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Shares:
+    """`reasons_total` is how many reasons there are, of which `reasons` are the most frequent."""
+
     tables: list[Table]
     reasons: list[ShareLine]
+    reasons_total: int
 
     def rows(self) -> Iterator[Row]:
         """As lines of the file."""
@@ -77,16 +87,23 @@ class Shares:
             yield "Denied by reason", reason.name, "Sessions", reason.sessions
 
 
-def shares_of(sums: Sums, filters: OverviewFilters) -> Shares:
-    channels = {channel.pk: (str(channel), channel.pk) for channel in Channel.objects.all()}
-    tiers = {tier.pk: (tier.name, tier.slug) for tier in Tier.objects.all()}
-    agents = {agent.pk: (str(agent), agent.pk) for agent in Agent.objects.all()}
-    tables = [
-        Table("By channel", "Channel", _lines(sums, "channel", channels, filters)),
-        Table("By tier", "Tier then", _lines(sums, "tier", tiers, filters)),
-        Table("By agent", "Agent", _lines(sums, "agent", agents, filters)),
-    ]
-    return Shares(tables, denied_reasons(sums, filters))
+def shares_of(sums: Sums, filters: NarrowedFilters, wanted: slice) -> Shares:
+    """Of each table the `wanted` lines of all, the largest first."""
+    reasons = denied_reasons(sums, filters)
+    return Shares([_table(sums, by, filters, wanted) for by in TABLES], reasons[wanted], len(reasons))
+
+
+def _table(sums: Sums, by: str, filters: NarrowedFilters, wanted: slice) -> Table:
+    title, head = TABLES[by]
+    known: dict[Any, tuple[str, str]]
+    if by == "channel":
+        known = {channel.pk: (str(channel), channel.pk) for channel in filters.channels}
+    elif by == "tier":
+        known = {tier.pk: (tier.name, tier.slug) for tier in filters.tiers}
+    else:
+        known = {agent.pk: (str(agent), agent.pk) for agent in filters.agents}
+    groups = _groups(sums, by)
+    return Table(by, title, head, list(_lines(groups[wanted], by, known, filters, sums.total.sessions)), len(groups))
 
 
 def share_line(name: str, sessions: int, whole: int, address: str) -> ShareLine:
@@ -98,24 +115,33 @@ def percent_of(part: int, whole: int) -> float:
     return round(100 * part / whole, 1) if whole else 0.0
 
 
-def _lines(sums: Sums, by: str, known: Mapping[Any, tuple[str, str]], filters: OverviewFilters) -> list[Line]:
-    """By what cells and filters both call `by`, the largest first; `known` has its name and the filter's value."""
+def _groups(sums: Sums, by: str) -> list[tuple[object, Sums]]:
+    """By what cells and filters both call `by`, the largest first."""
     groups: dict[object, Sums] = {}
     for cell, amounts in sums.cells.items():
         groups.setdefault(getattr(cell, by), Sums()).add(cell, amounts)
-    whole = sums.total.sessions
-    lines = []
-    for key, of_key in sorted(groups.items(), key=lambda item: -item[1].total.sessions):
+    return sorted(groups.items(), key=lambda item: -item[1].total.sessions)
+
+
+def _lines(
+    groups: Iterable[tuple[object, Sums]],
+    by: str,
+    known: Mapping[Any, tuple[str, str]],
+    filters: NarrowedFilters,
+    whole: int,
+) -> Iterator[Line]:
+    """`known` has a group's name and the filter's value."""
+    for key, of_key in groups:
         # A sum may name a channel or an agent that is deleted by now.
         name, value = known.get(key, (str(key), str(key))) if key else (f"No {by}", WITHOUT)
-        lines.append(_line(name, of_key, whole, filters, {by: value}))
-    return lines
+        yield _line(name, of_key, whole, filters, {by: value})
 
 
-def _line(name: str, sums: Sums, whole: int, filters: OverviewFilters, narrowed: Mapping[str, str]) -> Line:
+def _line(name: str, sums: Sums, whole: int, filters: NarrowedFilters, narrowed: Mapping[str, str]) -> Line:
     total = sums.total
     return Line(
         name,
+        filters.page_address(**narrowed),
         total.sessions,
         share_words(total.sessions, whole),
         percent_of(total.sessions, whole),
