@@ -31,12 +31,16 @@ demo: runtime
 	$(PYTHON) manage.py demo
 	exec $(PYTHON) manage.py serve
 
+# Modules that are compiled at each start anew, as this variable has them, take a fifth of all the time.
+test check bench-short: export PYTHONDONTWRITEBYTECODE =
+
 # Tests in a browser mostly wait, so they run beside the plain ones; the other serial tests want the machine to themselves.
 test: everything
 	$(PYTHON) -m tests.chromium
 	$(PYTHON) -m tests.programs
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	DATA_DIR="$$folder/data" DATABASE_URL= DATABASE_URL_FILE= $(PYTHON) manage.py setup >"$$folder/setup" && \
+	mkdir "$$folder/migrated" && export FRONTDESK_TEST_MIGRATED_FOLDER="$$folder/migrated" && \
 	for database in sqlite postgresql; do \
 	    echo; echo "== $$database, plain tests, and those in a browser beside them"; \
 	    $(PYTHON) -m pytest --database $$database -n 0 --durations=10 tests/browser >"$$folder/browser" 2>&1 & browser=$$!; \
@@ -44,9 +48,8 @@ test: everything
 	    $(PYTHON) -m pytest --database $$database -n auto --durations=10 -m "not serial" || failed=" plain"; \
 	    wait $$browser || failed="$$failed browser"; cat "$$folder/browser"; \
 	    [ -z "$$failed" ] || { echo "make test: tests on $$database failed:$$failed"; exit 1; }; \
-	done
-	echo; echo "== serial tests, one after another on each database, both at once; shown when they are done"
-	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	done && \
+	echo && echo "== serial tests, one after another on each database, both at once; shown when they are done" && \
 	{ serial="--ignore tests/browser -n 0 --durations=10 -m serial"; \
 	$(PYTHON) -m pytest --database sqlite $$serial >"$$folder/sqlite" 2>&1 & first=$$!; \
 	$(PYTHON) -m pytest --database postgresql $$serial >"$$folder/postgresql" 2>&1 & second=$$!; \

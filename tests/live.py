@@ -21,10 +21,12 @@ import pytest
 
 from config.children import start_child, stop_child
 from tests.databases import SERVER_URL, drop_database, free_port, make_database
-from tests.migrated import migrated_database, migrated_file
+from tests.migrated import SetUp, migrated_database, migrated_file, set_up_on_postgresql, set_up_on_sqlite
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60
+# Settings by which the first `setup` makes something else.
+READ_BY_SETUP = {"ADMIN_USERNAME", "ADMIN_PASSWORD", "WEBHOOK_SECRET", "SECRET_KEY"}
 
 
 @dataclass
@@ -69,18 +71,31 @@ def run(command: Sequence[str], **options: Any) -> str:
     return done.stdout
 
 
+def copied_set_up(database: str) -> SetUp:
+    """The installation that `new_environment(is_set_up=True)` copies."""
+    return set_up_on_postgresql(os.environ[SERVER_URL]) if database == "postgresql" else set_up_on_sqlite()
+
+
 @contextmanager
-def new_environment(database: str, *, is_migrated: bool = False, **variables: str) -> Iterator[dict[str, str]]:
+def new_environment(
+    database: str, *, is_migrated: bool = False, is_set_up: bool = False, **variables: str
+) -> Iterator[dict[str, str]]:
     """The environment of an installation of its own: an empty data folder, a free port, and a database.
 
-    That is empty, too, or it has its tables already: making them takes longer than many a test.
+    That is empty, too, or it has its tables already: making them takes longer than many a test. Or both are as the
+    first `setup` leaves them.
     """
     with tempfile.TemporaryDirectory(prefix="frontdesk-live-") as folder:
         env = os.environ | {"DATA_DIR": folder, "PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
-        name = f"live_{secrets.token_hex(4)}"
+        name, template = f"live_{secrets.token_hex(4)}", "template1"
+        if is_set_up:
+            source = copied_set_up(database)
+            template = source.database
+            shutil.copytree(source.folder, folder, dirs_exist_ok=True)
         if database == "postgresql":
             server_url = os.environ[SERVER_URL]
-            template = migrated_database(server_url) if is_migrated else "template1"
+            if is_migrated:
+                template = migrated_database(server_url)
             env["DATABASE_URL"] = make_database(server_url, name, template)
         else:
             env["DATABASE_URL"] = f"sqlite:///{folder}/frontdesk.sqlite3"
@@ -95,15 +110,26 @@ def new_environment(database: str, *, is_migrated: bool = False, **variables: st
 
 @contextmanager
 def running_server(database: str, **variables: str) -> Iterator[LiveServer]:
-    """Set up a new installation, start it, and stop it at the end. `variables` go into its environment."""
-    with new_environment(database, is_migrated=True, **variables) as env, running_in(env) as server:
-        yield server
+    """A new installation, started, and stopped at the end. `variables` go into its environment."""
+    if READ_BY_SETUP & variables.keys():
+        with new_environment(database, is_migrated=True, **variables) as env, running_in(env) as server:
+            yield server
+    else:
+        printed = copied_set_up(database).printed
+        with new_environment(database, is_set_up=True, **variables) as env, _running(env, printed) as server:
+            yield server
 
 
 @contextmanager
 def running_in(env: dict[str, str]) -> Iterator[LiveServer]:
     """Set up the installation of an environment, start it, and stop it at the end."""
     printed = manage(env, "setup")
+    with _running(env, printed) as server:
+        yield server
+
+
+@contextmanager
+def _running(env: dict[str, str], printed: str) -> Iterator[LiveServer]:
     server = start_server(env, webhook_key=_found(r"X-API-Key: (\S+)", printed) or env["WEBHOOK_SECRET"])
     server.password = _found(r"password +(\S+)$", printed)
     try:

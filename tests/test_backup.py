@@ -74,7 +74,7 @@ def with_path(env: dict[str, str]) -> dict[str, str]:
 @pytest.mark.serial
 def test_a_backup_made_under_load_is_good_and_restores_what_was_answered_before_it(database_name, tmp_path):
     back_up, try_it, restore_it = documented()
-    with running_server(database_name) as server:
+    with running_server(database_name, WEB_PROCESSES="1") as server:
         livetok = LiveTok(int(server.env["PORT"]), server.webhook_key, CUSTOMERS, seed=1)
         with livetok.sending(connections=4):
             wait_for(livetok, ENOUGH)
@@ -88,7 +88,7 @@ def test_a_backup_made_under_load_is_good_and_restores_what_was_answered_before_
         secret_key = (server.folder / "secret_key").read_bytes()
         sent = livetok.ledger.events
 
-    with new_environment(database_name) as env:
+    with new_environment(database_name, WEB_PROCESSES="1") as env:
         (Path(env["DATA_DIR"]) / "secret_key").write_bytes(secret_key)
         said = run(restore_it, tmp_path, with_path(env))
         assert "encryption_key" in said

@@ -54,7 +54,7 @@ def cookies(headers) -> SimpleCookie:
 
 @pytest.fixture(scope="module")
 def behind_a_proxy(database_name):
-    with running_server(database_name, PUBLIC_URL=f"https://{PUBLIC_HOST}") as server:
+    with running_server(database_name, PUBLIC_URL=f"https://{PUBLIC_HOST}", WEB_PROCESSES="1") as server:
         yield server
 
 

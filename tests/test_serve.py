@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.databases import free_port
-from tests.live import ROOT, manage, new_environment, running_server, start_server, wait_until_ready
+from tests.live import ROOT, new_environment, running_server, start_server, wait_until_ready
 from tests.test_installation import fail
 
 pytestmark = pytest.mark.serial
@@ -24,8 +24,7 @@ PATIENCE_SECONDS = 30
 @pytest.fixture(scope="module")
 def installation(database_name):
     """The environment of an installation that is set up; each test starts its own server in it."""
-    with new_environment(database_name, is_migrated=True) as env:
-        manage(env, "setup")
+    with new_environment(database_name, is_set_up=True) as env:
         env.pop("MALLOC_ARENA_MAX", None)  # who runs the tests may have set it, and that would hold
         yield env
 
@@ -162,7 +161,7 @@ def test_serve_without_set_up_says_what_to_run(database_name):
 
 
 def test_logs_are_json_lines_without_the_key(database_name):
-    with running_server(database_name) as server:
+    with running_server(database_name, WEB_PROCESSES="1") as server:
         body = b'{"event": "session_begin", "sessionId": "1", "kind": "whatsapp", "phoneNumber": "+1234567890"}'
         request = urllib.request.Request(f"{server.url}/webhooks/livetok", body, {"X-API-Key": server.webhook_key})
         assert urllib.request.urlopen(request, timeout=10).status == 200

@@ -23,7 +23,7 @@ from sessions_app.database.pieces import bulk_transaction
 from sessions_app.models import Session
 from tests.builders import make_customer, make_tier
 from tests.following import make_destination, make_rule
-from tests.live import ROOT, manage, new_environment
+from tests.live import ROOT, new_environment
 from tests.standins import Reply, http_standin
 
 DELIVERIES = 200
@@ -35,8 +35,7 @@ def two_workers_before(database_name, answer):
     """Two workers of one installation, which has two hundred deliveries due, and the receiver."""
     with ExitStack() as stack:
         receiver = stack.enter_context(http_standin(answer))
-        env = stack.enter_context(new_environment(database_name, is_migrated=True, **OUTGOING))
-        manage(env, "setup")
+        env = stack.enter_context(new_environment(database_name, is_set_up=True, **OUTGOING))
         asked = {"addresses": {f"d{number}": receiver.url for number in range(4)}, "deliveries": DELIVERIES}
         asked |= {"a_second": 0, "fields": {"at_once": 8, "per_second": 1000}}
         command = [sys.executable, "-m", "benchmarks.queued", json.dumps(asked)]

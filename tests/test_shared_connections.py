@@ -17,7 +17,7 @@ from sessions_app.database.pulse import pulse
 from sessions_app.database.shared_connections import share_connections
 from sessions_app.database.sqlite.lock import LONG_MS, SHORT_MS, wait_at_leisure, wait_for_lock
 from tests.builders import begin_body
-from tests.live import ROOT, manage, new_environment
+from tests.live import ROOT, copied_set_up, new_environment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -188,8 +188,8 @@ def test_who_waits_at_leisure_does_so_on_a_connection_that_another_thread_had_to
 
 @pytest.mark.serial
 def test_requests_of_the_web_servers_application_open_one_connection_however_many_threads_answer_them(database_name):
-    with new_environment(database_name, is_migrated=True) as env:
-        key = re.search(r"X-API-Key: (\S+)", manage(env, "setup"))[1]
+    key = re.search(r"X-API-Key: (\S+)", copied_set_up(database_name).printed)[1]
+    with new_environment(database_name, is_set_up=True) as env:
         done = subprocess.run(
             [sys.executable, "-c", EACH_REQUEST_IN_ANOTHER_THREAD],
             cwd=ROOT,

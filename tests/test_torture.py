@@ -63,8 +63,7 @@ def test_what_was_answered_200_is_stored_once_and_what_follows_arrives_whatever_
 
 def test_a_worker_that_is_killed_while_it_feeds_loses_nothing_and_takes_nothing_twice(database_name, settings):
     sessions = 400
-    with new_environment(database_name, is_migrated=True) as env:
-        manage(env, "setup")
+    with new_environment(database_name, is_set_up=True) as env:
         settings.DATA_DIR = Path(env["DATA_DIR"])
         put_on_disk(sessions)
         for target in (100, 400):
@@ -118,8 +117,7 @@ def wait_until(holds) -> None:
 
 @pytest.mark.only("sqlite")
 def test_no_request_finds_sqlite_locked_while_the_worker_deletes(database_name):
-    with new_environment(database_name, is_migrated=True, WEBHOOK_SECRET="secret-of-the-test") as env:
-        manage(env, "setup")
+    with new_environment(database_name, is_set_up=True, WEBHOOK_SECRET="secret-of-the-test") as env:
         add_old_events(env["DATABASE_URL"], OLD_EVENTS)
         server = start_server(env)
         try:

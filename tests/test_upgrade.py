@@ -64,7 +64,7 @@ def upgraded(request, database_name) -> Iterator[tuple[LiveServer, dict[str, lis
     """A running server on an upgraded database, and what stood in it before."""
     text = gzip.decompress((folder / f"{request.param}.{database_name}.sql.gz").read_bytes()).decode()
     key = text.partition("\n")[0].removeprefix(WEBHOOK_KEY_LINE)
-    with new_environment(database_name, ADMIN_PASSWORD=PASSWORD) as env:
+    with new_environment(database_name, ADMIN_PASSWORD=PASSWORD, WEB_PROCESSES="1") as env:
         load(env["DATABASE_URL"], text)
         before = {query: rows(env["DATABASE_URL"], query) for query in (KINDS, USED, ANSWERED)}
         printed = manage(env, "setup")

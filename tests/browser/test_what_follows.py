@@ -41,7 +41,7 @@ def receiver():
 
 @pytest.fixture(scope="module")
 def server(database_name):
-    with running_server(database_name, **OUTGOING) as running:
+    with running_server(database_name, WEB_PROCESSES="1", **OUTGOING) as running:
         yield running
 
 
