@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from django.db import connection
 from django.test import Client
+from pytest_django import DjangoDbBlocker
 
 from automations.context.provider import active_recipes, forget_recipes
 from config.backups.places import scratch_database, working_on
+from config.first_run import make_groups
 from customers.defaults import make_defaults
 from customers.keys import forget_keys
 from sessions_app.webhook.refused import refused_requests
@@ -47,6 +49,13 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 def django_db_keepdb() -> bool:
     """The copy is used as it is; it goes with the run's folder or server."""
     return True
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The groups of a first run are there: `staff()` makes them anew only after a test that empties every table."""
+    with django_db_blocker.unblock():
+        make_groups()
 
 
 @pytest.fixture(scope="session")
