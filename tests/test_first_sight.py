@@ -46,7 +46,7 @@ def test_livetoks_own_channels_are_there_before_the_first_session_and_stay_as_st
     Channel.objects.get(slug="web").delete()
     Channel.objects.filter(slug="telephony").update(label="Phone", longest_session_minutes=5)
 
-    import_module("customers.migrations.0007_known_channels").add(apps, connection.schema_editor())
+    import_module("customers.migrations.0008_known_channels").add(apps, connection.schema_editor())
 
     assert dict(Channel.objects.values_list("slug", "longest_session_minutes")) == known | {"telephony": 5}
     assert str(Channel.objects.get(slug="telephony")) == "Phone"

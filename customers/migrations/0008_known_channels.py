@@ -16,6 +16,6 @@ def add(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("customers", "0006_fill_search_keys")]
+    dependencies = [("customers", "0007_changes_by_somebody")]
 
     operations = [migrations.RunPython(add, migrations.RunPython.noop)]

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sessions_app", "0016_nodes_and_leases"),
+        ("sessions_app", "0017_index_of_rejected_requests"),
     ]
 
     operations = [

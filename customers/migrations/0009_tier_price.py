@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("customers", "0006_fill_search_keys"),
+        ("customers", "0008_known_channels"),
     ]
 
     operations = [
