@@ -61,7 +61,7 @@ class FigureReader(HTMLParser):
     def handle_starttag(self, tag, attributes):
         values = dict(attributes)
         classes = (values.get("class") or "").split()
-        if self.hidden or "quiet" in classes or tag in ("details", "svg", "caption", "title"):
+        if self.hidden or {"quiet", "what"} & set(classes) or tag in ("details", "svg", "caption", "title"):
             self.hidden += tag not in VOID
         elif tag == "thead":
             self.heads = []

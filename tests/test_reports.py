@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.contrib.auth.models import Permission, User
 from django.db import connection, transaction
+from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
@@ -21,7 +22,7 @@ from customers.search.keeping import NewCallers
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 from sessions_app.reports.list.cursors import Cursor
-from sessions_app.reports.list.filters import FILTERS
+from sessions_app.reports.list.filters import FILTERS, SessionFilters
 from sessions_app.reports.urls import urlpatterns
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.wording import (
@@ -819,3 +820,20 @@ def test_callers_whom_the_policy_denies_are_on_no_tier(staff):
     make_livetok().begin(sessionId="stranger", phoneNumber="+15550009")
 
     assert shown(staff, "?tier=(none)&state=denied&reason=unknown_caller") == ["stranger"]
+
+
+@pytest.mark.parametrize(
+    ("query", "period", "days"),
+    [
+        ("?filled=on&first_day=2026-03-09&last_day=2026-03-15", "7d", 7),
+        ("?filled=on&first_day=2026-03-09&last_day=2026-03-15&q=ada", "90d", 90),
+        ("?filled=on&period=month&first_day=2026-03-01&last_day=2026-03-15", "month", 15),
+        ("?filled=on&period=month&first_day=2026-03-02&last_day=2026-03-15", "", 14),
+        ("?first_day=2026-03-09&last_day=2026-03-15&q=ada", "", 7),
+    ],
+)
+def test_dates_that_the_form_filled_in_leave_the_period_to_rule(db, query, period, days):
+    filters = SessionFilters(QueryDict(query.removeprefix("?")), moment("2026-03-15T12:00:00+00:00"))
+
+    assert filters.is_valid(), filters.errors
+    assert (filters.chosen_period, len(filters.range.days)) == (period, days)

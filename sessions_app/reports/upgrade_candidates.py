@@ -115,7 +115,7 @@ def upgrade_candidates(request: HttpRequest) -> HttpResponseBase:
         return export("upgrade-candidates", file_format, CANDIDATE_COLUMNS, _candidate_rows(_ranked(now), now))
     if part == "list":
         return render(request, "reports/_upgrade_candidates.html", _context(now))
-    context = {"title": "Upgrade candidates", "tab": "candidates"}
+    context: dict[str, Any] = {"title": "Upgrade candidates", "tab": "candidates"}
     comes_late = Customer.objects.count() > MOST_SUMMED_AT_ONCE and not request.GET.get("list")
     context |= {"comes_late": True} if comes_late else _context(now)
     return page(request, "reports/upgrade_candidates.html", context)

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import lru_cache
+from zlib import crc32
 
 from django import template
 from django.http import QueryDict
@@ -38,6 +39,12 @@ BAR = """<svg class="bar{}" viewBox="0 0 100 8" preserveAspectRatio="none" aria-
 def bar(percent: float, kind: str = "") -> SafeString:
     """A share as a bar, 0 to 100; the number beside it says the same. `kind` is good, odd, bad or blank."""
     return format_html(BAR, f" {kind}" if kind else "", percent or 0)
+
+
+@register.filter
+def what_id(definition: str, label: str) -> str:
+    """The id of what a label means: two on a page that share it say the same."""
+    return f"what-{crc32(f'{label} {definition}'.encode()):08x}"
 
 
 @register.filter

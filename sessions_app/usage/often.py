@@ -64,12 +64,14 @@ class FirstDay(Func):
         super().__init__(day)
         self.period = period
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
-        postgresql, sqlite = self.WORDS[self.period]
-        template = f"CAST(date_trunc('{postgresql}', %(expressions)s) AS date)"
-        if connection.vendor == "sqlite":
-            template = f"date(%(expressions)s, {sqlite})"
-        return super().as_sql(compiler, connection, template=template, **context)
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
+        template = f"CAST(date_trunc('{self.WORDS[self.period][0]}', %(expressions)s) AS date)"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
+        return self.as_sql(
+            compiler, connection, template=f"date(%(expressions)s, {self.WORDS[self.period][1]})", **context
+        )
 
 
 def often_filled(now: datetime) -> list[Filled]:

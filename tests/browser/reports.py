@@ -33,13 +33,14 @@ class ReportPage:
 # Every report page. A new one is listed here, and so held to what all keep to.
 PAGES = [
     ReportPage("?period=7d", "Overview"),
+    ReportPage("?period=7d&channel=whatsapp&tier=standard", "Overview"),
     ReportPage("sessions/?period=7d", "Sessions"),
     ReportPage("sessions/{session}/", "Session call-1"),
     ReportPage("search/?q=1555000", "Search", has_table=False),
     ReportPage("live/", "Live"),
     ReportPage("customers/", "Customers"),
     ReportPage("customers/top/", "Top customers"),
-    ReportPage("customers/candidates/", "Upgrade candidates", has_table=False),
+    ReportPage("customers/candidates/", "Upgrade candidates"),
     ReportPage("customers/unknown/", "Unknown callers"),
     ReportPage("customers/{customer}/", "{name}"),
     ReportPage("customers/{customer}/more/", "Allow more: {name}", has_table=False),

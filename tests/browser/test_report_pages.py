@@ -61,8 +61,10 @@ from django.utils import timezone
 from customers.models import Customer, Tier, TierLimit
 from sessions_app.models import Session
 tier = Tier.objects.get(slug="standard")
-TierLimit.objects.create(tier=tier, metric="call_minutes", period="day", amount=60)
-TierLimit.objects.create(tier=tier, metric="call_minutes", period="month", amount=0, hard=False)
+for metric, period, amount, hard in (
+    ("call_minutes", "day", 60, True), ("sessions", "month", 1, True), ("call_minutes", "month", 0, False)
+):
+    TierLimit.objects.create(tier=tier, metric=metric, period=period, amount=amount, hard=hard)
 tier.price_per_minute_over, tier.currency = "0.10", "EUR"
 tier.save()
 customer = Customer.objects.filter(numbers__key="+15550000001").first()
@@ -97,7 +99,9 @@ def test_every_page_is_accessible_light_and_at_rest(page: Page, server, addresse
         page.emulate_media(color_scheme="dark")
         assert_accessible(page, colours_alone=True)
         page.emulate_media(color_scheme="light")
-        page.evaluate("document.querySelectorAll('details.what').forEach(what => what.open = true)")
+        for question in page.locator(".what button >> visible=true").all()[:3]:
+            question.click()
+            assert_nothing_is_cut_off(page)
         assert_nothing_is_cut_off(page)
         assert page.evaluate(TRANSFERRED) < MOST_BYTES, path
         # The search is in every page's header, and so has no place among them.
@@ -126,7 +130,7 @@ def test_staff_go_through_the_pages_by_keyboard(page: Page, server):
     page.keyboard.press("Enter")
     assert_heading(page, "Customers")
 
-    question = page.locator("summary", has_text="What “At the limit today” means")
+    question = page.get_by_role("button", name="What “At the limit today” means")
     answer = page.get_by_text("Customers whose fullest limit today is used up.")
     expect(answer).to_be_hidden()
     question.focus()
@@ -145,6 +149,30 @@ def test_staff_go_through_the_pages_by_keyboard(page: Page, server):
     page.get_by_role("link", name="All sessions of the last 90 days").focus()
     page.keyboard.press("Enter")
     assert_heading(page, "Sessions")
+    expect(page.locator("table.sessions tbody tr")).to_have_count(1)
+
+
+@pytest.mark.parametrize("context_options", [PHONE], ids=["phone"])
+def test_home_leads_to_who_should_upgrade_and_a_phone_folds_filters(page: Page, server, addresses):
+    open_page(page, server, "?period=7d")
+    expect(page.get_by_label("From")).to_be_hidden()
+    page.get_by_text("Filters", exact=True).click()
+    expect(page.get_by_label("From")).to_have_value(re.compile(r"\d{4}-\d\d-\d\d"))
+    assert_accessible(page)
+    definition = page.get_by_text("Sessions let in, of those let in and those denied.")
+    page.get_by_role("button", name="What “Allow rate” means").click()
+    expect(definition).to_be_visible()
+    assert_accessible(page)
+    page.get_by_role("heading", level=1).click()
+    expect(definition).to_be_hidden()
+
+    page.goto(f"{server.url}/admin/")
+    page.get_by_role("link", name="Who should upgrade").click()
+    assert_heading(page, "Upgrade candidates")
+    page.get_by_role("row", name=re.compile("1 sessions? a month")).first.get_by_role(
+        "link", name="1", exact=True
+    ).first.click()
+    expect(page.get_by_text("In the 1 month of the last 2 at the limit")).to_be_visible()
     expect(page.locator("table.sessions tbody tr")).to_have_count(1)
 
 

@@ -150,9 +150,17 @@ def test_the_overview_is_used_by_keyboard(page: Page, server: LiveServer):
     definition = page.get_by_text("Sessions let in, of those let in and those denied.")
     expect(definition).to_be_hidden()
 
-    page.locator("summary", has_text="What “Allow rate” means").focus()
+    page.get_by_role("button", name="What “Allow rate” means").focus()
     page.keyboard.press("Enter")
     expect(definition).to_be_visible()
+
+    page.keyboard.press("Escape")
+    expect(definition).to_be_hidden()
+
+    page.get_by_role("link", name="Skip the chart").focus()
+    page.keyboard.press("Tab")
+    expect(page.locator(".chart .tip").first).to_be_visible()
+    expect(page.locator(".chart .tip").first).to_contain_text("0 sessions, 0 denied")
 
     page.locator("summary", has_text="The same as a table").focus()
     page.keyboard.press("Enter")

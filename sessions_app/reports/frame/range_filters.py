@@ -20,10 +20,16 @@ DEFAULT_PERIOD = "7d"
 
 
 class DayInput(forms.DateInput):
+    """`shown` is the day that it shows where none was given."""
+
     input_type = "date"
+    shown: date | None = None
 
     def __init__(self) -> None:
         super().__init__(format="%Y-%m-%d")
+
+    def format_value(self, value: Any) -> str | None:
+        return super().format_value(value or self.shown)
 
 
 def day_field(label: str) -> forms.DateField:
@@ -65,18 +71,23 @@ def number_field(label: str, least: int, most: int) -> forms.IntegerField:
 class RangeFilters(forms.Form):
     """The days of a page, and whether it shows test traffic. Dates win over the period; without either, the last days.
 
+    The form shows the period's dates, so they come along, with `filled`: then only others win over the period.
+
     Once the form is valid, `range` is what was asked for.
     """
 
     default_period = DEFAULT_PERIOD
     set_by_links: tuple[str, ...] = ("period",)
     range: DayRange
+    # Whether the period says which days are shown, not the dates.
+    period_rules = False
 
     period = forms.ChoiceField(
         required=False,
         choices=list(PRESETS.items()),
         error_messages={"invalid_choice": "There is no period “%(value)s”. Choose one of those above."},
     )
+    filled = forms.BooleanField(required=False)
     first_day = day_field("From")
     last_day = day_field("To (included)")
     test = forms.BooleanField(label="Include test traffic", required=False)
@@ -92,12 +103,17 @@ class RangeFilters(forms.Form):
             return values
         try:
             self.range = self._range(values.get("period"), values.get("first_day"), values.get("last_day"))
+            for name, day in (("first_day", self.range.first_day), ("last_day", self.range.last_day)):
+                self.fields[name].widget.shown = day
         except ValidationError as error:
             self.add_error(None, error)
         return values
 
     def _range(self, period: str | None, first: date | None, last: date | None) -> DayRange:
-        if first is None and last is None:
+        shown = preset_range(period or self.default_period, self.now, self.zone)
+        is_untouched = self.cleaned_data.get("filled") and (first, last) == (shown.first_day, shown.last_day)
+        if is_untouched or (first is None and last is None):
+            self.period_rules = True
             return preset_range(period or self.usual_period(), self.now, self.zone)
         if first is None:
             raise ValidationError({"first_day": "Give the first day too."})
@@ -118,7 +134,7 @@ class RangeFilters(forms.Form):
     @property
     def chosen_period(self) -> str:
         """The preset that is shown; blank where the dates rule."""
-        if self.cleaned_data["first_day"] is not None:
+        if not self.period_rules:
             return ""
         return self.cleaned_data["period"] or self.usual_period()
 

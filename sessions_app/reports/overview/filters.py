@@ -20,7 +20,7 @@ SCOPE = ("tier", "channel", "agent")
 
 
 class OverviewFilters(RangeFilters):
-    set_by_links = ("period", "by")
+    set_by_links: tuple[str, ...] = ("period", "by")
 
     by = forms.ChoiceField(
         required=False,
