@@ -15,6 +15,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -198,11 +199,9 @@ class ChangeTierForm(forms.Form):
             data, initial={"tier": customer.tier}, use_required_attribute=False, auto_id="tier-%s", label_suffix=""
         )
         shown: Any = self.fields["tier"]
-        shown.queryset = (Tier.objects.filter(is_active=True) | Tier.objects.filter(pk=customer.tier_id)).order_by(
-            "name"
-        )
+        offered = Tier.objects.filter(Q(is_active=True) | Q(pk=customer.tier_id))
+        shown.queryset = offered.order_by("name").prefetch_related("limits")
         shown.label_from_instance = _tier_choice
-        shown.queryset = shown.queryset.prefetch_related("limits")
 
 
 def _tier_choice(tier: Tier) -> str:

@@ -72,17 +72,7 @@ def test_home_leads_a_newcomer_to_the_first_begin_and_then_answers_in_few_clicks
     expect(changed).to_contain_text("→ Ada")
     look_at(page)
     home = page.url
-    # Why was she denied: two clicks.
-    page.get_by_role("row", name="Sessions of the day").get_by_role("link").click()
-    page.locator("table.sessions tbody th a, table.sessions tbody td a").first.click()
-    expect(page.get_by_text("The customer's sessions of the day were used up.")).to_be_visible()
-    # How much has he left, and when does it reset: two clicks.
-    page.goto(home)
-    page.locator(".figure", has_text="At the limit today").get_by_role("link").click()
-    page.get_by_role("link", name="Ada", exact=True).click()
-    expect(page.get_by_role("heading", name="Limits in force")).to_be_visible()
     # Who should upgrade, and everything that was changed: a click each.
-    page.goto(home)
     page.locator(".figure", has_text="Upgrade candidates").get_by_role("link").click()
     assert_heading(page, "Upgrade candidates")
     page.goto(home)
