@@ -63,7 +63,7 @@ class GuardedAdmin(ModelAdmin):
 
         No form of ours opens any, and browsers are about to drop the event that it waits for.
         """
-        given = super().media
+        given: Any = super().media
         return Media(css=given._css, js=[script for script in given._js if script != POPUPS])
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
