@@ -10,14 +10,15 @@ from django.utils import timezone
 
 from customers.models import Customer, LimitOverride
 from sessions_app.models import RefusedRequests
-from tests.browser import what_follows
 
 CONTEXT = {"greeting": "Hello", "vip": True}
 
 
-def make_and_list(url: str) -> None:
-    """Prints the addresses as JSON: list, add, change, history and delete of each model, as far as it has them."""
-    what_follows.make_all(url)
+def complete_and_list() -> None:
+    """After `what_follows.make_all`. Prints the addresses as JSON.
+
+    They are list, add, change, history and delete of each registered model, as far as it has them.
+    """
     now = timezone.now()
     RefusedRequests.objects.create(hour=now, count=3, last_address="192.0.2.7", last_at=now)
     customer = Customer.objects.order_by("pk").first()

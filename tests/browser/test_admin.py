@@ -1,14 +1,12 @@
 """A member of staff at work in the admin, in a real chromium, with the content security policy on."""
 
 import json
-import re
 import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.reports import LIGHT, PHONE, assert_accessible, assert_nothing_is_cut_off, send_sessions
 from tests.builders import begin_body
 
 pytestmark = pytest.mark.serial
@@ -120,28 +118,6 @@ def test_customers_are_imported_with_a_preview(page: Page, live_server_process):
     page.get_by_role("textbox", name="Search").fill("555 000 7777")
     page.get_by_role("button", name="Search").click()
     expect(page.get_by_role("link", name="Grace")).to_be_visible()
-
-
-@pytest.mark.parametrize("context_options", [LIGHT])
-@pytest.mark.only("sqlite")
-def test_every_page_is_accessible_in_light_and_dark_and_fits_a_phone(page: Page, live_server_process, console_errors):
-    server = live_server_process
-    send_sessions(server, 9, open_ones=0)
-    script = f"from tests.browser.admin_pages import make_and_list; make_and_list({server.url!r})"
-    addresses = json.loads(server.manage("shell", "--no-imports", "-c", script).splitlines()[-1])
-    sign_in(page, server)
-    for address in addresses:
-        page.goto(f"{server.url}{address}")
-        expect(page).to_have_title(re.compile("Frontdesk$"))
-        assert console_errors == [], address
-        assert_accessible(page)
-        page.emulate_media(color_scheme="dark")
-        assert_accessible(page, colours_alone=True)
-        page.emulate_media(color_scheme="light")
-        page.set_viewport_size(PHONE["viewport"])
-        assert_nothing_is_cut_off(page)
-        page.set_viewport_size(LIGHT["viewport"])
-        console_errors.clear()  # axe adds a style of its own where a page has forms, and the policy blocks it
 
 
 @pytest.mark.only("sqlite")

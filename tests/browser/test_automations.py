@@ -52,7 +52,7 @@ def test_a_rule_from_a_preset_is_rehearsed_previewed_and_tried(page: Page, live_
 
 @pytest.mark.parametrize("context_options", [PHONE], ids=["phone"])
 def test_the_pages_of_rules_and_destinations_are_accessible_and_fit(page: Page, live_server_process, console_errors):
-    """At the width of a phone; `test_admin` looks at most of them on a desktop."""
+    """At the width of a phone; `test_what_follows` looks at most of them on a desktop."""
     server = live_server_process
     name = "on a phone"
     begin(server, sessionId=f"call {name}", phoneNumber="+15550008888")

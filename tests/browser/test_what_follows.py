@@ -1,6 +1,7 @@
 """Deliveries, sources, export and import, and what followed a session, in a real chromium."""
 
 import json
+import re
 import time
 
 import pytest
@@ -332,4 +333,22 @@ def test_each_page_is_accessible_in_light_and_dark_and_fits(staff: Page, server,
             staff.emulate_media(color_scheme="dark")
             assert_accessible(staff, colours_alone=True)
             staff.emulate_media(color_scheme="light")
+        console_errors.clear()  # axe adds a style of its own where a page has forms, and the policy blocks it
+
+
+@pytest.mark.parametrize("context_options", [LIGHT], ids=["desktop"])
+def test_every_page_of_the_admin_is_accessible_in_light_and_dark_and_fits_a_phone(staff: Page, server, console_errors):
+    """Here, since this server has something on all of them."""
+    script = "from tests.browser.admin_pages import complete_and_list; complete_and_list()"
+    for address in json.loads(server.manage("shell", "--no-imports", "-c", script)):
+        staff.goto(f"{server.url}{address}")
+        expect(staff).to_have_title(re.compile("Frontdesk$"))
+        assert console_errors == [], address
+        assert_accessible(staff)
+        staff.emulate_media(color_scheme="dark")
+        assert_accessible(staff, colours_alone=True)
+        staff.emulate_media(color_scheme="light")
+        staff.set_viewport_size(PHONE["viewport"])
+        assert_nothing_is_cut_off(staff)
+        staff.set_viewport_size(LIGHT["viewport"])
         console_errors.clear()  # axe adds a style of its own where a page has forms, and the policy blocks it
