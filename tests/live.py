@@ -163,8 +163,14 @@ def _found(pattern: str, text: str) -> str:
     return match[1] if match else ""
 
 
+@pytest.fixture(scope="session")
+def web_processes() -> int:
+    """Of servers that tests share, as many as a new installation has."""
+    return 2
+
+
 @pytest.fixture(scope="module")
-def live_server_process(database_name: str) -> Iterator[LiveServer]:
+def live_server_process(database_name: str, web_processes: int) -> Iterator[LiveServer]:
     """A server for a module's tests to share. Tests that use it are marked `serial`."""
-    with running_server(database_name) as server:
+    with running_server(database_name, WEB_PROCESSES=str(web_processes)) as server:
         yield server

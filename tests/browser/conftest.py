@@ -1,12 +1,9 @@
 """A real chromium. Any console error or breach of the content security policy fails the test that meets it."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.chromium import chromium_path
-from tests.live import LiveServer, running_server
 
 REPORT_BREACHES = """
 document.addEventListener("securitypolicyviolation", event => console.error(
@@ -24,11 +21,10 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="module")
-def live_server_process(database_name: str) -> Iterator[LiveServer]:
-    """One person's clicks need no second web process, which takes as long to start as the first."""
-    with running_server(database_name, WEB_PROCESSES="1") as server:
-        yield server
+@pytest.fixture(scope="session")
+def web_processes() -> int:
+    """One person's clicks need no second one, which takes as long to start as the first."""
+    return 1
 
 
 @pytest.fixture

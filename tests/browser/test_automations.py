@@ -11,6 +11,8 @@ from tests.browser.test_admin import begin, sign_in
 pytestmark = [pytest.mark.serial, pytest.mark.only("sqlite")]
 
 ADMIN = "/admin/automations"
+# The field in which Django's own choice of many is searched.
+NO_LABEL = ".select2-search__field"
 SLACK = "https://hooks.slack.com/services/T0/B0/not-there"
 
 
