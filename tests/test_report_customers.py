@@ -19,7 +19,7 @@ from customers.models import Customer, LimitOverride, TierLimit
 from customers.search.keeping import NewCallers
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import first_of_earlier, local_day, span_of, starts_at
-from sessions_app.reports import customers
+from sessions_app.reports import customers, limit_figures
 from sessions_app.reports.customers import DAYS_AT_LIMIT
 from sessions_app.reports.frame import export
 from sessions_app.usage import shares
@@ -247,6 +247,22 @@ def test_customers_are_found(traffic, viewer, query):
     response = show(viewer, f"customers/?q={query.replace('+', '%2B')}")
 
     assert [line.customer.name for line in response.context["lines"]] == ["C3"]
+
+
+def test_of_many_customers_home_counts_every_five_minutes_and_says_when(viewer, monkeypatch):
+    def shown(now):
+        return text_of(show(viewer, "customers/limits/", now)).replace("All that are stored, of any status.", "=")
+
+    make_customer(make_tier("gold"))
+    assert "Counted at" not in shown(NOW)
+    monkeypatch.setattr(limit_figures, "MOST_SUMMED_AT_ONCE", 0)
+    monkeypatch.setattr(limit_figures, "_kept", None)
+    assert "= 1 " in shown(NOW)
+    make_customer(make_tier("silver"), "+15550002222")
+    later = shown(NOW + timedelta(minutes=4))
+    assert "= 1 " in later
+    assert "Counted at 23:30" in later
+    assert "= 2 " in shown(NOW + timedelta(minutes=5))
 
 
 def test_more_rows_than_a_spreadsheet_takes_are_offered_as_csv(viewer, monkeypatch):

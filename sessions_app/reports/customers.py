@@ -341,8 +341,6 @@ def customers(request: HttpRequest) -> HttpResponseBase:
         )
     if request.GET.get("part") == "groups":
         return render(request, "reports/_customer_groups.html", _summary(now))
-    if request.GET.get("part") == "limits":
-        return render(request, "reports/_figures.html", {"figures": limit_figures(now)})
     shown = customer_page(found, wanted, filters.cleaned_data["after"], filters.cleaned_data["before"])
     comes_late = Customer.objects.count() > MOST_SUMMED_AT_ONCE and not request.GET.get("groups")
     context |= {} if comes_late else _summary(now)
@@ -367,16 +365,12 @@ def _summary(now: datetime) -> dict[str, Any]:
     sizes = group_sizes(now)
     return {
         "groups": group_lines(sizes),
-        "figures": _customer_figures(sizes, now),
+        "figures": customer_figures(sizes, now),
         "used_definition": USED_DEFINITION,
     }
 
 
-def limit_figures(now: datetime) -> list[Figure]:
-    return _customer_figures(group_sizes(now), now)
-
-
-def _customer_figures(sizes: Mapping[tuple[Period, str], int], now: datetime) -> list[Figure]:
+def customer_figures(sizes: Mapping[tuple[Period, str], int], now: datetime) -> list[Figure]:
     candidates = len({filled.customer_id for filled in often_filled(now)})
     full = {period: sizes.get((period, GROUPS[-1].slug), 0) for period in PERIOD_WORDS}
     return [
