@@ -357,3 +357,23 @@ def test_a_customer_without_sessions_is_deleted_and_the_history_keeps_the_number
     text = text_of(ana.get(f"/admin/customers/customer/{pk}/history/"))
     assert "removed Customer: Ada" in text
     assert f"removed Phone number: {NUMBER}" in text
+
+
+def test_a_caller_without_a_name_is_called_by_the_number_everywhere(ana, livetok):
+    livetok.begin(phoneNumber="+15550000001", customer=None, timestamp=timezone.now().isoformat())
+    livetok.end(phoneNumber="+15550000001", timestamp=timezone.now().isoformat(), duration=0)
+    customer = Customer.objects.get()
+    usage = "/admin/sessions_app/dailyusage/"
+    pages = [LIST, change(customer), usage, "/admin/sessions_app/session/", f"/reports/customers/{customer.pk}/"]
+
+    for page in [*pages, "/reports/customers/", "/reports/sessions/", f"{LIST}{customer.pk}/history/"]:
+        text = text_of(ana.get(page))
+        assert "+15550000001" in text, page
+        assert f"Customer {customer.pk}" not in text, page
+    with CaptureQueriesContext(connection) as one:
+        ana.get(usage)
+    for number in range(2, 5):
+        livetok.begin(sessionId=f"s{number}", phoneNumber=f"+1555000000{number}", timestamp=timezone.now().isoformat())
+    with CaptureQueriesContext(connection) as four:
+        ana.get(usage)
+    assert len(four) == len(one)
