@@ -126,7 +126,7 @@ def test_it_is_said_where_it_differs_by_channel_and_agent(livetok: LiveTok):
     assert outlook(Customer.objects.get()) == [
         f"Would be denied on telephony: {on_telephony}",
         f"Would be let in on chat and web: 60 of 60 call minutes left this week; starts afresh {RESETS['week']}",
-        "Would be denied on fax: the tier does not include it",
+        "Would be denied on fax and whatsapp: the tier does not include it",
         with_agent,
     ]
 

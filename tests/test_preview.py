@@ -79,10 +79,12 @@ def test_a_preview_is_what_livetok_then_gets(livetok: LiveTok, body, policy):
 
 
 def test_a_preview_writes_nothing(livetok: LiveTok):
-    previewed(begin_body())
+    channels = set(Channel.objects.values_list("slug", flat=True))
+    previewed(begin_body(channel="fax"))
 
-    for model in (Session, WebhookEvent, DailyUsage, Customer, Channel, Agent):
+    for model in (Session, WebhookEvent, DailyUsage, Customer, Agent):
         assert not model.objects.exists()
+    assert set(Channel.objects.values_list("slug", flat=True)) == channels
 
 
 def test_a_known_session_is_decided_as_if_it_did_not_exist(livetok: LiveTok):

@@ -207,8 +207,8 @@ def test_every_figure_leads_to_what_it_counts(client):
 
 # Whose texts may be digits alone, or begin with one.
 TEXT_COLUMNS = {
-    "Number", "Caller", "Line", "Limit", "Fullest limit today", "Fullest limit this month", "Month", "Billed with",
-    "LiveTok's customer id", "Session",
+    "Number", "Caller", "Customer", "Line", "Limit", "Fullest limit today", "Fullest limit this month", "Month",
+    "Billed with", "LiveTok's customer id", "Session",
 }  # fmt: skip
 PLAIN = re.compile(r"-?\d+(\.\d+)?")
 DAY_OR_MOMENT = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d([+-]\d\d:\d\d)?)?")

@@ -31,8 +31,8 @@ MADRID = ZoneInfo("Europe/Madrid")
         ("month", "2024-03-15 12:00", "2024-02-01 00:00", "2024-02-15 12:00"),
         ("month", "2024-03-31 12:00", "2024-02-01 00:00", "2024-03-01 00:00"),
         ("last_month", "2024-03-15 12:00", "2024-01-01 00:00", "2024-02-01 00:00"),
-        # The clock goes forward on the last Sunday of March: as many hours of the day had passed.
-        ("today", "2024-04-01 12:00", "2024-03-31 00:00", "2024-03-31 13:00"),
+        # The clock goes forward on the last Sunday of March: up to the same time of day.
+        ("today", "2024-04-01 12:00", "2024-03-31 00:00", "2024-03-31 12:00"),
     ],
 )
 def test_a_running_period_is_compared_with_the_same_part_of_the_preceding_one(preset, now, first, until):
@@ -164,7 +164,7 @@ def test_an_xlsx_file_ends_where_csv_must_take_over(monkeypatch):
 def test_moments_are_said_as_the_date_filter_says_them(text):
     at = timezone.localtime(moment(text))
 
-    assert reports.moment(at) == date_filter(at, "D j M Y H:i:s")
+    assert reports.moment(at) == date_filter(at, "D j M Y, H:i:s")
     assert reports.iso(at) == date_filter(at, "c")
 
 

@@ -281,6 +281,7 @@ REPORTS = [
     "/reports/customers/",
     "/reports/customers/top/",
     "/reports/customers/candidates/",
+    "/reports/customers/limits/",
     "/reports/customers/unknown/",
     "/reports/customers/1/",
     "/reports/customers/1/more/",

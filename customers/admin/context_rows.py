@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from customers.context import BadContext, parse_context
+from customers.context import BadContext, check_context, parse_context
 
 # More texts than these are shown as JSON: a request has a thousand fields at most.
 MOST_SHOWN = 50
@@ -90,14 +90,15 @@ class ContextRows(forms.Textarea):
 
 
 def _read(value: Any) -> GivenRows:
-    """Rows of a context's text. One that cannot be read is shown as it was written."""
+    """Rows of a context's text. One that is refused is shown as it was written."""
     if not value:
         return GivenRows((), "")
     try:
         context = parse_context(value)
+        check_context(context)
     except BadContext:
         return GivenRows((), value)
-    return split(context) if isinstance(context, dict) else GivenRows((), value)
+    return split(context)
 
 
 def _given(data: Mapping[str, Any], name: str) -> Iterable[tuple[str, str]]:

@@ -91,7 +91,8 @@ def statement_page(request: HttpRequest, pk: int, month: str) -> HttpResponseBas
     file_format = request.GET.get("format")
     if file_format in FORMATS and rows:
         return statement_file(rows, days, f"statement-{pk}-{of_month}", file_format)
-    name = rows[0].name if rows else str(customer)
+    # A closed month keeps the name of then; who had none is called as on every page.
+    name = rows[0].name if rows and not (customer and rows[0].name == f"Customer {pk}") else str(customer)
     context: dict[str, Any] = {
         "title": f"Statement of {name}, {of_month.first_day:%B %Y}",
         "name": name,

@@ -133,7 +133,8 @@ def assert_tables_fit(page: Page) -> None:
 # Cards whose words are over the edge, and cells that do not say the head of their own column.
 NOT_AS_CARDS = """
 [...document.querySelectorAll(".cards table")].flatMap(table => {
-  const heads = [...table.tHead.rows[0].cells].map(head => head.textContent.trim());
+  // Without a definition, which stands behind it.
+  const heads = [...table.tHead.rows[0].cells].map(head => (head.firstChild || head).textContent.trim());
   const cells = [...table.tBodies[0].rows].flatMap(row => [...row.cells]);
   const wrong = cells.filter(cell =>
     cell.dataset.label ? cell.dataset.label !== heads[cell.cellIndex]

@@ -70,7 +70,7 @@ def test_from_home_to_the_reason_to_what_is_left_and_to_more_until_friday(
     expect(page.get_by_text("Would be let in: 27.5 of 30 call minutes left today").first).to_be_visible()
     page.get_by_role("link", name="Usage").click()
     assert_heading(page, "Ada")
-    for report, words in (("Statement", "Statements"), ("History", "History: Ada")):
+    for report, words in (("Statement", "Statement of Ada"), ("History", "History: Ada")):
         page.goto(customer)
         page.get_by_role("link", name=report, exact=True).click()
         assert_heading(page, words)

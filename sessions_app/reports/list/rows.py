@@ -91,7 +91,7 @@ class _Names:
             self.reasons[reason] = reason_words(reason)
         if (flags, is_test) not in self.flags:
             self.flags[flags, is_test] = _flag_words(flags, is_test)
-        caller = name or customer_external_id or f"Customer {customer}" if customer else phone_key or external_id
+        caller = name or customer_external_id or phone_key or (f"Customer {customer}" if customer else external_id)
         return (
             started_at.astimezone(zone).replace(tzinfo=None),
             caller or "No number",
