@@ -7,8 +7,8 @@ import pytest
 from customers.models import Customer
 from sessions_app.database.pieces import rows_in_pieces
 from sessions_app.models import DailyUsage, Session
-from sessions_app.reports import customers as customers_report
-from sessions_app.reports.customers import customer_page
+from sessions_app.reports import customer_order
+from sessions_app.reports.customer_order import customer_page
 from sessions_app.usage import recount
 from tests.builders import make_customer, make_tier, moment
 
@@ -44,8 +44,8 @@ def test_a_customers_usage_is_recounted_from_all_pieces(sessions, monkeypatch):
 
 
 def test_a_group_is_found_among_many_customers_page_by_page(monkeypatch):
-    monkeypatch.setattr(customers_report, "LOOKED_AT_ONCE", 2)
-    monkeypatch.setattr(customers_report, "PAGE_SIZE", 3)
+    monkeypatch.setattr(customer_order, "LOOKED_AT_ONCE", 2)
+    monkeypatch.setattr(customer_order, "PAGE_SIZE", 3)
     tier = make_tier("premium")
     made = [make_customer(tier, f"+1555010{number}", name=f"c{number}" if number < 8 else "") for number in range(10)]
     wanted = {made[number].pk for number in (0, 3, 4, 7, 8, 9)}

@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+import re
 from collections import Counter, defaultdict
 from datetime import date, timedelta
 from fractions import Fraction
@@ -19,7 +20,7 @@ from customers.models import Customer, LimitOverride, TierLimit
 from customers.search.keeping import NewCallers
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import first_of_earlier, local_day, span_of, starts_at
-from sessions_app.reports import customers, limit_figures
+from sessions_app.reports import customer_order, customers, limit_figures
 from sessions_app.reports.customers import DAYS_AT_LIMIT
 from sessions_app.reports.frame import export
 from sessions_app.usage import shares
@@ -222,6 +223,54 @@ def test_nameless_customers_come_last_and_every_customer_is_on_one_page(viewer):
     back = show(viewer, f"customers/?before={pages[1][0]}").context["page"]
     assert [customer.pk for customer in back.customers] == pages[0]
     assert "lines" not in show(viewer, "customers/?after=x").context
+
+
+@pytest.mark.parametrize("sort", ["name", "-name", "tier", "-tier", "status", "-status"])
+def test_customers_are_sorted_by_a_column_on_all_pages_and_in_the_file(viewer, monkeypatch, sort):
+    monkeypatch.setattr(customer_order, "PAGE_SIZE", 3)
+    monkeypatch.setattr(customers, "EXPORTED_AT_ONCE", 4)
+    tiers = [make_tier(slug) for slug in ("gold", "basic", "free")]
+    for index in range(11):
+        made = make_customer(tiers[index % 3], f"+1555{index:07}", name="" if index % 4 == 0 else f"N{index % 5}")
+        Customer.objects.filter(pk=made.pk).update(status=Customer.Status.values[index % 2])
+    keys = {
+        "tier": lambda customer: customer.tier.name,
+        "status": lambda customer: customer.status,
+    }
+    down, column = sort.startswith("-"), sort.removeprefix("-")
+    expected = sorted(Customer.objects.all(), key=lambda customer: (not customer.name, customer.name, customer.pk))
+    if sort == "-name":
+        expected.sort(key=lambda customer: customer.name, reverse=True)
+    elif column != "name":
+        expected.sort(key=keys[column], reverse=down)
+    names = [str(customer) for customer in expected]
+
+    response = show(viewer, f"customers/?sort={sort}")
+    pages = [response]
+    while response.context["page"].after:
+        response = show(viewer, f"customers/?sort={sort}&after={response.context['page'].after}")
+        pages.append(response)
+    forth = [[str(line.customer) for line in page.context["lines"]] for page in pages]
+    back = show(viewer, f"customers/?sort={sort}&before={pages[2].context['page'].before}")
+
+    assert [name for shown in forth for name in shown] == names
+    assert [str(line.customer) for line in back.context["lines"]] == forth[1]
+    assert [row["Customer"] for row in rows_of(show(viewer, f"customers/?sort={sort}&format=csv"))] == names
+    html = pages[1].content.decode()
+    assert f'aria-sort="{"descending" if down else "ascending"}"><a href="?sort={"" if down else "-"}{column}#' in html
+    assert f"?sort={sort}&amp;after={pages[1].context['page'].after}#list" in html
+    assert f'?sort={sort}&amp;period=month&amp;group=100#list">Only at their limit this month' in text_free(html)
+
+
+def text_free(html):
+    """With each link's own parameters alone: those that the page was asked with stand before them."""
+    return re.sub(r"&amp;after=\d+", "", html)
+
+
+def test_an_order_that_there_is_not_is_told(viewer):
+    response = show(viewer, "customers/?sort=used")
+
+    assert "Nothing is sorted by “used”. Choose one of name, tier, status" in text_of(response)
 
 
 def test_with_many_customers_the_groups_come_after_the_page(viewer, monkeypatch):

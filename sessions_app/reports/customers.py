@@ -1,6 +1,6 @@
 """All customers by name, with what each has used of its limits, and how they fall into groups."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -8,20 +8,20 @@ from typing import Any
 
 from django import forms
 from django.core.validators import MinValueValidator
-from django.db.models import Case, IntegerField, Q, QuerySet, When
+from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
-from customers.keyset import beyond, page_beside, reversed_order
 from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from customers.limits import Metric, Period
 from customers.models import Customer, Tier
 from customers.search.finding import named
 from sessions_app.database.replica import steadily
 from sessions_app.periods import ONE_DAY
+from sessions_app.reports.customer_order import customer_page, customers_after
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import (
     NOTHING,
@@ -33,22 +33,18 @@ from sessions_app.reports.frame.figures import (
     used_address,
 )
 from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.frame.sorting import Column, check_sort, heads_of
 from sessions_app.usage.often import CLOSE_PERCENT, OFTEN, often_filled
 from sessions_app.usage.shares import FULL_DAYS, GROUPS, Group, full_days, group_sizes, members
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
 from sessions_app.wording import amount_words
 
-PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 500
-LOOKED_AT_ONCE = 5000
-BY_NAME = ("name", "pk")
 DAYS_AT_LIMIT = FULL_DAYS["reached"].days
 CANDIDATE_SHARE = CLOSE_PERCENT / 100
 MOST_RANKED = 100
 # With more customers what is worked out for all of them comes after the page.
 MOST_SUMMED_AT_ONCE = 5_000
-# Callers whom the policy serves have no name until staff give them one: they come last.
-NAMELESS = Case(When(name="", then=1), default=0, output_field=IntegerField())
 PERIOD_WORDS = {Period.DAY: "today", Period.MONTH: "this month"}
 
 USED_DEFINITION = (
@@ -73,6 +69,16 @@ CUSTOMER_COLUMNS = (
     f"Days at the limit ({DAYS_AT_LIMIT})",
 )  # fmt: skip
 
+# What is used of limits is worked out for each customer of the page alone: all of them would take seconds.
+COLUMNS = (
+    Column("name", "Customer"),
+    Column("tier", "Tier"),
+    Column("status", "Status"),
+    Column("", "Used today"),
+    Column("", "Used this month"),
+    Column("", "Days at the limit", is_number=True),
+)
+
 
 class CustomerFilters(forms.Form):
     q = forms.CharField(
@@ -93,6 +99,7 @@ class CustomerFilters(forms.Form):
     group = forms.ChoiceField(
         label="Group", required=False, choices=[("", "All"), *((group.slug, group.label) for group in GROUPS)]
     )
+    sort = forms.CharField(required=False, widget=forms.HiddenInput)
     after = forms.IntegerField(required=False, validators=[MinValueValidator(0)], max_value=LARGEST_ID)
     before = forms.IntegerField(required=False, validators=[MinValueValidator(0)], max_value=LARGEST_ID)
 
@@ -103,6 +110,9 @@ class CustomerFilters(forms.Form):
         tier.choices = [("", "All"), *((tier.slug, tier.name) for tier in Tier.objects.all())]
         for name in ("tier", "status", "period", "group"):
             self.fields[name].error_messages["invalid_choice"] = "There is no “%(value)s”. Choose from the list."
+
+    def clean_sort(self) -> str:
+        return check_sort(self.cleaned_data["sort"], COLUMNS) or "name"
 
     @property
     def is_narrowed(self) -> bool:
@@ -122,67 +132,6 @@ class CustomerFilters(forms.Form):
             return found, None
         group = next(group for group in GROUPS if group.slug == values["group"])
         return found, members(Period(values["period"] or "day"), group, now)
-
-
-@dataclass(frozen=True)
-class CustomerPage:
-    customers: list[Customer]
-    before: int | None
-    after: int | None
-
-
-def customer_page(
-    found: QuerySet[Customer], wanted: set[int] | None, after: int | None, before: int | None
-) -> CustomerPage:
-    """A page by name, beside the customer `after` or `before` it; as fast wherever it is."""
-    shown = page_beside(
-        _place(after if before is None else None),
-        _place(before),
-        PAGE_SIZE,
-        lambda place, most: _wanted(lambda place: _following(found, place), place, wanted, most),
-        lambda place, most: _wanted(lambda place: _preceding(found, place), place, wanted, most),
-    )
-    rows = shown.rows
-    return CustomerPage(
-        rows,
-        rows[0].pk if shown.has_previous and rows else None,
-        rows[-1].pk if shown.has_next else None,
-    )
-
-
-def _place(pk: int | None) -> Customer | None:
-    return None if pk is None else Customer.objects.filter(pk=pk).first()
-
-
-def _following(found: QuerySet[Customer], place: Customer | None) -> QuerySet[Customer]:
-    """By name, those without one last; after a place, or all."""
-    if place is not None:
-        further = beyond(BY_NAME, (place.name, place.pk))
-        found = found.filter(further | Q(name="") if place.name else further & Q(name=""))
-    return found.order_by(NAMELESS, *BY_NAME)
-
-
-def _preceding(found: QuerySet[Customer], place: Customer) -> QuerySet[Customer]:
-    """Those before a place, the nearest first."""
-    backwards = reversed_order(BY_NAME)
-    nearer = beyond(backwards, (place.name, place.pk))
-    found = found.filter(nearer & ~Q(name="") if place.name else nearer | ~Q(name=""))
-    return found.order_by(NAMELESS.desc(), *backwards)
-
-
-def _wanted(
-    reading_on: Callable[[Any], QuerySet[Customer]], place: Customer | None, wanted: set[int] | None, most: int
-) -> list[Customer]:
-    """The next ones beyond a place. A group may have a hundred thousand, more than a statement can name."""
-    if wanted is None:
-        return list(reading_on(place)[:most])
-    ids: list[int] = []
-    some = list(reading_on(place).only("name")[:LOOKED_AT_ONCE])
-    while some and len(ids) < most:
-        ids += [customer.pk for customer in some if customer.pk in wanted]
-        some = list(reading_on(some[-1]).only("name")[:LOOKED_AT_ONCE]) if len(some) == LOOKED_AT_ONCE else []
-    by_pk = Customer.objects.in_bulk(ids[:most])
-    return [by_pk[pk] for pk in ids[:most]]
 
 
 @dataclass(frozen=True)
@@ -284,17 +233,13 @@ def _number(customer: Customer) -> str:
     return numbers[0].number if numbers else ""
 
 
-def _all_lines(found: QuerySet[Customer], wanted: set[int] | None, now: datetime) -> Iterator[CustomerLine]:
+def _all_lines(found: QuerySet[Customer], wanted: set[int] | None, sort: str, now: datetime) -> Iterator[CustomerLine]:
     """Some at a time: whoever takes them slowly holds nothing of the database between."""
     last: Customer | None = None
-    while some := steadily(partial(_some, found, last)):
+    while some := steadily(partial(customers_after, found, sort, last, EXPORTED_AT_ONCE)):
         shown = [customer for customer in some if wanted is None or customer.pk in wanted]
         yield from steadily(partial(customer_lines, shown, now))
         last = some[-1]
-
-
-def _some(found: QuerySet[Customer], after: Customer | None) -> list[Customer]:
-    return list(_following(found, after)[:EXPORTED_AT_ONCE])
 
 
 @dataclass(frozen=True)
@@ -334,18 +279,23 @@ def customers(request: HttpRequest) -> HttpResponseBase:
     if not filters.is_valid():
         return page(request, "reports/customers.html", context)
     found, wanted = filters.customers(now)
+    sort = filters.cleaned_data["sort"]
     file_format = request.GET.get("format")
     if file_format in FORMATS:
         return export(
-            "customers", file_format, CUSTOMER_COLUMNS, (line.as_row() for line in _all_lines(found, wanted, now))
+            "customers", file_format, CUSTOMER_COLUMNS, (line.as_row() for line in _all_lines(found, wanted, sort, now))
         )
     if request.GET.get("part") == "groups":
         return render(request, "reports/_customer_groups.html", _summary(now))
-    shown = customer_page(found, wanted, filters.cleaned_data["after"], filters.cleaned_data["before"])
+    shown = customer_page(found, wanted, filters.cleaned_data["after"], filters.cleaned_data["before"], sort)
     comes_late = Customer.objects.count() > MOST_SUMMED_AT_ONCE and not request.GET.get("groups")
     context |= {} if comes_late else _summary(now)
     context |= {
         "comes_late": comes_late,
+        "heads": heads_of(COLUMNS, sort),
+        "sorted_by": sort.removeprefix("-"),
+        "at_limit": [(period.value, words) for period, words in PERIOD_WORDS.items()],
+        "full": GROUPS[-1].slug,
         "page": shown,
         "count": _how_many(found, wanted),
         "lines": customer_lines(shown.customers, now),

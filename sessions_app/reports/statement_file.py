@@ -1,6 +1,6 @@
 """A month's statements as a file, and one customer's with its days."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -8,16 +8,15 @@ from django.http.response import HttpResponseBase
 
 from customers.currencies import in_minor_units
 from customers.models import Channel
-from sessions_app.billing.statements import Counted, Use
+from sessions_app.billing.statements import Counted, Month, Use
 from sessions_app.reports.frame.export import Row, export
-from sessions_app.reports.statement_rows import MonthlyStatements, StatementRow
+from sessions_app.reports.statement_rows import StatementRow
 
 
-def statements_file(monthly: MonthlyStatements, file_format: str) -> HttpResponseBase:
-    """All rows of a month, with a column for each channel."""
+def statements_file(month: Month, rows: Iterable[StatementRow], file_format: str) -> HttpResponseBase:
+    """Rows of a month, in their order, with a column for each channel."""
     slugs = _slugs()
-    rows = (_as_row(row, slugs) for row in monthly.every_row())
-    return export(f"statements-{monthly.month}", file_format, _columns(slugs), rows)
+    return export(f"statements-{month}", file_format, _columns(slugs), (_as_row(row, slugs) for row in rows))
 
 
 def statement_file(

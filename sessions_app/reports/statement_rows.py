@@ -229,16 +229,18 @@ def _lines_about(closed: StatementMonth) -> QuerySet[StatementLine]:
     return StatementLine.objects.filter(Q(month=closed) | Q(of_month=closed.first_day))
 
 
+def called_today() -> Case:
+    """What a statement calls a customer now."""
+    return Case(
+        When(~Q(name=""), then="name"),
+        When(external_id__isnull=False, then="external_id"),
+        default=Concat(Value("Customer "), Cast("pk", CharField())),
+    )
+
+
 def _told_otherwise(lines: QuerySet[StatementLine], q: str) -> list[int]:
     """Customers whom a search finds by what lines call them, of those who are called otherwise by now, or are gone."""
-    today = Customer.objects.annotate(
-        called=Case(
-            When(~Q(name=""), then="name"),
-            When(external_id__isnull=False, then="external_id"),
-            default=Concat(Value("Customer "), Cast("pk", CharField())),
-        ),
-        known_by=Coalesce("external_id", Value("")),
-    )
+    today = Customer.objects.annotate(called=called_today(), known_by=Coalesce("external_id", Value("")))
     same = today.filter(pk=OuterRef("customer_number"), called=OuterRef("customer_name"))
     changed = lines.filter(~Exists(same.filter(known_by=OuterRef("external_id")))).order_by()
     words = words_of(q)

@@ -25,7 +25,9 @@ from sessions_app.periods import local_day
 from sessions_app.reports.frame.export import FORMATS
 from sessions_app.reports.frame.figures import Figure, number_words, used_address
 from sessions_app.reports.frame.pages import page, report
+from sessions_app.reports.frame.sorting import check_sort, heads_of
 from sessions_app.reports.statement_file import statements_file
+from sessions_app.reports.statement_order import SortedStatements, columns_of, may_be_counted
 from sessions_app.reports.statement_rows import MonthlyStatements, minutes_words
 
 PAGE_SIZE = 50
@@ -76,11 +78,27 @@ class StatementFilters(forms.Form):
         max_length=LONGEST_TEXT,
         widget=forms.TextInput(attrs={"type": "search", "placeholder": "Name, number, email or external id"}),
     )
+    only_over = forms.BooleanField(label="Only over", required=False)
+    sort = forms.CharField(required=False, widget=forms.HiddenInput)
+    # Of a list in the order of a column: how many customers come before the page. By ids it goes by the one beside it.
+    start = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)
     after = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)
     before = forms.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)
 
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
+
+    def clean_sort(self) -> str:
+        channels = dict.fromkeys(["", *Channel.objects.values_list("pk", flat=True)], "")
+        return check_sort(self.cleaned_data["sort"], columns_of(channels, is_counted=True, has_sums=True))
+
+    def check(self, listed: SortedStatements) -> bool:
+        """Whether the month can be listed so; else an error says why not."""
+        try:
+            listed.check()
+        except ValidationError as error:
+            self.add_error("sort", error)
+        return not self.errors
 
 
 @report
@@ -96,16 +114,26 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
         return page(request, "reports/statements.html", context)
     month = filters.cleaned_data["month"]
     monthly = MonthlyStatements(month, filters.cleaned_data["q"])
+    sort, only_over = filters.cleaned_data["sort"], filters.cleaned_data["only_over"]
+    listed = SortedStatements(monthly, sort, only_over)
+    if not filters.check(listed):
+        return page(request, "reports/statements.html", context)
     file_format = request.GET.get("format")
     if file_format in FORMATS:
-        return statements_file(monthly, file_format)
-    numbers, context["before"], context["after"] = _page_of(monthly, filters)
+        every_row = listed.every_row() if sort or only_over else monthly.every_row()
+        return statements_file(month, every_row, file_format)
+    if sort or only_over:
+        numbers, context["earlier"], context["later"] = _page_from(listed, filters.cleaned_data["start"] or 0)
+    else:
+        numbers, context["before"], context["after"] = _page_of(monthly, filters)
     rows = monthly.rows(numbers)
     channels = sorted({channel for row in rows for channel in row.channels})
     known = {channel.pk: str(channel) for channel in Channel.objects.filter(pk__in=channels)}
     labels = {channel: known.get(channel, "No channel") for channel in channels}
     closable = closable_from(month)
+    has_sums = any(row.sum is not None for row in rows)
     context |= {
+        "heads": heads_of(columns_of(labels, is_counted=may_be_counted(monthly), has_sums=has_sums), sort),
         "month": month,
         "closed": monthly.closed,
         "is_closed": monthly.is_closed,
@@ -121,7 +149,7 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
             }
             for row in rows
         ],
-        "has_sums": any(row.sum is not None for row in rows),
+        "has_sums": has_sums,
         "figures": _totals(monthly) if monthly.is_closed else [],
         "definition": DEFINITION,
         "closed_definition": CLOSED_DEFINITION,
@@ -147,6 +175,13 @@ def _page_of(monthly: MonthlyStatements, filters: StatementFilters) -> tuple[lis
     )
     numbers = found.rows
     return numbers, numbers[0] if found.has_previous and numbers else None, numbers[-1] if found.has_next else None
+
+
+def _page_from(listed: SortedStatements, start: int) -> tuple[list[int], int | None, int | None]:
+    """The customers' ids of the page, and where the pages around it begin."""
+    found = listed.numbers(start, PAGE_SIZE + 1)
+    earlier = max(0, start - PAGE_SIZE) if start else None
+    return found[:PAGE_SIZE], earlier, start + PAGE_SIZE if len(found) > PAGE_SIZE else None
 
 
 def _totals(monthly: MonthlyStatements) -> list[Figure]:

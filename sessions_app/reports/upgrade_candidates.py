@@ -42,8 +42,8 @@ CANDIDATE_COLUMNS = (
     "Denied", "Used now (%)",
 )  # fmt: skip
 DENIED_DEFINITION = (
-    "Denied are the sessions that were denied for a limit of this kind and period, on its channel and with its agent, since the "
-    "first of these days, weeks or months began by the company's clock."
+    "Denied are the sessions that were denied for a limit of this kind and period, on its channel and with its agent, "
+    "since the first of these days, weeks or months began by the company's clock."
 )
 
 

@@ -1,0 +1,197 @@
+"""A month's customers by a column of their statements, or those alone who are over."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import BigIntegerField, Exists, Func, IntegerField, Max, OuterRef, Q, QuerySet, Subquery
+
+from customers.models import Customer
+from sessions_app.billing.statements import Statement, roundings_now, statements
+from sessions_app.database.replica import steadily
+from sessions_app.models import DailyUsage, StatementLine
+from sessions_app.reports.frame.sorting import Column, ordered
+from sessions_app.reports.statement_rows import EXPORTED_AT_ONCE, MonthlyStatements, StatementRow, called_today
+
+# Of a month that is not closed: so many customers' sessions are counted in well under a second.
+MOST_COUNTED = 1_000
+CHANNEL = "channel:"
+# What of a month that is not closed is known without counting its sessions.
+ALWAYS_SORTED = ("customer", "sessions")
+
+STORED: dict[str, str] = {
+    "customer": "customer_name",
+    "tier": "tier",
+    "sessions": "sessions",
+    "calls": "billed_call_seconds",
+    "included": "included_minutes",
+    "over": "over_seconds",
+    "sum": "sum",
+}
+COUNTED: dict[str, Callable[[Statement], Any]] = {
+    "tier": lambda statement: statement.tier,
+    "calls": lambda statement: statement.counted.billed_call_seconds,
+    "included": lambda statement: statement.included_minutes,
+    "over": lambda statement: statement.over_seconds,
+    "sum": lambda statement: None if statement.sum is None else (statement.currency, statement.sum),
+}
+
+
+class _BilledOn(Func):
+    """Billed seconds of a line on one channel. Not by Django's JSON lookups: they take a channel "1" for a place."""
+
+    output_field = BigIntegerField()
+
+    def __init__(self, channel: str) -> None:
+        super().__init__("channels")
+        self.channel = channel
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
+        column, values = compiler.compile(self.source_expressions[0])
+        return f"JSON_EXTRACT({column}, %s)", (*values, f'$."{self.channel}"[2]')
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
+        column, values = compiler.compile(self.source_expressions[0])
+        return f"(({column} -> %s::text ->> 2)::bigint)", (*values, self.channel)
+
+
+@dataclass(frozen=True)
+class SortedStatements:
+    """A month's statements by a column, ties by the customers' ids; what has no value comes last.
+
+    `sort` is a name of `STORED`, or `CHANNEL` with a channel's slug, after a minus where it goes down; blank: by the
+    ids. A closed month goes by the statement's own line, not by the corrections below it.
+    """
+
+    monthly: MonthlyStatements
+    sort: str
+    only_over: bool
+
+    @property
+    def column(self) -> str:
+        return self.sort.removeprefix("-")
+
+    @property
+    def is_down(self) -> bool:
+        return self.sort.startswith("-")
+
+    def check(self) -> None:
+        """Raises `ValidationError` where the month has too many customers for what is asked."""
+        if self._is_counted and not may_be_counted(self.monthly):
+            raise ValidationError(TOO_MANY)
+
+    def numbers(self, start: int, most: int | None) -> list[int]:
+        """Of so many customers from a place on, counted from 0."""
+        end = None if most is None else start + most
+        if not self.monthly.is_closed:
+            return (
+                self._counted[start:end]
+                if self._is_counted
+                else list(self._by_known().values_list("pk", flat=True)[start:end])
+            )
+        head = self._stored()
+        found = list(head[start:end])
+        if self.only_over or len(found) == most:
+            return found
+        before = start + len(found) if found or not start else head.count()
+        place = max(0, start - before)
+        return found + list(self._newcomers()[place : None if most is None else place + most - len(found)])
+
+    def every_row(self) -> Iterator[StatementRow]:
+        """For a file: the order is read at once, so that no row is left out or comes twice while others change."""
+        numbers = steadily(partial(self.numbers, 0, None))
+        for start in range(0, len(numbers), EXPORTED_AT_ONCE):
+            yield from steadily(partial(self.monthly.rows, numbers[start : start + EXPORTED_AT_ONCE]))
+
+    @property
+    def _is_counted(self) -> bool:
+        return self.only_over or self.column not in ("", *ALWAYS_SORTED)
+
+    @cached_property
+    def _counted(self) -> list[int]:
+        found = statements(list(self._by_known()), self.monthly.month, roundings_now())
+        if self.only_over:
+            found = [statement for statement in found if statement.over_seconds]
+        if self.column and self.column not in ALWAYS_SORTED:
+            value = self._value
+            filled = sorted((one for one in found if value(one) is not None), key=value, reverse=self.is_down)
+            found = filled + [one for one in found if value(one) is None]
+        return [statement.customer_number for statement in found]
+
+    def _value(self, statement: Statement) -> Any:
+        if not self.column.startswith(CHANNEL):
+            return COUNTED[self.column](statement)
+        use = statement.counted.channels.get(self.column.removeprefix(CHANNEL))
+        return None if use is None else use.billed_seconds
+
+    def _by_known(self) -> QuerySet[Customer]:
+        """As far as it is known without counting: by their ids otherwise."""
+        customers, month = self.monthly.customers, self.monthly.month
+        if self.column == "customer":
+            return customers.order_by(ordered(called_today(), down=self.is_down), "pk")
+        if self.column != "sessions":
+            return customers.order_by("pk")
+        days = DailyUsage.objects.filter(customer=OuterRef("pk"), day__gte=month.first_day, day__lt=month.after)
+        total = days.order_by().annotate(total=Func("sessions", function="SUM")).values("total")
+        return customers.order_by(ordered(Subquery(total, output_field=IntegerField()), down=self.is_down), "pk")
+
+    def _stored(self) -> QuerySet[Any, int]:
+        """Of all customers who have a line."""
+        closed = self.monthly.closed
+        assert closed is not None
+        of_it = Q(of_month=closed.first_day)
+        own = of_it & Q(month=closed)
+        lines: QuerySet[Any] = self.monthly.lines.order_by().values("customer_number")
+        if self.only_over:
+            lines = lines.annotate(most_over=Max("over_seconds", filter=of_it)).filter(most_over__gt=0)
+        order: list[Any] = []
+        if self.column == "sum":
+            # Amounts of two currencies cannot be compared.
+            lines = lines.annotate(in_currency=Max("currency", filter=own & Q(sum__isnull=False)))
+            order.append(ordered("in_currency", down=self.is_down))
+        if self.column:
+            is_channel = self.column.startswith(CHANNEL)
+            value = _BilledOn(self.column.removeprefix(CHANNEL)) if is_channel else STORED[self.column]
+            lines = lines.annotate(sorted_by=Max(value, filter=own))
+            order.append(ordered("sorted_by", down=self.is_down))
+        return lines.order_by(*order, "customer_number").values_list("customer_number", flat=True)
+
+    def _newcomers(self) -> QuerySet[Any, int]:
+        """Customers with a session in a closed month and no line so far: all that they have is a correction."""
+        closed = self.monthly.closed
+        assert closed is not None
+        billed = StatementLine.objects.filter(of_month=closed.first_day, customer_number=OuterRef("pk"))
+        corrected = StatementLine.objects.filter(month=closed).exclude(of_month=closed.first_day)
+        # Whoever has a line is dropped before its usage is looked for: nearly everybody has one.
+        found = (Customer.objects.filter(~Exists(billed)) & self.monthly.customers).exclude(
+            pk__in=corrected.values("customer_number")
+        )
+        return found.order_by("pk").values_list("pk", flat=True)
+
+
+def may_be_counted(monthly: MonthlyStatements) -> bool:
+    """Whether every column of a month can be sorted."""
+    return monthly.is_closed or monthly.customers.order_by()[: MOST_COUNTED + 1].count() <= MOST_COUNTED
+
+
+def columns_of(channels: Mapping[str, str], *, is_counted: bool, has_sums: bool) -> list[Column]:
+    """As the page has them. `channels` are labels by slug; `is_counted`: whether all of them can be sorted."""
+    columns = [
+        Column("customer", "Customer"),
+        Column("tier", "Tier"),
+        Column("sessions", "Sessions", is_number=True),
+        *(Column(f"{CHANNEL}{slug}", label, is_number=True) for slug, label in channels.items()),
+        Column("calls", "Call minutes", is_number=True),
+        Column("included", "Included", is_number=True),
+        Column("over", "Over", is_number=True),
+        *([Column("sum", "Sum", is_number=True)] if has_sums else []),
+    ]
+    return [column if is_counted or column.name in ALWAYS_SORTED else replace(column, name="") for column in columns]
+
+
+TOO_MANY = (
+    f"A month of more than {MOST_COUNTED:,} customers is sorted by customer and sessions alone until it is closed: the "
+    "other columns, and “Only over”, take a count of all its sessions. Close the month, or search for fewer customers."
+)
