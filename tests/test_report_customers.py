@@ -243,19 +243,19 @@ def test_customers_are_sorted_by_a_column_on_all_pages_and_in_the_file(viewer, m
         expected.sort(key=lambda customer: customer.name, reverse=True)
     elif column != "name":
         expected.sort(key=keys[column], reverse=down)
-    names = [str(customer) for customer in expected]
 
     response = show(viewer, f"customers/?sort={sort}")
     pages = [response]
     while response.context["page"].after:
         response = show(viewer, f"customers/?sort={sort}&after={response.context['page'].after}")
         pages.append(response)
-    forth = [[str(line.customer) for line in page.context["lines"]] for page in pages]
+    forth = [[line.customer for line in page.context["lines"]] for page in pages]
     back = show(viewer, f"customers/?sort={sort}&before={pages[2].context['page'].before}")
 
-    assert [name for shown in forth for name in shown] == names
-    assert [str(line.customer) for line in back.context["lines"]] == forth[1]
-    assert [row["Customer"] for row in rows_of(show(viewer, f"customers/?sort={sort}&format=csv"))] == names
+    assert [customer for shown in forth for customer in shown] == expected
+    assert [line.customer for line in back.context["lines"]] == forth[1]
+    file = rows_of(show(viewer, f"customers/?sort={sort}&format=csv"))
+    assert [row["Customer"] for row in file] == [str(customer) for customer in expected]
     html = pages[1].content.decode()
     assert f'aria-sort="{"descending" if down else "ascending"}"><a href="?sort={"" if down else "-"}{column}#' in html
     assert f"?sort={sort}&amp;after={pages[1].context['page'].after}#list" in html
