@@ -477,7 +477,7 @@ def test_an_edit_in_the_admin_holds_from_the_very_next_begin_in_every_process(fr
     browse = sign_in(frontdesk.server)
     [tier, _] = re.findall(r'<option value="(\d+)" selected', browse("/admin/customers/policy/1/change/"))
     policy = {"unknown_callers": "serve", "unknown_callers_tier": tier, "callers_without_number": "serve"}
-    policy |= {"callers_without_number_tier": tier, "limits_in_answer": "day_total"}
+    policy |= {"callers_without_number_tier": tier, "limits_in_answer": "day_total", "deny_all_confirmed": "on"}
 
     for turn, (emergency, expected) in enumerate([("deny_all", 0), ("normal", AT_ONCE)] * 4):
         shown = shown_state(browse("/admin/customers/policy/1/change/"))
