@@ -34,7 +34,7 @@ def allow_more(
         wanted = [*rows.values(), granted, *([later] if goes_on else [])]
     else:
         # From the end of the last one on, else since ever: LiveTok's clock may be a little behind ours.
-        ended = max((override.valid_until for override in same if override.valid_until), default=None)
+        ended = max((one.valid_until for one in same if one.valid_until and one.valid_until <= now), default=None)
         wanted = [*rows.values(), _granted(limit, amount, ended, until, note)]
     if len(wanted) > MOST_ROWS:
         text = f"The customer has {len(stored)} overrides, and {MOST_ROWS} are the most. Remove old ones in the admin."

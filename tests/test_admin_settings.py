@@ -166,6 +166,10 @@ def test_denying_all_asks_once_more_with_the_calls_it_would_turn_away(boss, live
     assert boss.post(POLICY, form_in(asked) | DENY_ALL).status_code == 302
     assert Policy.objects.get().emergency == "deny_all"
     assert boss.post(POLICY, form_of(boss, POLICY)).status_code == 302
+    # One that ended by itself is stored still, and asked for once more where it is to hold again.
+    set_policy(emergency="deny_all", emergency_until=now - timedelta(hours=1))
+    again = form_of(boss, POLICY) | {"emergency_until_0": "", "emergency_until_1": ""}
+    assert "Yes, deny all" in text_of(boss.post(POLICY, again))
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/customers/tier/", "/admin/sessions_app/session/"])

@@ -98,6 +98,7 @@ def test_more_of_the_limit_that_denies_is_given_with_one_number_and_an_end(ana, 
         # What is over stays as it was.
         ({"valid_until": NOW}, [(70, None, NOW, "vip"), (90, NOW, FRIDAY, "")]),
         ({"valid_from": FRIDAY}, [(90, None, FRIDAY, ""), (70, FRIDAY, None, "vip")]),
+        ({"valid_from": FRIDAY, "valid_until": LATER}, [(90, None, FRIDAY, ""), (70, FRIDAY, LATER, "vip")]),
     ],
 )
 def test_an_override_that_is_there_is_neither_lost_nor_doubled(ana, ada, stored, then):

@@ -241,7 +241,7 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     @admin.display(description="may call", ordering="status")
     def standing(self, customer: Customer) -> SafeString:
         words = getattr(customer, "outlook", None)
-        lines = _outlooks([customer.pk])[customer.pk] if words is None else words
+        lines = _outlooks([customer.pk]).get(customer.pk, []) if words is None else words
         return format_html_join(SafeString("<br>"), "{}", ((line,) for line in lines))
 
     @admin.display(description="overrides now")
@@ -293,7 +293,10 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     def change_tier(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
         return bulk_edit(self, request, queryset, "change_tier")
 
-    @admin.action(description="Give the selected customers an override until …", permissions=["change"])
+    def has_give_override_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perms(["customers.change_customer", "customers.add_limitoverride"])
+
+    @admin.action(description="Give the selected customers an override until …", permissions=["give_override"])
     def give_override(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
         return bulk_edit(self, request, queryset, "give_override")
 
@@ -313,11 +316,14 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
         """Row by row, for the history."""
         changed = 0
         for pk in queryset.exclude(status=status).values_list("pk", flat=True):
-            with transaction.atomic():
-                customer = lock_customer(pk)
-                customer.status = status
-                customer.save(update_fields=["status"])
-                self.log_change(request, customer, f"Status: {status.label}.")
+            try:
+                with transaction.atomic():
+                    customer = lock_customer(pk)
+                    customer.status = status
+                    customer.save(update_fields=["status"])
+                    self.log_change(request, customer, f"Status: {status.label}.")
+            except Customer.DoesNotExist:  # merged into another meanwhile
+                continue
             changed += 1
         text = f"{counted(changed, 'customer')} set to {status.label.lower()}."
         self.message_user(request, text, messages.SUCCESS)

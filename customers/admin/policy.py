@@ -24,14 +24,15 @@ class PolicyForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if is_to_deny_all(self.data, self.initial) and not cleaned.get("deny_all_confirmed"):
+        if is_to_deny_all(self.data, self.instance) and not cleaned.get("deny_all_confirmed"):
             self.add_error("deny_all_confirmed", f"{_turned_away()} Tick this and save again, or choose another.")
         return cleaned
 
 
-def is_to_deny_all(given: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+def is_to_deny_all(given: Mapping[str, Any], stored: Policy) -> bool:
+    """Whether nobody is denied so now: a switch that ended by itself is stored still."""
     deny_all = Policy.Emergency.DENY_ALL
-    return given.get("emergency") == deny_all and stored.get("emergency") != deny_all
+    return given.get("emergency") == deny_all and stored.emergency_at(timezone.now()) != deny_all
 
 
 def _turned_away() -> str:
@@ -66,7 +67,7 @@ class PolicyAdmin(HistoryAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         switch, *others = super().get_fieldsets(request, obj)
-        if obj is None or not is_to_deny_all(request.POST, {"emergency": obj.emergency}):
+        if obj is None or not is_to_deny_all(request.POST, obj):
             return [switch, *others]
         fields = ["emergency", "deny_all_confirmed", "emergency_until"]
         return [(switch[0], {**switch[1], "fields": fields}), *others]

@@ -52,7 +52,7 @@ def read_state(text: str) -> State | None:
         rows, seen = json.loads(text)
         digests = {name: {key: str(value) for key, value in row.items()} for name, row in rows.items()}
         return State(digests, {name: int(number) for name, number in seen.items()})
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from customers.context import DENIED_KEYS
 from customers.limits import Limit, Metric, Period, smallest_amount
 from sessions_app.decision.rules import CallerKind, Decision, Facts, Reason
 
@@ -79,7 +80,9 @@ def answer_of(
     """
     denied = {} if decision.allowed else _denied(decision, denied_until, message)
     limits = limits_left(decision, facts) if limits_are_what_is_left else limits_in_total(facts)
-    return {"allowed": decision.allowed, "context": {**context, **denied}, "limits": limits}
+    # A customer's own key of such a name would say something else, or stand elsewhere.
+    told = {key: value for key, value in context.items() if key not in DENIED_KEYS} if denied else context
+    return {"allowed": decision.allowed, "context": {**told, **denied}, "limits": limits}
 
 
 def _denied(decision: Decision, until: datetime | None, message: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def limit_name(limit: Limit) -> str:
 def limit_code(limit: Limit) -> str:
     """A limit as forms and addresses name it: short, whatever an agent's id is."""
     code = f"{limit.metric}_{limit.period}".removesuffix("_")
-    return f"{code}-{digest([limit.channel, limit.agent])}" if limit.has_scope else code
+    return f"{code}-{digest(json.dumps([limit.channel, limit.agent]))}" if limit.has_scope else code
 
 
 def may_allow_more(user: Any, standing: Standing) -> bool:
@@ -223,7 +223,7 @@ def _read_shown(text: str) -> Shown | None:
     try:
         rows, seen = json.loads(text)
         return Shown(str(rows), {name: int(number) for name, number in seen.items()})
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
