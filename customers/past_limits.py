@@ -42,7 +42,8 @@ def monthly_call_minutes(customers: Sequence[Customer], moments: Mapping[int, da
         for customer in customers
     }
     tiers = Tier.objects.in_bulk({then.tier_id for then in thens.values()})
-    past_tiers = _histories(Tier, {"id__in": list(tiers)})
+    # Those that are gone since as well: the month goes by what held then.
+    past_tiers = _histories(Tier, {"id__in": {then.tier_id for then in thens.values()}})
     found = {}
     for customer in customers:
         moment, then = moments[customer.pk], thens[customer.pk]

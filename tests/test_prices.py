@@ -12,7 +12,7 @@ from customers.currencies import money_words, price_of, price_words
 from customers.models import Tier
 from sessions_app.models import StatementLine, StatementMonth
 from tests.api import Api
-from tests.builders import limit, moment
+from tests.builders import limit, make_tier, moment
 from tests.staff import form_of, report_page, staff, text_of
 from tests.test_report_statements import AFTER, BEFORE, JUNE, MARCH, call, close, customer_of, end, show
 
@@ -80,6 +80,22 @@ def test_a_statement_goes_by_the_price_in_force_at_the_months_end(over, viewer):
     assert sums(viewer) == [("statement", "2 JPY", "120 JPY")]
     set_price(None, "", at=moment("2024-03-31T23:59:59.5+00:00"))
     assert sums(viewer) == [("statement", "", "–")]
+
+
+def test_a_tier_that_is_gone_since_has_its_price_in_the_months_that_it_held(over, viewer):
+    with time_machine.travel(BEFORE, tick=False):
+        gone = make_tier("gone", limit("call_minutes", 2, "month", hard=False))
+        gone.price_per_minute_over, gone.currency = Decimal("0.10"), "EUR"
+        gone.save()
+    served = over.tier
+    for at, tier in (("2024-03-30T10:00:00+00:00", gone), ("2024-04-02T10:00:00+00:00", served)):
+        with time_machine.travel(moment(at), tick=False):
+            over.tier = tier
+            over.save()
+    with time_machine.travel(AFTER, tick=False):
+        gone.delete()
+
+    assert sums(viewer) == [("statement", "0.10 EUR", "6.00 EUR")]
 
 
 def test_nothing_is_over_and_nothing_charged_where_no_limit_includes_minutes(livetok, viewer):

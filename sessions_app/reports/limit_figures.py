@@ -35,16 +35,24 @@ def limit_figures(request: HttpRequest) -> HttpResponseBase:
     now = timezone.now()
     if Customer.objects.count() <= MOST_SUMMED_AT_ONCE:
         return render(request, "reports/_figures.html", {"figures": _count(now)})
-    kept = _kept_at(now)
+    kept = _kept_at()
     return render(request, "reports/_figures.html", {"figures": kept.figures, "counted_at": kept.at})
 
 
-def _kept_at(now: datetime) -> _Kept:
+def _kept_at() -> _Kept:
     global _kept
-    with _lock:  # whoever asks meanwhile waits, rather than counts beside
+    old = _kept
+    # While one counts, others get what was counted last: waiting, they would take places that pages need.
+    if not _lock.acquire(blocking=old is None):
+        assert old is not None
+        return old
+    try:
+        now = timezone.now()
         if _kept is None or not timedelta(0) <= now - _kept.at < KEPT_FOR:
             _kept = _Kept(now, _count(now))
         return _kept
+    finally:
+        _lock.release()
 
 
 def _count(now: datetime) -> list[Figure]:

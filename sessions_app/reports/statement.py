@@ -90,7 +90,7 @@ def statement_page(request: HttpRequest, pk: int, month: str) -> HttpResponseBas
         raise Http404("Nobody with this number has a statement of the month.")
     file_format = request.GET.get("format")
     if file_format in FORMATS and rows:
-        return statement_file(rows, days, f"statement-{pk}-{of_month}", file_format)
+        return statement_file(rows, days, of_month, f"statement-{pk}-{of_month}", file_format)
     # A closed month keeps the name of then; who had none is called as on every page.
     name = rows[0].name if rows and not (customer and rows[0].name == f"Customer {pk}") else str(customer)
     context: dict[str, Any] = {
@@ -104,7 +104,8 @@ def statement_page(request: HttpRequest, pk: int, month: str) -> HttpResponseBas
         "is_closed": monthly.is_closed,
         "is_over": timezone.now() >= closable_from(of_month),
         "rows": rows,
-        "told": rows[0] if rows else None,
+        # Beside it may stand a correction of an earlier month, of another tier and price.
+        "told": next((row for row in rows if row.of_month == of_month), None),
         "has_sums": any(row.sum is not None for row in rows),
         "total": _total_of(rows, of_month) if monthly.is_closed else None,
         "limits": limits_at(customer, of_month.last_instant(zone_of(customer))) if customer else (),

@@ -20,12 +20,16 @@ def statements_file(month: Month, rows: Iterable[StatementRow], file_format: str
 
 
 def statement_file(
-    rows: Sequence[StatementRow], days: Mapping[date, Counted], name: str, file_format: str
+    rows: Sequence[StatementRow], days: Mapping[date, Counted], month: Month, name: str, file_format: str
 ) -> HttpResponseBase:
-    """One customer's rows of a month as `statements_file` has them, then its days. A column more says which day."""
-    slugs, first = _slugs(), rows[0]
+    """One customer's rows of a month as `statements_file` has them, then its days. A column more says which day.
+
+    Corrections of earlier months may be among the rows, but the days are of this one.
+    """
+    slugs, own = _slugs(), next((row for row in rows if row.of_month == month), None)
+    whose = _customer(own) if own else (*_customer(rows[0])[:3], "")
     lines = [_with_day(None, _as_row(row, slugs)) for row in rows]
-    lines += [_with_day(day, _day_row(first, counted, slugs)) for day, counted in days.items()]
+    lines += [_with_day(day, _day_row(whose, month, counted, slugs)) for day, counted in days.items()]
     return export(name, file_format, _with_day("Day", _columns(slugs)), lines)
 
 
@@ -56,8 +60,8 @@ def _as_row(row: StatementRow, slugs: Sequence[str]) -> Row:
     )  # fmt: skip
 
 
-def _day_row(row: StatementRow, counted: Counted, slugs: Sequence[str]) -> Row:
-    return str(row.of_month), "", "day", *_customer(row), *_counted(counted, slugs), None, None, None, "", None
+def _day_row(whose: Row, month: Month, counted: Counted, slugs: Sequence[str]) -> Row:
+    return str(month), "", "day", *whose, *_counted(counted, slugs), None, None, None, "", None
 
 
 def _customer(row: StatementRow) -> Row:

@@ -180,6 +180,8 @@ def _page_of(monthly: MonthlyStatements, filters: StatementFilters) -> tuple[lis
 def _page_from(listed: SortedStatements, start: int) -> tuple[list[int], int | None, int | None]:
     """The customers' ids of the page, and where the pages around it begin."""
     found = listed.numbers(start, PAGE_SIZE + 1)
+    if start and not found:  # the list was longer when the link was made
+        return _page_from(listed, 0)
     earlier = max(0, start - PAGE_SIZE) if start else None
     return found[:PAGE_SIZE], earlier, start + PAGE_SIZE if len(found) > PAGE_SIZE else None
 
