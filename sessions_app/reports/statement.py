@@ -31,15 +31,10 @@ DAYS_DEFINITION = (
 )
 
 
-@dataclass(frozen=True)
-class DayRow:
-    day: date
-    counted: Counted
-    customer_id: int
+class _Told:
+    """What was counted, in words."""
 
-    @property
-    def sessions(self) -> int:
-        return self.counted.total.sessions
+    counted: Counted
 
     @property
     def minutes(self) -> str:
@@ -48,6 +43,17 @@ class DayRow:
     @property
     def call_minutes(self) -> str:
         return minutes_words(self.counted.billed_call_seconds)
+
+
+@dataclass(frozen=True)
+class DayRow(_Told):
+    day: date
+    counted: Counted
+    customer_id: int
+
+    @property
+    def sessions(self) -> int:
+        return self.counted.total.sessions
 
     @property
     def address(self) -> str:
@@ -59,20 +65,12 @@ class DayRow:
 
 
 @dataclass(frozen=True)
-class Total:
+class Total(_Told):
     """Of what is billed with one month: the statement, and corrections of months closed before."""
 
     counted: Counted
     over: str
     sums: str
-
-    @property
-    def minutes(self) -> str:
-        return minutes_words(self.counted.total.billed_seconds)
-
-    @property
-    def call_minutes(self) -> str:
-        return minutes_words(self.counted.billed_call_seconds)
 
 
 @report
