@@ -53,14 +53,14 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def missing_migrations() -> list[str]:
     """The migrations of this code that the database lacks, such as `customers.0002_name`. One query."""
     applied = MigrationRecorder(connection).applied_migrations()
-    return [f"{app}.{name}" for app, name in sorted(known_migrations() - applied.keys())]
+    return [f"{app}.{name}" for app, name in sorted(set(_migrations().graph.nodes) - applied.keys())]
 
 
 def unknown_migrations(applied: Iterable[tuple[str, str]]) -> list[str]:
-    """Those that a newer version of this code made."""
-    return [f"{app}.{name}" for app, name in sorted(set(applied) - known_migrations())]
+    """Those that a newer version of this code made. Steps that one migration has replaced are known."""
+    return [f"{app}.{name}" for app, name in sorted(set(applied) - _migrations().disk_migrations.keys())]
 
 
 @cache
-def known_migrations() -> frozenset[tuple[str, str]]:
-    return frozenset(MigrationLoader(None, ignore_no_migrations=True).graph.nodes)
+def _migrations() -> MigrationLoader:
+    return MigrationLoader(None, ignore_no_migrations=True)

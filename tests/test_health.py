@@ -5,6 +5,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from config import disk
+from config.health import unknown_migrations
 from tests.test_spool import largest_file
 
 NOTHING_WAITS = {"spool": "empty", "set_aside": 0}
@@ -35,10 +36,16 @@ def test_readyz_is_one_query(client, django_assert_max_num_queries):
 
 @pytest.mark.django_db
 def test_readyz_names_the_migrations_that_are_missing(client):
-    MigrationRecorder.Migration.objects.filter(app="customers", name="0001_first").delete()
+    name = "0001_first_squashed_0009_tier_price"
+    MigrationRecorder.Migration.objects.filter(app="customers", name=name).delete()
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json()["missing_migrations"] == ["customers.0001_first"]
+    assert response.json()["missing_migrations"] == [f"customers.{name}"]
+
+
+def test_a_database_that_came_by_the_steps_is_not_of_a_newer_version():
+    steps = [("customers", "0001_first"), ("sessions_app", "0018_statement_sums")]
+    assert unknown_migrations([*steps, ("customers", "9999_later")]) == ["customers.9999_later"]
 
 
 @pytest.mark.django_db(transaction=True)

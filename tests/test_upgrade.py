@@ -2,6 +2,7 @@
 
 import gzip
 import http.client
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -35,6 +36,15 @@ SELECT auth_group.name FROM auth_group
 JOIN auth_group_permissions given ON given.group_id = auth_group.id
 JOIN auth_permission permission ON permission.id = given.permission_id
 WHERE permission.codename = 'close_month'"""
+# Each table, index and constraint by its name, and how it is defined.
+DEFINED = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL",
+    "postgresql": """
+SELECT table_name, concat_ws(' ', column_name, data_type, character_maximum_length, is_nullable, column_default)
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
+}
 ANSWERED = "SELECT begin_body, answer FROM sessions_app_session WHERE begin_body IS NOT NULL ORDER BY id"
 
 
@@ -48,6 +58,15 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
     with connect(url) as connection:
         found = connection.execute(query).fetchall()
     return sorted(tuple(bytes(value) if isinstance(value, memoryview) else value for value in row) for row in found)
+
+
+def definitions(url: str, database: str) -> list[tuple[str, list[str]]]:
+    """Of everything in the database. Columns that were added later stand last: the order does not count.
+
+    Nor do the casts that PostgreSQL writes once more when it reads its own dump.
+    """
+    found = ((name, re.sub(r"::(character varying|text)", "", text)) for name, text in rows(url, DEFINED[database]))
+    return sorted((name, sorted(re.split(r"[][\s,()]+", text))) for name, text in found)
 
 
 def load(url: str, text: str) -> None:
@@ -83,6 +102,16 @@ def test_the_sums_are_what_they_were_and_equal_their_recount(upgraded):
     assert len(before[USED]) > 20
     assert rows(server.database_url, USED) == before[USED]
     assert "Every sum equals its recount." in server.manage("verify_usage")
+
+
+def test_its_tables_are_those_of_a_new_installation(upgraded, database_name):
+    """Which makes them at once: `customers.new_tables`."""
+    server, _ = upgraded
+    with new_environment(database_name, is_migrated=True) as env:
+        new = definitions(env["DATABASE_URL"], database_name)
+
+    assert len(new) > 200
+    assert definitions(server.database_url, database_name) == new
 
 
 def test_its_pages_open(upgraded):
