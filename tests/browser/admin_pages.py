@@ -17,7 +17,8 @@ CONTEXT = {"greeting": "Hello", "vip": True}
 def complete_and_list() -> None:
     """After `what_follows.make_all`. Prints the addresses as JSON.
 
-    They are list, add, change, history and delete of each registered model, as far as it has them.
+    They are list, add and change of each registered model, as far as it has them, and one each of the pages of history
+    and of deleting that are made alike for several.
     """
     now = timezone.now()
     RefusedRequests.objects.create(hour=now, count=3, last_address="192.0.2.7", last_at=now)
@@ -30,7 +31,7 @@ def complete_and_list() -> None:
 def addresses() -> list[str]:
     request = RequestFactory().get("/")
     request.user = User.objects.get(is_superuser=True)
-    found = []
+    found, seen = [], set()
     for model, model_admin in admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         found.append(reverse(f"{name}_changelist"))
@@ -38,8 +39,14 @@ def addresses() -> list[str]:
             found.append(reverse(f"{name}_add"))
         row = model._default_manager.order_by("pk").first()
         assert row is not None, f"make a {model._meta.verbose_name} above, so that its pages are looked at"
+        made_by = {}
         if model_admin.has_view_or_change_permission(request, row):
-            found += [reverse(f"{name}_{page}", args=[row.pk]) for page in ("change", "history")]
+            found.append(reverse(f"{name}_change", args=[row.pk]))
+            made_by["history"] = (type(model_admin).history_view, model_admin.object_history_template)
         if model_admin.has_delete_permission(request, row):
-            found.append(reverse(f"{name}_delete", args=[row.pk]))
+            made_by["delete"] = (type(model_admin).delete_view, model_admin.delete_confirmation_template)
+        for page, how in made_by.items():
+            if how not in seen:
+                seen.add(how)
+                found.append(reverse(f"{name}_{page}", args=[row.pk]))
     return found
