@@ -5,17 +5,25 @@ import time_machine
 from django.contrib.messages import get_messages
 from django.http import HttpResponse
 
+from customers.history import history_of
 from customers.models import Customer, LimitOverride
+from sessions_app.reports.customer_changes import PARTS
 from tests.builders import LiveTok, limit, make_customer, make_override, make_tier, moment
 from tests.staff import staff, text_of
 
 # A Friday, half past ten in the company's zone.
 NOW = moment("2024-03-15T10:30:00+00:00")
 FRIDAY = moment("2024-03-16T00:00:00+00:00")
+WEDNESDAY = moment("2024-03-20T00:00:00+00:00")
+APRIL = moment("2024-04-01T00:00:00+00:00")
 LATER = moment("2024-06-01T00:00:00+00:00")
 PLANNED = (
-    "Another override of this limit (90 call minutes a day) begins Wed 20 Mar 2024, 00:00:00. Choose an earlier end, "
-    "or change that one in the admin."
+    "Another override of this limit (150 call minutes a day) begins Wed 20 Mar 2024, 00:00:00 and allows more. Choose "
+    "an earlier end or a higher number, or change that one in the admin."
+)
+APART = (
+    "Another override of this limit (0 call minutes a day) is planned from Mon 18 Mar 2024, 00:00:00 until Wed 20 Mar "
+    "2024, 00:00:00, and would be lost. Choose an earlier end, or remove that one in the admin."
 )
 MINUTES = "call_minutes_day"
 
@@ -111,6 +119,43 @@ def test_an_override_that_is_there_is_neither_lost_nor_doubled(ana, ada, stored,
 
 
 @pytest.mark.parametrize(
+    ("stored", "then", "told"),
+    [
+        # What an earlier grant left for afterwards begins later still.
+        (
+            [{"amount": 90, "valid_until": FRIDAY}, {"valid_from": FRIDAY}],
+            [(100, None, APRIL, "vip"), (70, APRIL, None, "vip")],
+            " 70 call minutes a day, planned from Sat 16 Mar 2024, 00:00:00, begins then.",
+        ),
+        (
+            [{"amount": 90, "valid_until": FRIDAY}, {"valid_from": FRIDAY, "valid_until": WEDNESDAY}],
+            [(100, None, APRIL, "vip")],
+            " It replaces 70 call minutes a day, planned from Sat 16 Mar 2024, 00:00:00 until Wed 20 Mar 2024, 00:00:00.",
+        ),
+        # The same of what was planned beforehand, whether or not an override holds now.
+        (
+            [{"valid_from": FRIDAY, "valid_until": LATER}],
+            [(100, None, APRIL, ""), (70, APRIL, LATER, "vip")],
+            " 70 call minutes a day, planned from Sat 16 Mar 2024, 00:00:00, begins then.",
+        ),
+    ],
+)
+def test_more_is_given_over_what_is_planned_which_holds_afterwards(ana, ada, stored, then, told):
+    for row in stored:
+        make_override(ada, limit("call_minutes", row.get("amount", 70)), note="vip", **{name: row[name] for name in row if name != "amount"})
+    kept = LimitOverride.objects.get(amount=70)
+
+    given = send(ana, ada, amount="100", until="month")
+
+    assert given.status_code == 302, text_of(given)
+    assert said(given) == [f"Ada: call minutes a day, 100 until the end of Sun 31 Mar 2024 (UTC).{told}"]
+    assert rows_of(ada) == then
+    # One save in the history; what was planned stays the same row.
+    assert len(history_of(Customer, ada.pk, PARTS)) == 2
+    assert [row.pk for row in LimitOverride.objects.filter(amount=70)] == [kept.pk] * (len(then) - 1)
+
+
+@pytest.mark.parametrize(
     ("given", "field", "error"),
     [
         ({"amount": ""}, "amount", "Give the new limit as a whole number, such as 150."),
@@ -124,11 +169,14 @@ def test_an_override_that_is_there_is_neither_lost_nor_doubled(ana, ada, stored,
         ({"until": "date", "day": "2024-03-14"}, "day", "Give a day from today, 2024-03-15, on."),
         ({"day": "2024-03-20"}, "day", "You chose another end above. Choose “Another day”, or empty this field."),
         ({"until": "month"}, "until", PLANNED),
+        ({"until": "month", "amount": "150"}, "until", APART),
     ],
 )
 def test_bad_input_is_named_with_its_remedy_and_what_was_typed_is_kept(ana, ada, livetok: LiveTok, given, field, error):
     use_up(livetok, 61)
-    make_override(ada, limit("call_minutes", 90), valid_from=moment("2024-03-20T00:00:00+00:00"))
+    monday = moment("2024-03-18T00:00:00+00:00")
+    make_override(ada, limit("call_minutes", 0), valid_from=monday, valid_until=WEDNESDAY)
+    make_override(ada, limit("call_minutes", 150), valid_from=WEDNESDAY)
     before = rows_of(ada)
 
     refused = send(ana, ada, **{"amount": "100", "until": "today", "note": "typed", **given})

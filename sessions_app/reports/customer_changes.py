@@ -246,9 +246,9 @@ def more(request: HttpRequest, pk: int) -> HttpResponseBase:
         limit, amount = form.chosen.limit, form.cleaned_data["amount"]
         note = form.cleaned_data["note"]
         assert isinstance(request.user, User)
-        allow_more(customer, limit, amount, form.ends_at, now=now, author=request.user, note=note)
+        told = allow_more(customer, limit, amount, form.ends_at, now=now, author=request.user, note=note)
         until = f"until the end of {_day_words(form.last_day)} ({company_zone().key})"
-        return f"{customer}: {limit_name(limit).lower()}, {short_number(amount)} {until}."
+        return " ".join([f"{customer}: {limit_name(limit).lower()}, {short_number(amount)} {until}.", *told])
 
     return _edited(request, pk, "reports/allow_more.html", "Allow more", make, store)
 
