@@ -1,10 +1,19 @@
 """What is in use is not deleted in the admin: the page says what uses it, and what to do instead."""
 
-import pytest
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
+from django.db import transaction
+
+from customers.admin.pages import KeptWhereUsedAdmin
 from customers.models import Customer, Policy, Tier
-from tests.builders import make_customer, make_tier
+from sessions_app.models import Session
+from tests.builders import make_customer, make_livetok, make_tier
 from tests.staff import staff, text_of
+from tests.test_locks import PATIENCE_SECONDS, started
+from tests.test_report_statements import wait_until_somebody_waits_for_a_lock
 
 TIERS = "/admin/customers/tier/"
 CUSTOMERS = "/admin/customers/customer/"
@@ -61,6 +70,59 @@ def test_a_customer_with_sessions_stays_and_the_page_says_what_to_do(ana, liveto
         assert "Customer Ada is used by sessions" in text_of(response)
         assert "Pause or block the customer instead" in text_of(response)
     assert Customer.objects.exists()
+
+
+def delete(client, is_together, customer):
+    if is_together:
+        return delete_selected(client, CUSTOMERS, customer, post="yes")
+    return client.post(f"{CUSTOMERS}{customer.pk}/delete/", {"post": "yes"})
+
+
+def refused(response, customer):
+    """Nothing is half done, and the page is that of a customer who was used from the start."""
+    assert (response.status_code, list(get_messages(response.wsgi_request))) == (200, [])
+    assert "Pause or block the customer instead" in text_of(response)
+    assert 'name="action" value="pause">Pause' in response.content.decode()
+    assert Customer.objects.filter(pk=customer.pk).exists()
+    assert (LogEntry.objects.count(), customer.history.count()) == (0, 1)
+    return True
+
+
+@pytest.mark.parametrize("is_together", [False, True])
+def test_what_comes_to_be_used_after_the_check_stays_whole(ana, livetok, monkeypatch, is_together):
+    customer = make_customer(make_tier())
+    check, begins = KeptWhereUsedAdmin.get_deleted_objects, iter([livetok.begin])
+
+    def used_after(*args):
+        found = check(*args)
+        for begin in begins:
+            begin()
+        return found
+
+    monkeypatch.setattr(KeptWhereUsedAdmin, "get_deleted_objects", used_after)
+
+    response = delete(ana, is_together, customer)
+
+    assert "Customer: something came to use what you chose at this moment." in text_of(response)
+    assert refused(response, customer)
+
+
+@pytest.mark.only("postgresql")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_together", [False, True])
+def test_a_begin_that_is_being_stored_is_waited_for(is_together):
+    ana, customer, livetok = staff("managers"), make_customer(make_tier()), make_livetok()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            livetok.begin()
+            deleting = started(lambda: delete(ana, is_together, customer), pool)
+            wait_until_somebody_waits_for_a_lock()
+        response = deleting.result(PATIENCE_SECONDS)
+
+    assert "Customer Ada is used by sessions" in text_of(response)
+    assert refused(response, customer)
+    assert Session.objects.get().customer == customer
 
 
 def test_what_works_instead_is_offered_and_done_by_one_button(ana, livetok):

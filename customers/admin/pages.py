@@ -5,11 +5,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db import IntegrityError, models
+from django.db import IntegrityError, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
@@ -102,7 +103,21 @@ class KeptWhereUsedAdmin(HistoryAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
-        return super().delete_view(request, object_id, {**(extra_context or {}), **self._offers(request)})
+        """With the key locked: what is storing a use of the object holds it, and is waited for."""
+        request._locks_key = True  # type: ignore[attr-defined]
+        context = {**(extra_context or {}), **self._offers(request)}
+        try:
+            return super().delete_view(request, object_id, context)
+        except IntegrityError:
+            request._is_used = True  # type: ignore[attr-defined]
+            return super().delete_view(request, object_id, context)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions = super().get_actions(request)
+        if "delete_selected" in actions:
+            _, name, description = actions["delete_selected"]
+            actions["delete_selected"] = (_delete_together, name, description)
+        return actions
 
     def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
         response = super().response_action(request, queryset, *args, **kwargs)
@@ -122,7 +137,23 @@ class KeptWhereUsedAdmin(HistoryAdmin):
             for obj in objs
             if (kinds := list(kinds_that_use(obj)))
         ]
+        if not reasons and getattr(request, "_is_used", False):
+            name = f"{self.opts.verbose_name if len(objs) == 1 else self.opts.verbose_name_plural}".capitalize()
+            reasons = [f"{name}: something came to use what you chose at this moment. {self.instead_of_deleting}"]
         return ([], {}, set(), reasons) if reasons else super().get_deleted_objects(objs, request)
+
+
+def _delete_together(model_admin: Any, request: HttpRequest, chosen: models.QuerySet[Any]) -> Any:
+    """Django's action, all or nothing: between its check and its deletion, nobody comes to use one of them."""
+    try:
+        with transaction.atomic():
+            if request.POST.get("post"):
+                locked = chosen.model._base_manager.select_for_update().filter(pk__in=chosen.values("pk"))
+                list(locked.order_by("pk").values_list("pk"))
+            return delete_selected(model_admin, request, chosen)
+    except IntegrityError:
+        request._is_used = True  # type: ignore[attr-defined]
+        return delete_selected(model_admin, request, chosen)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):

@@ -214,7 +214,8 @@ class StaleAwareAdmin(admin.ModelAdmin):
         found = super().get_object(request, object_id, from_field)
         if found is None or request.method != "POST" or not transaction.get_connection().in_atomic_block:
             return found
-        self.model._base_manager.select_for_update(no_key=True).filter(pk=found.pk).first()
+        no_key = not getattr(request, "_locks_key", False)
+        self.model._base_manager.select_for_update(no_key=no_key).filter(pk=found.pk).first()
         return super().get_object(request, object_id, from_field)
 
     def changeform_view(
