@@ -5,9 +5,11 @@ Whoever was changed stays changed where a later piece fails; the same edit again
 
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
@@ -17,7 +19,7 @@ from django.utils import timezone
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from customers.editing import REASON_LENGTH, OverrideValues, check_period, lock_customers
-from customers.models import Customer, LimitOverride, Tier
+from customers.models import Customer, LimitOverride
 from customers.turns import FIRST_ROWS, PAUSE_SECONDS, next_rows, short_transaction
 
 logger = logging.getLogger(__name__)
@@ -25,64 +27,66 @@ logger = logging.getLogger(__name__)
 # One request works no longer than this, so that no proxy gives it up; the next one goes on.
 WORK_SECONDS = 40.0
 WHY = "Changed together with others."
-# Writes what the customers with these keys, locked, need, and returns those that were changed.
-Write = Callable[[Sequence[int], User], list[Customer]]
+# Of customers, locked: writes what they need, and returns those that were changed.
+Write = Callable[[list[Customer], User], list[Customer]]
 
 
 @dataclass
 class Progress:
-    """`changed` of those looked at so far; `last` is the key of the last one of them."""
+    """Of those looked at so far: `changed`, `left` as they were, `gone`. `last` is the key of the last one of them."""
 
-    last: int
+    last: int = 0
     changed: int = 0
+    left: int = 0
+    gone: int = 0
     is_through: bool = False
     has_failed: bool = False
 
 
-def edit_all(chosen: QuerySet[Customer], write: Write, told: str, user: User, *, after: int = 0) -> Progress:
-    """Bring the edit to each of `chosen` beyond the key `after`, in their order. `told` is the line of the log.
+def edit_all(keys: Sequence[int], write: Write, told: str, user: User, progress: Progress) -> None:
+    """Bring the edit to each of the customers with `keys`, which are in order, from where `progress` is.
 
     Stops when it has worked for long, and where the database does not take a piece, of which then nothing is stored.
+    `told` is the line of the log.
     """
-    progress = Progress(last=after)
     give_up_at = time.monotonic() + WORK_SECONDS
-    rows = chosen.prefetch_related(None).order_by("pk")
-    size = FIRST_ROWS
-    while time.monotonic() < give_up_at:
-        piece = list(rows.filter(pk__gt=progress.last).values_list("pk", flat=True)[:size])
-        if not piece:
-            progress.is_through = True
-            break
+    size, start = FIRST_ROWS, bisect_right(keys, progress.last)
+    while start < len(keys) and time.monotonic() < give_up_at:
+        piece = keys[start : start + size]
+        started = time.perf_counter()
         try:
-            changed, seconds = _edit(piece, write, told, user)
+            with short_transaction():
+                started = time.perf_counter()
+                found = lock_customers(piece)
+                changed = write(found, user)
+                if changed:
+                    LogEntry.objects.log_actions(user.pk, changed, CHANGE, change_message=told)
         except DatabaseError:
             logger.exception("an edit of many customers broke off after customer %s", progress.last)
             progress.has_failed = True
             break
-        progress.changed += changed
+        # How long others had to wait, so far as Python knows.
+        size = next_rows(size, time.perf_counter() - started)
+        start += len(piece)
         progress.last = piece[-1]
-        size = next_rows(size, seconds)
+        progress.changed += len(changed)
+        progress.left += len(found) - len(changed)
+        progress.gone += len(piece) - len(found)
         time.sleep(PAUSE_SECONDS)
-    return progress
+    progress.is_through = start >= len(keys)
 
 
-def _edit(piece: Sequence[int], write: Write, told: str, user: User) -> tuple[int, float]:
-    """How many were changed, and for how many seconds others had to wait, so far as Python knows."""
-    with short_transaction():
-        started = time.perf_counter()
-        changed = write(piece, user)
-        if changed:
-            LogEntry.objects.log_actions(user.pk, changed, CHANGE, change_message=told)
-    return len(changed), time.perf_counter() - started
+def set_field(name: str, value: Any) -> Write:
+    """Such as the tier or the status, of those who have another one."""
 
+    stored_as = getattr(value, "pk", value)
 
-def change_tier(tier: Tier) -> Write:
-    def write(keys: Sequence[int], user: User) -> list[Customer]:
-        customers = [customer for customer in lock_customers(keys) if customer.tier_id != tier.pk]
+    def write(customers: list[Customer], user: User) -> list[Customer]:
+        customers = [customer for customer in customers if customer.serializable_value(name) != stored_as]
         for customer in customers:
-            customer.tier = tier
+            setattr(customer, name, value)
         told = {"default_user": user, "default_change_reason": WHY[:REASON_LENGTH]}
-        bulk_update_with_history(customers, Customer, ["tier"], **told)
+        bulk_update_with_history(customers, Customer, [name], **told)
         return customers
 
     return write
@@ -92,10 +96,9 @@ def give_override(values: OverrideValues) -> Write:
     """From now until its end, to whoever has none of the same kind in that time."""
     check_period(values.metric, values.period)
 
-    def write(keys: Sequence[int], user: User) -> list[Customer]:
-        customers = lock_customers(keys)
+    def write(customers: list[Customer], user: User) -> list[Customer]:
         begins = replace(values, valid_from=timezone.now())
-        having = set(in_the_way(begins).filter(customer__in=keys).values_list("customer_id", flat=True))
+        having = set(in_the_way(begins).filter(customer__in=customers).values_list("customer_id", flat=True))
         customers = [customer for customer in customers if customer.pk not in having]
         rows = [LimitOverride(customer=customer, author=user, **vars(begins)) for customer in customers]
         told = {"default_user": user, "default_change_reason": WHY[:REASON_LENGTH]}

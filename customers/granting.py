@@ -10,13 +10,12 @@ from customers.editing import MOST_ROWS, SINCE_EVER, OverrideValues, check_overr
 from customers.history import moment_words
 from customers.limits import Limit
 from customers.models import Customer, LimitOverride
-from customers.validity import Validity
 
 
 def allow_more(
     customer: Customer, limit: Limit, amount: int, until: datetime, *, now: datetime, author: User, note: str = ""
 ) -> list[str]:
-    """Give the customer `amount` of a limit in force until a moment. What would hold then without it holds from then on.
+    """Give the customer `amount` of a limit in force until a moment. What holds then without it holds afterwards.
 
     An override that holds now is changed, so that the history shows both, and stored once more from `until` on where
     it would have held longer. One that begins earlier than `until` begins then. Returns a sentence for each that was

@@ -1,5 +1,7 @@
 """One edit of many customers, from their list: the count first, a line of history for each, nothing half done."""
 
+import random
+import re
 from datetime import timedelta
 
 import pytest
@@ -7,6 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from customers import bulk_edits
+from customers.admin.chosen import packed, unpacked
 from customers.models import Customer, LimitOverride
 from tests.builders import limit, make_customer, make_override, make_tier
 from tests.staff import staff, text_of
@@ -40,6 +43,32 @@ def send(client, action, chosen, path=LIST, **fields):
     return client.post(path, {"action": action, "_selected_action": selected, **fields})
 
 
+def hidden_in(page) -> dict[str, str]:
+    """What the page's form sends beside what is typed into it."""
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.content.decode())
+    return {name: value for name, value in found if not name.startswith("csrf")}
+
+
+def confirm(client, action, chosen, path=LIST, **fields):
+    """As a browser does: the preview, then its button."""
+    planned = send(client, action, chosen, path, preview="1", **fields)
+    return client.post(path, hidden_in(planned) | fields | {"apply": "1"})
+
+
+@pytest.mark.pure
+def test_keys_come_back_from_one_short_field_and_nothing_else_is_taken_for_some():
+    for keys, most in (
+        ([], 20),
+        ([7], 30),
+        (range(1, 100_001), 500),
+        (random.Random(1).sample(range(10**6), 10**5), 1.2e5),
+    ):
+        assert unpacked(packed(keys)) == sorted(keys)
+        assert len(packed(keys)) <= most
+    for wrong in ("", "x", "é", packed([3])[:-6], packed([3, 3]), packed([0]), packed([2**63]), packed([1, 2, 3])[:8]):
+        assert unpacked(wrong) is None
+
+
 def test_the_tier_of_many_is_changed_after_a_count_with_a_line_of_history_each(ana, three):
     gold = make_tier("gold")
     Customer.objects.filter(pk=three[0].pk).update(tier=gold)
@@ -51,10 +80,14 @@ def test_the_tier_of_many_is_changed_after_a_count_with_a_line_of_history_each(a
     assert "2 of 3 customers would change, from the next call of each. 1 is on it already" in text_of(planned)
     assert not LogEntry.objects.exists()
 
-    done = send(ana, "change_tier", three, apply="1", **{"edit-tier": gold.pk})
+    # What no page has counted is counted first.
+    assert "2 of 3" in text_of(send(ana, "change_tier", three, apply="1", **{"edit-tier": gold.pk}))
+    assert not LogEntry.objects.exists()
+
+    done = confirm(ana, "change_tier", three, **{"edit-tier": gold.pk})
 
     assert done.status_code == 302
-    assert "Tier: Gold. 2 customers changed." in text_of(ana.get(LIST))
+    assert "Tier: Gold. 2 customers changed. 1 is on it already." in text_of(ana.get(LIST))
     assert set(Customer.objects.values_list("tier__slug", flat=True)) == {"gold"}
     assert [customer.history.count() for customer in three] == [1, 2, 2]
     assert three[1].history.first().history_user == ana.user
@@ -82,7 +115,7 @@ def test_many_get_an_override_but_those_who_have_one_of_its_kind(ana, three, liv
     make_override(three[1], limit("call_minutes", 70), valid_until=timezone.now() - timedelta(days=1))
 
     planned = send(ana, "give_override", three, preview="1", **OVERRIDE)
-    send(ana, "give_override", three, apply="1", **OVERRIDE)
+    confirm(ana, "give_override", three, **OVERRIDE)
 
     assert f"Override: 90 call minutes a day, until {UNTIL:%a} {UNTIL.day} {UNTIL:%b %Y}, 18:00." in text_of(planned)
     assert "2 of 3 customers would change" in text_of(planned)
@@ -100,36 +133,66 @@ def test_many_get_an_override_but_those_who_have_one_of_its_kind(ana, three, liv
     assert "0 of 3 customers would change" in text_of(again)
 
 
-def test_all_across_pages_are_changed_in_pieces_and_a_failure_says_how_far_it_came(ana, three, monkeypatch):
-    gold = make_tier("gold")
+def test_whoever_was_counted_is_changed_in_pieces_and_a_failure_says_how_far_it_came(ana, three, monkeypatch):
+    gold, silver = make_tier("gold"), make_tier("silver")
+    mover = make_customer(silver, "+15550008888")
     others = Customer.objects.bulk_create(Customer(name=f"C{n}", tier=three[0].tier) for n in range(45))
     tried = []
 
-    def failing(keys, user):
-        tried.append(list(keys))
-        if len(tried) == 2:
-            raise bulk_edits.DatabaseError("gone")
-        return bulk_edits.change_tier(gold)(keys, user)
+    def failing(name, value):
+        write = bulk_edits.set_field(name, value)
 
-    monkeypatch.setattr("customers.admin.bulk.change_tier", lambda tier: failing)
-    fields = {"select_across": "1", "apply": "1", "edit-tier": gold.pk}
+        def once(customers, user):
+            tried.append(customers)
+            if len(tried) == 2:
+                raise bulk_edits.DatabaseError("gone")
+            return write(customers, user)
+
+        return once
+
+    monkeypatch.setattr("customers.admin.bulk.set_field", failing)
     basic = f"{LIST}?tier__id__exact={three[0].tier_id}"
-    page = send(ana, "change_tier", three[:1], basic, **fields)
+    page = confirm(ana, "change_tier", three[:1], basic, select_across="1", **{"edit-tier": gold.pk})
 
+    assert "Change the tier of 48 customers" in text_of(page)
     assert "20 customers were changed so far. 28 are still to be looked at." in text_of(page)
     assert Customer.objects.filter(tier=gold).count() == 20
+    # These match the list's filter by now, and nobody has counted them.
     newcomer = make_customer(three[0].tier, "+15550009999")
-    sent = {"newest": others[-1].pk, "after": page.context["after"], "done": "20"}
-    assert send(ana, "change_tier", three[:1], basic, **fields, **sent).status_code == 302
+    Customer.objects.filter(pk=mover.pk).update(tier=three[0].tier)
+    # And these were counted.
+    Customer.objects.filter(pk=others[-1].pk).update(tier=gold)
+    others[-2].delete()
+    assert ana.post(basic, hidden_in(page) | {"apply": "1"}).status_code == 302
 
-    assert "Tier: Gold. 48 customers changed." in text_of(ana.get(LIST))
-    assert list(Customer.objects.exclude(tier=gold)) == [newcomer]
-    assert max(len(keys) for keys in tried) <= 28
+    outcome = "46 customers changed. 1 is on it already. 1 was deleted or merged into another one meanwhile."
+    assert f"Tier: Gold. {outcome}" in text_of(ana.get(LIST))
+    assert set(Customer.objects.exclude(tier=gold)) == {mover, newcomer}
+    assert max(len(customers) for customers in tried) <= 28
+
+
+def test_all_of_many_pages_are_paused_instead_of_deleted_by_forms_of_few_fields(ana, three, monkeypatch, settings):
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 20
+    monkeypatch.setattr("customers.admin.pages.MOST_DELETED", 100)
+    Customer.objects.bulk_create(Customer(name=f"C{n}", tier=three[0].tier) for n in range(120))
+
+    kept = send(ana, "delete_selected", three[:1], f"{LIST}?status__exact=active", select_across="1")
+    assert "Customers: at most 100 are deleted at once. Choose fewer of them. Pause or block" in text_of(kept)
+    make_customer(three[0].tier, "+15550009999", name="C new")
+    asked = ana.post(LIST, hidden_in(kept) | {"action": "pause"})
+    assert "Pause 123 customers" in text_of(asked)
+    assert not Customer.objects.filter(status="paused").exists()
+    assert ana.post(LIST, hidden_in(asked) | {"apply": "1"}).status_code == 302
+
+    assert "Status: Paused. 123 customers changed." in text_of(ana.get(LIST))
+    assert Customer.objects.get(status="active").name == "C new"
+    assert LogEntry.objects.count() == 123
 
 
 def test_whoever_only_looks_is_offered_no_edit(db, three):
     viewer = staff("viewers", "vera")
 
     assert "Change the tier of the selected" not in text_of(viewer.get(LIST))
-    send(viewer, "change_tier", three, apply="1", **{"edit-tier": make_tier("gold").pk})
+    sent = {"action": "change_tier", "_selected_action": three[0].pk, "apply": "1", "edit-tier": make_tier("gold").pk}
+    viewer.post(LIST, sent | {"chosen": packed(customer.pk for customer in three)})
     assert set(Customer.objects.values_list("tier__slug", flat=True)) == {"basic"}

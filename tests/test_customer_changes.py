@@ -25,6 +25,7 @@ APART = (
     "Another override of this limit (0 call minutes a day) is planned from Mon 18 Mar 2024, 00:00:00 until Wed 20 Mar "
     "2024, 00:00:00, and would be lost. Choose an earlier end, or remove that one in the admin."
 )
+REPLACED = " It replaces 70 call minutes a day, planned from Sat 16 Mar 2024, 00:00:00 until Wed 20 Mar 2024, 00:00:00."
 MINUTES = "call_minutes_day"
 
 
@@ -123,26 +124,26 @@ def test_an_override_that_is_there_is_neither_lost_nor_doubled(ana, ada, stored,
     [
         # What an earlier grant left for afterwards begins later still.
         (
-            [{"amount": 90, "valid_until": FRIDAY}, {"valid_from": FRIDAY}],
+            [(90, {"valid_until": FRIDAY}), (70, {"valid_from": FRIDAY})],
             [(100, None, APRIL, "vip"), (70, APRIL, None, "vip")],
             " 70 call minutes a day, planned from Sat 16 Mar 2024, 00:00:00, begins then.",
         ),
         (
-            [{"amount": 90, "valid_until": FRIDAY}, {"valid_from": FRIDAY, "valid_until": WEDNESDAY}],
+            [(90, {"valid_until": FRIDAY}), (70, {"valid_from": FRIDAY, "valid_until": WEDNESDAY})],
             [(100, None, APRIL, "vip")],
-            " It replaces 70 call minutes a day, planned from Sat 16 Mar 2024, 00:00:00 until Wed 20 Mar 2024, 00:00:00.",
+            REPLACED,
         ),
         # The same of what was planned beforehand, whether or not an override holds now.
         (
-            [{"valid_from": FRIDAY, "valid_until": LATER}],
+            [(70, {"valid_from": FRIDAY, "valid_until": LATER})],
             [(100, None, APRIL, ""), (70, APRIL, LATER, "vip")],
             " 70 call minutes a day, planned from Sat 16 Mar 2024, 00:00:00, begins then.",
         ),
     ],
 )
 def test_more_is_given_over_what_is_planned_which_holds_afterwards(ana, ada, stored, then, told):
-    for row in stored:
-        make_override(ada, limit("call_minutes", row.get("amount", 70)), note="vip", **{name: row[name] for name in row if name != "amount"})
+    for amount, validity in stored:
+        make_override(ada, limit("call_minutes", amount), note="vip", **validity)
     kept = LimitOverride.objects.get(amount=70)
 
     given = send(ana, ada, amount="100", until="month")

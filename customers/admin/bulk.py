@@ -1,5 +1,6 @@
 """One edit of the customers that were chosen in their list: a form, then what it would change, then it is done."""
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,15 +17,14 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.formats import date_format
 
+from customers.admin.chosen import chosen_before, chosen_keys, count_among, packed
 from customers.admin.pages import admin_page, counted
-from customers.bulk_edits import Write, change_tier, edit_all, give_override, in_the_way
+from customers.bulk_edits import Progress, Write, edit_all, give_override, in_the_way, set_field
 from customers.editing import OverrideValues, check_period
 from customers.labels import with_named_parts
 from customers.limits import Metric
 from customers.models import Agent, Channel, Customer, LimitOverride, Tier
 from customers.models.limits import METRIC_CHOICES, PERIOD_CHOICES
-
-Chosen = QuerySet[Customer]
 
 
 class TierForm(forms.Form):
@@ -81,81 +81,87 @@ class Plan:
     """What an edit comes to: its words, whom it leaves as they are and why (of one, of more), how it is written."""
 
     what: str
-    left: Chosen
+    left: QuerySet[Customer]
     left_because: tuple[str, str]
     write: Write
+
+    def left_in_words(self, count: int) -> str:
+        return f"{count} {self.left_because[count != 1]}."
 
 
 @dataclass(frozen=True)
 class BulkEdit:
     title: str
     form: type[forms.Form]
-    plan: Callable[[Any, Chosen], Plan]
+    plan: Callable[[Any], Plan]
 
 
-def _plan_tier(form: TierForm, chosen: Chosen) -> Plan:
+def _plan_tier(form: TierForm) -> Plan:
     tier: Tier = form.cleaned_data["tier"]
-    return Plan(
-        f"Tier: {tier}.", chosen.filter(tier=tier), ("is on it already", "are on it already"), change_tier(tier)
-    )
+    on_it = Customer.objects.filter(tier=tier)
+    return Plan(f"Tier: {tier}.", on_it, ("is on it already", "are on it already"), set_field("tier", tier))
 
 
-def _plan_override(form: OverrideForm, chosen: Chosen) -> Plan:
+def _plan_override(form: OverrideForm) -> Plan:
     values = form.values()
     until = date_format(timezone.localtime(values.valid_until), "D j M Y, H:i")
-    having = chosen.filter(pk__in=in_the_way(values).values("customer"))
+    having = Customer.objects.filter(pk__in=in_the_way(values).values("customer"))
     rest = "an override of this kind in that time already, which stays"
     because = (f"has {rest}", f"have {rest}")
     return Plan(f"Override: {LimitOverride(**vars(values))}, until {until}.", having, because, give_override(values))
 
 
+def _status_edit(title: str, status: Customer.Status) -> BulkEdit:
+    because = (f"is {status.label.lower()} already", f"are {status.label.lower()} already")
+    plan = Plan(
+        f"Status: {status.label}.", Customer.objects.filter(status=status), because, set_field("status", status.value)
+    )
+    return BulkEdit(title, forms.Form, lambda form: plan)
+
+
 EDITS = {
     "change_tier": BulkEdit("Change the tier of", TierForm, _plan_tier),
     "give_override": BulkEdit("Give an override to", OverrideForm, _plan_override),
+    "activate": _status_edit("Activate", Customer.Status.ACTIVE),
+    "pause": _status_edit("Pause", Customer.Status.PAUSED),
+    "block": _status_edit("Block", Customer.Status.BLOCKED),
 }
 
 
 def bulk_edit(
-    model_admin: admin.ModelAdmin, request: HttpRequest, chosen: Chosen, name: str
+    model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Customer], name: str
 ) -> HttpResponseBase | None:
-    """Shows the form, then the plan; does it once that is confirmed. None: the list is shown again."""
+    """Shows the form, if there is one, then the plan; does it once that is confirmed. None: the list is shown again.
+
+    Whoever was counted on the first page is who is changed, whatever matches the list's search and filters later.
+    """
     edit = EDITS[name]
-    chosen = chosen.prefetch_related(None).order_by("pk")
-    # Callers who become customers in between are not among those that were counted.
-    newest = _number(request.POST.get("newest")) or chosen.values_list("pk", flat=True).last() or 0
-    chosen = chosen.filter(pk__lte=newest)
-    was_sent = "preview" in request.POST or "apply" in request.POST
+    # What no page has counted is not changed, but shown first.
+    is_confirmed = "apply" in request.POST and chosen_before(request) is not None
+    was_sent = is_confirmed or bool({"preview", "apply"} & set(request.POST)) or not edit.form.base_fields
+    keys = chosen_keys(request, queryset)
     form = edit.form(request.POST if was_sent else None, prefix="edit")
-    plan = edit.plan(form, chosen) if was_sent and form.is_valid() else None
-    after, done = _number(request.POST.get("after")) or 0, _number(request.POST.get("done")) or 0
-    has_failed = False
-    if plan is not None and "apply" in request.POST:
-        progress = edit_all(chosen, plan.write, plan.what, request.user, after=after)  # type: ignore[arg-type]
-        done += progress.changed
+    plan = edit.plan(form) if was_sent and form.is_valid() else None
+    progress = Progress(*(_number(request.POST.get(count)) for count in ("last", "changed", "left", "gone")))
+    if plan is not None and is_confirmed:
+        edit_all(keys, plan.write, plan.what, request.user, progress)  # type: ignore[arg-type]
         if progress.is_through:
-            text = f"{plan.what} {counted(done, 'customer')} changed."
-            model_admin.message_user(request, text, messages.SUCCESS)
+            model_admin.message_user(request, _outcome(plan, progress), messages.SUCCESS)
             return None
-        after, has_failed = progress.last, progress.has_failed
-    total = chosen.count()
-    left = plan.left.count() if plan else 0
+    left = count_among(keys, plan.left) if plan and not is_confirmed else 0
     context = {
-        "title": f"{edit.title} {counted(total, 'customer')}",
+        "title": f"{edit.title} {counted(len(keys), 'customer')}",
         "action": name,
         "form": form,
         "plan": plan,
-        "total": total,
-        "left": left,
-        "left_because": plan.left_because[left != 1] if plan else "",
-        "changes": total - left,
-        "after": after,
-        "done": done,
-        "has_begun": "apply" in request.POST,
-        "has_failed": has_failed,
-        "rest": chosen.filter(pk__gt=after).count(),
-        "newest": newest,
-        "select_across": request.POST.get("select_across", "0"),
-        "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+        "total": len(keys),
+        "left": plan.left_in_words(left) if plan and left else "",
+        "changes": len(keys) - left,
+        "progress": progress,
+        "has_begun": is_confirmed,
+        "rest": len(keys) - bisect_right(keys, progress.last),
+        "chosen": packed(keys),
+        "one": keys[0] if keys else "",
         "checkbox": ACTION_CHECKBOX_NAME,
         "back": request.get_full_path(),
         "media": model_admin.media + form.media,
@@ -163,5 +169,16 @@ def bulk_edit(
     return admin_page(request, "admin/customers/customer/bulk.html", context, of=model_admin)
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+def _outcome(plan: Plan, progress: Progress) -> str:
+    """How many were changed, and how many not, and why."""
+    words = [f"{plan.what} {counted(progress.changed, 'customer')} changed."]
+    if progress.left:
+        words.append(plan.left_in_words(progress.left))
+    if progress.gone:
+        were = "was deleted or merged into another one" if progress.gone == 1 else "were deleted or merged into others"
+        words.append(f"{progress.gone} {were} meanwhile.")
+    return " ".join(words)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -22,6 +22,7 @@ from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 
 from customers.admin.bulk import bulk_edit
+from customers.admin.chosen import chosen_keys
 from customers.admin.contexts import ContextAdmin
 from customers.admin.imports import CustomerImportMixin
 from customers.admin.pages import KeptWhereUsedAdmin, counted, without_related_links
@@ -301,19 +302,23 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
         return bulk_edit(self, request, queryset, "give_override")
 
     @admin.action(description="Set the selected customers to active", permissions=["change"])
-    def activate(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
-        self._set_status(request, queryset, Customer.Status.ACTIVE)
+    def activate(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
+        return self._set_status(request, queryset, "activate", Customer.Status.ACTIVE)
 
     @admin.action(description="Pause the selected customers", permissions=["change"])
-    def pause(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
-        self._set_status(request, queryset, Customer.Status.PAUSED)
+    def pause(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
+        return self._set_status(request, queryset, "pause", Customer.Status.PAUSED)
 
     @admin.action(description="Block the selected customers", permissions=["change"])
-    def block(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
-        self._set_status(request, queryset, Customer.Status.BLOCKED)
+    def block(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
+        return self._set_status(request, queryset, "block", Customer.Status.BLOCKED)
 
-    def _set_status(self, request: HttpRequest, queryset: QuerySet[Customer], status: Customer.Status) -> None:
-        """Row by row, for the history."""
+    def _set_status(
+        self, request: HttpRequest, queryset: QuerySet[Customer], name: str, status: Customer.Status
+    ) -> HttpResponseBase | None:
+        """Row by row, for the history. More than a page of the list has are asked about, and changed in pieces."""
+        if "apply" in request.POST or len(chosen_keys(request, queryset)) > self.list_per_page:
+            return bulk_edit(self, request, queryset, name)
         changed = 0
         for pk in queryset.exclude(status=status).values_list("pk", flat=True):
             try:
@@ -327,6 +332,7 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
             changed += 1
         text = f"{counted(changed, 'customer')} set to {status.label.lower()}."
         self.message_user(request, text, messages.SUCCESS)
+        return None
 
 
 def _outlooks(customer_ids: list[int]) -> dict[int, list[str]]:

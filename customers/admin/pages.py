@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -15,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 
+from customers.admin.chosen import chosen_before, chosen_keys, packed
 from customers.admin.stale import StaleAwareAdmin
 from customers.editing import kinds_that_use
 from customers.history import Entry, history_of, history_points
@@ -22,6 +24,9 @@ from customers.search.finding import rows_named
 
 ENTRIES_PER_PAGE = 50
 MOST_COUNTED = 10_000
+# Each is asked about and shown before.
+MOST_DELETED = 1000
+MOST_REASONS = 20
 
 
 def admin_page(
@@ -105,7 +110,7 @@ class KeptWhereUsedAdmin(HistoryAdmin):
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
         """With the key locked: what is storing a use of the object holds it, and is waited for."""
         request._locks_key = True  # type: ignore[attr-defined]
-        context = {**(extra_context or {}), **self._offers(request)}
+        context = {**(extra_context or {}), **self.offers(request)}
         try:
             return super().delete_view(request, object_id, context)
         except IntegrityError:
@@ -113,32 +118,38 @@ class KeptWhereUsedAdmin(HistoryAdmin):
             return super().delete_view(request, object_id, context)
 
     def get_actions(self, request: HttpRequest) -> Any:
-        actions = super().get_actions(request)
+        actions: Any = super().get_actions(request)
         if "delete_selected" in actions:
             _, name, description = actions["delete_selected"]
             actions["delete_selected"] = (_delete_together, name, description)
         return actions
 
     def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
-        response = super().response_action(request, queryset, *args, **kwargs)
-        if isinstance(response, TemplateResponse) and response.context_data is not None:
-            response.context_data |= self._offers(request)
-        return response
+        keys = chosen_before(request)
+        if keys is not None:
+            queryset = self.get_queryset(request).filter(pk__in=keys)
+        return super().response_action(request, queryset, *args, **kwargs)
 
-    def _offers(self, request: HttpRequest) -> dict[str, Any]:
+    def offers(self, request: HttpRequest) -> dict[str, Any]:
         offered = self.works_instead if self.has_change_permission(request) else {}
         return {"works_instead": offered.items()}
 
     def get_deleted_objects(self, objs: Sequence[Any] | models.QuerySet[Any], request: HttpRequest) -> Any:
         """Django collects all that uses an object before it refuses, and sessions may be millions."""
-        reasons = [
-            f"{str(self.opts.verbose_name).capitalize()} {obj} is used by {' and '.join(kinds)}, so it cannot be "
-            f"deleted. {self.instead_of_deleting}"
-            for obj in objs
-            if (kinds := list(kinds_that_use(obj)))
-        ]
+        kind, kinds = str(self.opts.verbose_name).capitalize(), str(self.opts.verbose_name_plural)
+        if isinstance(objs, models.QuerySet) and objs.count() > MOST_DELETED:
+            text = f"{kinds.capitalize()}: at most {MOST_DELETED:,} are deleted at once. Choose fewer of them. "
+            return [], {}, set(), [text + self.instead_of_deleting]
+        reasons: list[str] = []
+        for obj in objs:
+            if len(reasons) == MOST_REASONS:
+                reasons.append(f"Others of these {kinds} may be used too.")
+                break
+            if used := list(kinds_that_use(obj)):
+                text = f"{kind} {obj} is used by {' and '.join(used)}, so it cannot be deleted. "
+                reasons.append(text + self.instead_of_deleting)
         if not reasons and getattr(request, "_is_used", False):
-            name = f"{self.opts.verbose_name if len(objs) == 1 else self.opts.verbose_name_plural}".capitalize()
+            name = kind if len(objs) == 1 else kinds.capitalize()
             reasons = [f"{name}: something came to use what you chose at this moment. {self.instead_of_deleting}"]
         return ([], {}, set(), reasons) if reasons else super().get_deleted_objects(objs, request)
 
@@ -148,12 +159,18 @@ def _delete_together(model_admin: Any, request: HttpRequest, chosen: models.Quer
     try:
         with transaction.atomic():
             if request.POST.get("post"):
-                locked = chosen.model._base_manager.select_for_update().filter(pk__in=chosen.values("pk"))
-                list(locked.order_by("pk").values_list("pk"))
-            return delete_selected(model_admin, request, chosen)
+                keys = list(chosen.order_by("pk").values_list("pk", flat=True)[: MOST_DELETED + 1])
+                locked = chosen.model._base_manager.select_for_update().filter(pk__in=keys).order_by("pk")
+                list(locked.values_list("pk"))
+            response = delete_selected(model_admin, request, chosen)
     except IntegrityError:
         request._is_used = True  # type: ignore[attr-defined]
-        return delete_selected(model_admin, request, chosen)
+        response = delete_selected(model_admin, request, chosen)
+    if isinstance(response, TemplateResponse) and response.context_data is not None:
+        keys = chosen_keys(request, chosen)
+        shown = {"chosen": packed(keys), "one": keys[0] if keys else "", "checkbox": ACTION_CHECKBOX_NAME}
+        response.context_data |= shown | model_admin.offers(request)
+    return response
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
