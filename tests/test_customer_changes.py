@@ -1,5 +1,9 @@
 """What staff change from a customer's report page: more of a limit for a while, the tier, paused and let in again."""
 
+import re
+from datetime import date
+from html import unescape
+
 import pytest
 import time_machine
 from django.contrib.messages import get_messages
@@ -7,6 +11,8 @@ from django.http import HttpResponse
 
 from customers.history import history_of
 from customers.models import Customer, LimitOverride
+from sessions_app.billing.statements import Month, statements
+from sessions_app.reports import customer_changes
 from sessions_app.reports.customer_changes import PARTS
 from tests.builders import LiveTok, limit, make_customer, make_override, make_tier, moment
 from tests.staff import staff, text_of
@@ -25,6 +31,8 @@ APART = (
     "Another override of this limit (0 call minutes a day) is planned from Mon 18 Mar 2024, 00:00:00 until Wed 20 Mar "
     "2024, 00:00:00, and would be lost. Choose an earlier end, or remove that one in the admin."
 )
+TOO_MUCH = "Give a new limit of 1,000,000,000 at most, or an override without an amount in the admin."
+TOO_LATE = "Give a day up to 2999-12-31, or an override without an end in the admin."
 REPLACED = " It replaces 70 call minutes a day, planned from Sat 16 Mar 2024, 00:00:00 until Wed 20 Mar 2024, 00:00:00."
 MINUTES = "call_minutes_day"
 
@@ -163,11 +171,12 @@ def test_more_is_given_over_what_is_planned_which_holds_afterwards(ana, ada, sto
         ({"amount": "a lot"}, "amount", "Give the new limit as a whole number, such as 150."),
         ({"amount": "60"}, "amount", "Give 62 or more: the limit is 60 now, and 61 are used."),
         ({"amount": "61"}, "amount", "Give 62 or more: the limit is 60 now, and 61 are used."),
-        ({"amount": "9" * 12}, "amount", "Ensure this value is less than or equal to 1000000000."),
+        ({"amount": "1000000001"}, "amount", TOO_MUCH),
         ({"until": ""}, "until", "Choose until when it holds."),
         ({"until": "date"}, "day", "Give the day, such as 2026-12-04, or choose one of the others."),
         ({"until": "date", "day": "4.12."}, "day", "Give a day as year, month and day, such as 2026-12-04."),
         ({"until": "date", "day": "2024-03-14"}, "day", "Give a day from today, 2024-03-15, on."),
+        ({"until": "date", "day": "3000-01-01"}, "day", TOO_LATE),
         ({"day": "2024-03-20"}, "day", "You chose another end above. Choose “Another day”, or empty this field."),
         ({"until": "month"}, "until", PLANNED),
         ({"until": "month", "amount": "150"}, "until", APART),
@@ -198,6 +207,26 @@ def test_the_day_alone_is_enough_and_the_limit_may_come_with_the_address(ana, ad
     assert rows_of(ada) == [(20, None, moment("2024-03-21T00:00:00+00:00"), "")]
 
 
+@pytest.mark.parametrize(
+    ("zone", "until", "day", "ends"),
+    [
+        ("America/Los_Angeles", "month", "Sun 31 Mar 2024", moment("2024-04-01T07:00:00+00:00")),
+        # It is Saturday there already.
+        ("Pacific/Kiritimati", "today", "Sat 16 Mar 2024", moment("2024-03-16T10:00:00+00:00")),
+    ],
+)
+def test_days_and_months_end_in_the_customers_time_as_limits_and_statements(ana, zone, until, day, ends):
+    ada = make_customer(make_tier("basic", limit("call_minutes", 300, "month")), name="Ada", time_zone=zone)
+
+    assert f"Until the day is over in {zone}, the customer's time zone" in text_of(ana.get(address(ada, "more")))
+    given = send(ana, ada, amount="500", until=until)
+
+    assert said(given) == [f"Ada: call minutes a month, 500 until the end of {day} ({zone})."]
+    assert rows_of(ada) == [(500, None, ends, "")]
+    [march] = statements([ada], Month(date(2024, 3, 1)), {})
+    assert march.included_minutes == (500 if until == "month" else 300)
+
+
 def test_who_was_first_is_told_and_what_the_second_typed_is_kept(ana, ada):
     bob = staff("administrators", "bob")
     opened = filled_in(ana.get(address(ada, "more"))) | {"amount": "100", "until": "today"}
@@ -215,6 +244,27 @@ def test_who_was_first_is_told_and_what_the_second_typed_is_kept(ana, ada):
     shown = {"shown": "active", "status": "paused"}
     assert said(ana.post(address(ada, "status"), shown))[-1].startswith("Ada is paused")
     assert "Nothing was changed: Ada is paused meanwhile" in said(bob.post(address(ada, "status"), shown))[-1]
+
+
+def test_what_is_saved_after_an_error_was_found_is_not_overlooked(ana, ada, monkeypatch):
+    bob = staff("administrators", "bob")
+    opened, show = filled_in(ana.get(address(ada, "more"))), customer_changes._form_page
+
+    def after_bob(*args, **kwargs):
+        monkeypatch.undo()
+        assert send(bob, ada, amount="90", until="month").status_code == 302
+        return show(*args, **kwargs)
+
+    monkeypatch.setattr(customer_changes, "_form_page", after_bob)
+    wrong = ana.post(address(ada, "more"), opened | {"amount": "much", "until": "today"})
+    # From the page itself: the test client takes what was rendered for Bob meanwhile for Ana's.
+    [state] = re.findall(r'name="_shown_state" value="([^"]+)"', wrong.content.decode())
+    sent = opened | {"_shown_state": unescape(state), "amount": "100", "until": "today"}
+    refused = ana.post(address(ada, "more"), sent)
+
+    assert (wrong.status_code, refused.status_code) == (400, 409)
+    assert "– bob added Limit override: 90 call minutes a day" in text_of(refused)
+    assert [row[0] for row in rows_of(ada)] == [90]
 
 
 def test_tier_and_status_are_changed_with_who_did_it(ana, ada, livetok: LiveTok):

@@ -127,6 +127,9 @@ EDITS = {
     "block": _status_edit("Block", Customer.Status.BLOCKED),
 }
 
+# What a page of an edit that goes on posts of its progress.
+COUNTS = ("last", "changed", "left", "gone")
+
 
 def bulk_edit(
     model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Customer], name: str
@@ -142,7 +145,8 @@ def bulk_edit(
     keys = chosen_keys(request, queryset)
     form = edit.form(request.POST if was_sent else None, prefix="edit")
     plan = edit.plan(form) if was_sent and form.is_valid() else None
-    progress = Progress(*(_number(request.POST.get(count)) for count in ("last", "changed", "left", "gone")))
+    last, changed, left_so_far, gone = (_number(request.POST.get(name)) for name in COUNTS)
+    progress = Progress(last, changed, left_so_far, gone)
     if plan is not None and is_confirmed:
         edit_all(keys, plan.write, plan.what, request.user, progress)  # type: ignore[arg-type]
         if progress.is_through:

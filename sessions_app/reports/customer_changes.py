@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import floor
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
@@ -27,7 +28,6 @@ from customers.granting import allow_more
 from customers.history import Part, history_of, history_points
 from customers.limits import Limit, Metric
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier
-from customers.zones import company_zone
 from sessions_app.periods import ONE_DAY, local_day, starts_at
 from sessions_app.reports.frame.pages import action, page
 from sessions_app.reports.outlook import OutlookLine, outlook_lines
@@ -68,7 +68,7 @@ def may_allow_more(user: Any, standing: Standing) -> bool:
 
 def _raisable(standing: Standing) -> list[LimitUse]:
     """What can be given more of, hard limits first."""
-    found = [use for use in standing.uses if use.limit.amount is not None]
+    found = [use for use in standing.uses if use.limit.amount is not None and use.limit.amount < MOST_AMOUNT]
     return sorted(found, key=lambda use: not use.limit.hard)
 
 
@@ -83,10 +83,14 @@ def _proposed(uses: list[LimitUse], lines: list[OutlookLine]) -> str:
 
 
 class Ends:
-    """The days that an override can end with, by the company's calendar. Each includes its day."""
+    """The days that an override can end with, by the customer's calendar, as limits and statements. Each is included.
 
-    def __init__(self, now: datetime) -> None:
-        self.today = today = local_day(now, company_zone())
+    A month's statement goes by what holds on the month's last instant in the customer's time: so does its last day.
+    """
+
+    def __init__(self, now: datetime, zone: ZoneInfo) -> None:
+        self.zone = zone
+        self.today = today = local_day(now, zone)
         next_month = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
         self.days = {
             "today": today,
@@ -117,6 +121,7 @@ class AllowMoreForm(forms.Form):
         error_messages={
             "required": "Give the new limit as a whole number, such as 150.",
             "invalid": "Give the new limit as a whole number, such as 150.",
+            "max_value": f"Give a new limit of {MOST_AMOUNT:,} at most, or an override without an amount in the admin.",
         },
     )
     until = forms.ChoiceField(label="Until", widget=forms.RadioSelect, required=False)
@@ -129,10 +134,10 @@ class AllowMoreForm(forms.Form):
     )
     note = forms.CharField(label="Why, for your colleagues (may stay empty)", required=False, max_length=200)
 
-    def __init__(self, data: Mapping[str, Any] | None, uses: list[LimitUse], now: datetime, **options: Any) -> None:
+    def __init__(self, data: Mapping[str, Any] | None, uses: list[LimitUse], ends: Ends, **options: Any) -> None:
         super().__init__(data, use_required_attribute=False, auto_id="more-%s", label_suffix="", **options)
         self.uses = {limit_code(use.limit): use for use in uses}
-        self.ends = Ends(now)
+        self.ends = ends
         shown: Any = self.fields
         shown["limit"].choices = [(code, _limit_choice(use)) for code, use in self.uses.items()]
         shown["until"].choices = self.ends.choices()
@@ -147,7 +152,7 @@ class AllowMoreForm(forms.Form):
 
     @property
     def ends_at(self) -> datetime:
-        return starts_at(self.last_day + ONE_DAY, company_zone())
+        return starts_at(self.last_day + ONE_DAY, self.ends.zone)
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
@@ -166,8 +171,10 @@ class AllowMoreForm(forms.Form):
                 self.add_error("until", "Choose until when it holds.")
         elif until in self.ends.days and self.ends.days[until] != day:
             self.add_error("day", "You chose another end above. Choose “Another day”, or empty this field.")
-        elif not self.ends.today <= day <= LAST_DAY:
+        elif day < self.ends.today:
             self.add_error("day", f"Give a day from today, {self.ends.today}, on.")
+        elif day > LAST_DAY:
+            self.add_error("day", f"Give a day up to {LAST_DAY}, or an override without an end in the admin.")
 
     def _check_amount(self, use: LimitUse, amount: int) -> None:
         least = max(floor(use.used or 0.0), use.limit.amount or 0) + 1
@@ -240,14 +247,14 @@ def more(request: HttpRequest, pk: int) -> HttpResponseBase:
         asked = request.GET.get("limit", "")
         codes = [limit_code(use.limit) for use in uses]
         proposed = asked if asked in codes else _proposed(uses, lines) if uses else ""
-        return AllowMoreForm(data, uses, now, initial={"limit": proposed})
+        return AllowMoreForm(data, uses, Ends(now, standing.zone), initial={"limit": proposed})
 
     def store(form: AllowMoreForm, customer: Customer, now: datetime) -> str:
         limit, amount = form.chosen.limit, form.cleaned_data["amount"]
         note = form.cleaned_data["note"]
         assert isinstance(request.user, User)
         told = allow_more(customer, limit, amount, form.ends_at, now=now, author=request.user, note=note)
-        until = f"until the end of {_day_words(form.last_day)} ({company_zone().key})"
+        until = f"until the end of {_day_words(form.last_day)} ({form.ends.zone.key})"
         return " ".join([f"{customer}: {limit_name(limit).lower()}, {short_number(amount)} {until}.", *told])
 
     return _edited(request, pk, "reports/allow_more.html", "Allow more", make, store)
@@ -312,7 +319,8 @@ def _edited(request: HttpRequest, pk: int, template: str, what: str, make: Make,
                 form.add_error(None, error)
             else:
                 return HttpResponseRedirect(address)
-    return _form_page(request, pk, template, what, make, form=form)
+    # The lock is gone: what somebody saves by now is not what the person has seen, and the form is as old as it was.
+    return _form_page(request, pk, template, what, make, form=form, shown=shown)
 
 
 def _locked(pk: int) -> Customer:
@@ -338,10 +346,11 @@ def _form_page(
     make: Make,
     *,
     form: forms.Form | None = None,
+    shown: Shown | None = None,
     stale: dict[str, Any] | None = None,
 ) -> HttpResponseBase:
     # Before the form reads, never after: what is saved in between is then refused, rather than overlooked.
-    state = Shown(digest(rows_of(Customer, pk, PARTS)), history_points(Customer, PARTS))
+    state = shown or Shown(digest(rows_of(Customer, pk, PARTS)), history_points(Customer, PARTS))
     now = timezone.now()
     standing, lines = _standing(pk, now)
     if form is None:
@@ -350,6 +359,7 @@ def _form_page(
         "title": f"{what}: {standing.customer}",
         "what": what,
         "customer": standing.customer,
+        "zone": standing.zone.key,
         "outlook": lines,
         "form": form,
         "can_raise": bool(_raisable(standing)),
