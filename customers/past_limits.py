@@ -1,7 +1,7 @@
 """The limits and prices as they were at a past moment, read back from the history of each record."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -54,6 +54,17 @@ def monthly_call_minutes(customers: Sequence[Customer], moments: Mapping[int, da
         price, currency = (tier.price_per_minute_over, tier.currency) if tier else (None, "")
         found[customer.pk] = Included(then.tier_id, rows[0].amount if rows else None, price, currency)
     return found
+
+
+def any_price_at(moments: Collection[datetime]) -> bool:
+    """Whether a tier had a price of a minute over at one of the moments, as `monthly_call_minutes` tells it."""
+    histories, today = _histories(Tier, {}), Tier.objects.in_bulk()
+    thens = (
+        _as_stored_first(histories.get(pk, []), moment, today.get(pk))
+        for pk in {*histories, *today}
+        for moment in moments
+    )
+    return any(then.price_per_minute_over is not None for then in thens)
 
 
 def limits_at(customer: Customer, moment: datetime) -> tuple[Limit, ...]:

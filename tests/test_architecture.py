@@ -232,14 +232,15 @@ def test_hand_written_sql_stands_in_few_modules_and_begin_and_end_call_what_writ
         "config.one_setup",
         "config.pooler",
         "customers.history",
-        "sessions_app.recording.writing",
-        "sessions_app.usage.shares",
         "sessions_app.database.commits",
         "sessions_app.database.prepared",
         "sessions_app.database.replica",
         "sessions_app.database.snapshots",
         "sessions_app.database.standby",
+        "sessions_app.recording.writing",
+        "sessions_app.reports.statement_columns",
         "sessions_app.sums.keeping",
+        "sessions_app.usage.shares",
         "sessions_app.usage.used",
     }
     assert callers == {"sessions_app.recording.begin", "sessions_app.recording.end"}

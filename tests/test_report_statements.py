@@ -42,7 +42,7 @@ AFTER = moment("2024-04-02T12:00:00+00:00")
 JUNE = moment("2024-06-02T12:00:00+00:00")
 LONG_AFTER = moment("2024-07-05T12:00:00+00:00")
 ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
-STATEMENTS_STATEMENTS = 26
+STATEMENTS_STATEMENTS = 27
 
 
 @pytest.fixture

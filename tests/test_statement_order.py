@@ -8,6 +8,7 @@ import time_machine
 from django.contrib.auth.models import User
 
 from customers.models import Channel, Customer
+from customers.search.keeping import NewCallers
 from sessions_app.billing.closing import close_month
 from sessions_app.billing.statements import Month
 from sessions_app.models import StatementLine
@@ -16,7 +17,7 @@ from sessions_app.reports.statement_order import SortedStatements
 from sessions_app.reports.statement_rows import MonthlyStatements
 from tests.builders import limit, make_tier, moment
 from tests.staff import report_page, text_of
-from tests.test_report_statements import AFTER, BEFORE, call, customer_of, rows_of
+from tests.test_report_statements import AFTER, BEFORE, JUNE, call, close, customer_of, end, rows_of
 
 MARCH = Month(date(2024, 3, 1))
 START = moment("2024-03-05T10:00:00+00:00")
@@ -145,11 +146,7 @@ def test_the_order_is_kept_in_links_and_forms_and_told_to_screen_readers(viewer,
     )
 
 
-def test_what_cannot_be_sorted_is_told_and_a_channel_may_be_named_as_a_place(livetok, viewer, monkeypatch, used):
-    Channel.objects.create(slug="1")
-    call(livetok, "numbered", START, 60, "+15550000004", kind="1")
-    close_month(MARCH, User.objects.create_superuser("closer"))
-    assert listed("-channel:1")[0] == "Bob"
+def test_what_cannot_be_sorted_is_told(livetok, viewer, monkeypatch, used):
     assert "Nothing is sorted by “age”" in text_of(report_page(viewer, "statements/?month=2024-03&sort=age", AFTER))
 
     monkeypatch.setattr(statement_order, "MOST_COUNTED", 1)
@@ -162,3 +159,58 @@ def test_what_cannot_be_sorted_is_told_and_a_channel_may_be_named_as_a_place(liv
     assert [line["row"].name for line in response.context["rows"]] == ["Eva", "Ada"]
     assert [head.column.label for head in response.context["heads"] if head.column.name] == ["Customer", "Sessions"]
     assert Customer.objects.count() == len(used)
+
+
+def test_only_over_of_a_closed_month_counts_corrections_whether_they_are_billed_or_not(livetok, used):
+    """Changed since the closing: Dov is over no more, Ada is by now, and so is Hal, who had nothing to close."""
+    close(closer := User.objects.create_superuser("closer"))
+    with time_machine.travel(AFTER, tick=False):
+        livetok.end(sessionId="Dov-telephony-0", phoneNumber="+15550000002", timestamp=AFTER.isoformat(), duration=60)
+    end(livetok, "Ada-telephony-0", START, 6000, "+15550000001", AFTER)
+    end(livetok, "Cem-telephony-0", START, 6000, "+15550000003", AFTER)
+    customer_of(name="Hal", number="+15560000000", slug="small")
+    call(livetok, "hal", START, 600, "+15560000000", kind="telephony", now=AFTER)
+
+    expected = ["Eva", "Ada", "Fay", "Gus", "Hal"]
+    assert [listed("", only_over=True, size=size) for size in (1, 4, 9)] == [expected] * 3
+    # By the statement as it was closed; who has none comes last.
+    assert listed("-over", only_over=True, size=2) == ["Eva", "Gus", "Fay", "Ada", "Hal"]
+    NewCallers().run()
+    assert [row.name for row in SortedStatements(MonthlyStatements(MARCH, "hal"), "", True).every_row()] == ["Hal"]
+
+    close(closer, MARCH.next, JUNE)
+    assert listed("", only_over=True) == expected
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_each_page_has_the_heads_of_the_whole_list(livetok, viewer, monkeypatch, used, is_closed):
+    monkeypatch.setattr(statements, "PAGE_SIZE", 1)
+    if is_closed:
+        close(User.objects.create_superuser("closer"))
+        # Not billed yet, and on a channel that no line has.
+        call(livetok, "late", START, 60, "+15550000006", kind="sms", now=AFTER)
+    numbers = list(Customer.objects.order_by("pk").values_list("pk", flat=True))
+    asked = [f"&after={number}" for number in (0, *numbers[:-1])] + [f"&sort=-over&start={n}" for n in range(7)]
+    heads = {
+        tuple(
+            head.column.label for head in report_page(viewer, f"statements/?month=2024-03{one}", AFTER).context["heads"]
+        )
+        for one in asked
+    }
+
+    channels = ("chat", "sms", "telephony") if is_closed else ("chat", "telephony")
+    assert heads == {("Customer", "Tier", "Sessions", *channels, "Call minutes", "Included", "Over", "Sum")}
+    NewCallers().run()
+    searched = report_page(viewer, "statements/?month=2024-03&q=cem", AFTER)
+    assert [line["row"].name for line in searched.context["rows"]] == ["Cem"]
+    assert "Sum" not in [head.column.label for head in searched.context["heads"]]
+
+
+def test_a_closed_month_is_sorted_by_a_channel_in_any_script(livetok, used):
+    slugs = ["1", "téléphone", "電話", 'a"b']
+    for slug in slugs:
+        Channel.objects.create(slug=slug)
+        call(livetok, f"on {slug}", START, 60, "+15550000004", kind=slug)
+    close(User.objects.create_superuser("closer"))
+
+    assert [listed(f"-channel:{slug}")[0] for slug in slugs] == ["Bob"] * len(slugs)

@@ -1,7 +1,7 @@
 """Closing a month, so that its statements stay; and with it billing what has changed in months closed before."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import partial
 
 from django.contrib.auth.models import User
@@ -10,7 +10,13 @@ from django.utils import timezone
 
 from customers.models import Customer
 from customers.zones import zone_named
-from sessions_app.billing.corrections import Correction, corrections_of, customers_after, roundings_of
+from sessions_app.billing.corrections import (
+    LISTED_AFTER,
+    Correction,
+    corrections_of,
+    customers_after,
+    roundings_of,
+)
 from sessions_app.billing.statements import Month, Statement, customers_of, roundings_now, statements
 from sessions_app.database.pieces import in_pieces
 from sessions_app.models import PastMonthWrite, StatementLine, StatementMonth
@@ -19,9 +25,6 @@ from sessions_app.periods import starts_at
 CUSTOMERS_AT_ONCE = 1000
 # Of so many a month is recounted in one transaction, which on SQLite others wait for.
 CORRECTIONS_AT_ONCE = 50
-# Zones are up to sixteen hours from UTC. The rest is for whoever takes a session's hour for the running one, and does
-# not list its write, but stands still before it sends it.
-LISTED_AFTER = timedelta(days=2)
 
 
 class MonthNotOver(Exception):
@@ -34,8 +37,12 @@ class MonthIsClosed(Exception):
 
 def closable_from(month: Month) -> datetime:
     """When the month is over in the time zones of all customers and of the company."""
-    names = set(Customer.objects.order_by().values_list("time_zone", flat=True).distinct()) | {""}
-    return max(starts_at(month.after, zone_named(name)) for name in names)
+    return max(starts_at(month.after, zone_named(name)) for name in zones_in_use())
+
+
+def zones_in_use() -> set[str]:
+    """The customers' time zones; blank is the company's."""
+    return {"", *Customer.objects.order_by().values_list("time_zone", flat=True).distinct()}
 
 
 def close_month(month: Month, user: User) -> StatementMonth:

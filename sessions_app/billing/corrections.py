@@ -3,7 +3,10 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
+
+from django.db.models import QuerySet
 
 from customers.models import Customer
 from sessions_app.billing.statements import (
@@ -16,7 +19,11 @@ from sessions_app.billing.statements import (
     stored_statement,
     sum_over,
 )
-from sessions_app.models import StatementLine, StatementMonth
+from sessions_app.models import PastMonthWrite, StatementLine, StatementMonth
+
+# Zones are up to sixteen hours from UTC. The rest is for whoever takes a session's hour for the running one, and does
+# not list its write, but stands still before it sends it.
+LISTED_AFTER = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,15 @@ def _correction(statement: Statement, counted: Counted, lines: Sequence[Statemen
         # The difference of rounded sums: all lines together come to what one statement of the whole would.
         money = None if sum_now is None else sum_now - sum(line.sum or 0 for line in lines)
     return Correction(statement, counted + -billed, over, money)
+
+
+def changed_since(closed: StatementMonth) -> QuerySet[PastMonthWrite]:
+    """What was written of a closed month and is not looked at by a closing yet.
+
+    What was noted so long before the closing was stored when it counted.
+    """
+    noted_from = closed.closed_at - LISTED_AFTER
+    return PastMonthWrite.objects.filter(month=closed.first_day, is_recounted=False, noted_at__gte=noted_from)
 
 
 def customers_after(closed: StatementMonth, after: int, most: int) -> list[int]:

@@ -1,18 +1,19 @@
 """A month's customers by a column of their statements, or those alone who are over."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import BigIntegerField, Exists, Func, IntegerField, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import BigIntegerField, Exists, Func, IntegerField, Max, OuterRef, Q, QuerySet, Subquery, Sum
 
 from customers.models import Customer
+from sessions_app.billing.corrections import changed_since, corrections_of
 from sessions_app.billing.statements import Statement, roundings_now, statements
 from sessions_app.database.replica import steadily
 from sessions_app.models import DailyUsage, StatementLine
-from sessions_app.reports.frame.sorting import Column, ordered
+from sessions_app.reports.frame.sorting import ordered
 from sessions_app.reports.statement_rows import EXPORTED_AT_ONCE, MonthlyStatements, StatementRow, called_today
 
 # Of a month that is not closed: so many customers' sessions are counted in well under a second.
@@ -40,7 +41,11 @@ COUNTED: dict[str, Callable[[Statement], Any]] = {
 
 
 class _BilledOn(Func):
-    """Billed seconds of a line on one channel. Not by Django's JSON lookups: they take a channel "1" for a place."""
+    """Billed seconds of a line on one channel.
+
+    Not by Django's JSON lookups: they take a channel "1" for a place. Nor by a path on SQLite: it finds no name
+    that is stored with escapes, as Django does in any script but ASCII.
+    """
 
     output_field = BigIntegerField()
 
@@ -50,7 +55,8 @@ class _BilledOn(Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
         column, values = compiler.compile(self.source_expressions[0])
-        return f"JSON_EXTRACT({column}, %s)", (*values, f'$."{self.channel}"[2]')
+        found = f"(SELECT JSON_EXTRACT(value, '$[2]') FROM JSON_EACH({column}) WHERE key = %s)"
+        return found, (*values, self.channel)
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
         column, values = compiler.compile(self.source_expressions[0])
@@ -62,7 +68,7 @@ class SortedStatements:
     """A month's statements by a column, ties by the customers' ids; what has no value comes last.
 
     `sort` is a name of `STORED`, or `CHANNEL` with a channel's slug, after a minus where it goes down; blank: by the
-    ids. A closed month goes by the statement's own line, not by the corrections below it.
+    ids. A closed month goes by the statement's own line, not by the corrections below it; who is over, by both.
     """
 
     monthly: MonthlyStatements
@@ -93,7 +99,7 @@ class SortedStatements:
             )
         head = self._stored()
         found = list(head[start:end])
-        if self.only_over or len(found) == most:
+        if len(found) == most:
             return found
         before = start + len(found) if found or not start else head.count()
         place = max(0, start - before)
@@ -143,9 +149,14 @@ class SortedStatements:
         assert closed is not None
         of_it = Q(of_month=closed.first_day)
         own = of_it & Q(month=closed)
-        lines: QuerySet[Any] = self.monthly.lines.order_by().values("customer_number")
+        lines: QuerySet[Any] = self.monthly.lines.order_by()
         if self.only_over:
-            lines = lines.annotate(most_over=Max("over_seconds", filter=of_it)).filter(most_over__gt=0)
+            recounted = self._over_now
+            lines = lines.exclude(customer_number__in=[number for number, over in recounted.items() if not over])
+            lines = lines.values("customer_number").annotate(all_over=Sum("over_seconds", filter=of_it))
+            is_over = [number for number, over in recounted.items() if over]
+            lines = lines.filter(Q(all_over__gt=0) | Q(customer_number__in=is_over))
+        lines = lines.values("customer_number")
         order: list[Any] = []
         if self.column == "sum":
             # Amounts of two currencies cannot be compared.
@@ -158,6 +169,25 @@ class SortedStatements:
             order.append(ordered("sorted_by", down=self.is_down))
         return lines.order_by(*order, "customer_number").values_list("customer_number", flat=True)
 
+    @cached_property
+    def _over_now(self) -> dict[int, int]:
+        """Of customers with a correction of a closed month that is not billed yet: the seconds over, counted anew."""
+        closed = self.monthly.closed
+        assert closed is not None
+        numbers = list(self._changed())
+        corrected = {number: found.over_seconds for number, found in corrections_of(closed, numbers).items()}
+        lines = StatementLine.objects.filter(of_month=closed.first_day, customer_number__in=corrected)
+        billed = dict(lines.values_list("customer_number").annotate(Sum("over_seconds", default=0)).order_by())
+        return {number: billed.get(number, 0) + (over or 0) for number, over in corrected.items()}
+
+    def _changed(self) -> QuerySet[Any, int]:
+        """Of customers whose statement of a closed month may have a correction that is not billed yet."""
+        assert self.monthly.closed is not None
+        changed = changed_since(self.monthly.closed)
+        listed = Q(customer_number__in=self.monthly.lines.values("customer_number"))
+        listed |= Q(customer_number__in=self.monthly.customers.values("pk"))
+        return changed.filter(listed).order_by().values_list("customer_number", flat=True).distinct()
+
     def _newcomers(self) -> QuerySet[Any, int]:
         """Customers with a session in a closed month and no line so far: all that they have is a correction."""
         closed = self.monthly.closed
@@ -168,27 +198,14 @@ class SortedStatements:
         found = (Customer.objects.filter(~Exists(billed)) & self.monthly.customers).exclude(
             pk__in=corrected.values("customer_number")
         )
+        if self.only_over:
+            found = found.filter(pk__in=[number for number, over in self._over_now.items() if over])
         return found.order_by("pk").values_list("pk", flat=True)
 
 
 def may_be_counted(monthly: MonthlyStatements) -> bool:
     """Whether every column of a month can be sorted."""
     return monthly.is_closed or monthly.customers.order_by()[: MOST_COUNTED + 1].count() <= MOST_COUNTED
-
-
-def columns_of(channels: Mapping[str, str], *, is_counted: bool, has_sums: bool) -> list[Column]:
-    """As the page has them. `channels` are labels by slug; `is_counted`: whether all of them can be sorted."""
-    columns = [
-        Column("customer", "Customer"),
-        Column("tier", "Tier"),
-        Column("sessions", "Sessions", is_number=True),
-        *(Column(f"{CHANNEL}{slug}", label, is_number=True) for slug, label in channels.items()),
-        Column("calls", "Call minutes", is_number=True),
-        Column("included", "Included", is_number=True),
-        Column("over", "Over", is_number=True),
-        *([Column("sum", "Sum", is_number=True)] if has_sums else []),
-    ]
-    return [column if is_counted or column.name in ALWAYS_SORTED else replace(column, name="") for column in columns]
 
 
 TOO_MANY = (

@@ -26,8 +26,9 @@ from sessions_app.reports.frame.export import FORMATS
 from sessions_app.reports.frame.figures import Figure, number_words, used_address
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.sorting import check_sort, heads_of
+from sessions_app.reports.statement_columns import channels_of, columns_of, has_sums
 from sessions_app.reports.statement_file import statements_file
-from sessions_app.reports.statement_order import SortedStatements, columns_of, may_be_counted
+from sessions_app.reports.statement_order import SortedStatements, may_be_counted
 from sessions_app.reports.statement_rows import MonthlyStatements, minutes_words
 
 PAGE_SIZE = 50
@@ -123,17 +124,22 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
         every_row = listed.every_row() if sort or only_over else monthly.every_row()
         return statements_file(month, every_row, file_format)
     if sort or only_over:
-        numbers, context["earlier"], context["later"] = _page_from(listed, filters.cleaned_data["start"] or 0)
+        numbers, earlier, later = _page_from(listed, filters.cleaned_data["start"] or 0)
+        context |= {"earlier": earlier, "later": later}
     else:
-        numbers, context["before"], context["after"] = _page_of(monthly, filters)
-    rows = monthly.rows(numbers)
-    channels = sorted({channel for row in rows for channel in row.channels})
-    known = {channel.pk: str(channel) for channel in Channel.objects.filter(pk__in=channels)}
-    labels = {channel: known.get(channel, "No channel") for channel in channels}
+        numbers, earlier, later = _page_of(monthly, filters)
+        context |= {"before": earlier, "after": later}
+    rows, is_counted = monthly.rows(numbers), may_be_counted(monthly)
+    channels = {channel for row in rows for channel in row.channels}
+    with_sums = any(row.sum is not None for row in rows)
+    if (earlier, later) != (None, None):
+        # Each page has the heads of all of them. What came since they were asked for is on the page alone.
+        channels |= channels_of(monthly, is_counted=is_counted)
+        with_sums = with_sums or has_sums(monthly)
+    labels = _labels(channels)
     closable = closable_from(month)
-    has_sums = any(row.sum is not None for row in rows)
     context |= {
-        "heads": heads_of(columns_of(labels, is_counted=may_be_counted(monthly), has_sums=has_sums), sort),
+        "heads": heads_of(columns_of(labels, is_counted=is_counted, has_sums=with_sums), sort),
         "month": month,
         "closed": monthly.closed,
         "is_closed": monthly.is_closed,
@@ -149,12 +155,17 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
             }
             for row in rows
         ],
-        "has_sums": has_sums,
+        "has_sums": with_sums,
         "figures": _totals(monthly) if monthly.is_closed else [],
         "definition": DEFINITION,
         "closed_definition": CLOSED_DEFINITION,
     }
     return page(request, "reports/statements.html", context)
+
+
+def _labels(channels: set[str]) -> dict[str, str]:
+    known = {channel.pk: str(channel) for channel in Channel.objects.filter(pk__in=channels)}
+    return {channel: known.get(channel, channel or "No channel") for channel in sorted(channels)}
 
 
 def _offered(this_month: Month) -> list[Month]:
