@@ -149,16 +149,26 @@ def test_the_order_is_kept_in_links_and_forms_and_told_to_screen_readers(viewer,
 def test_what_cannot_be_sorted_is_told(livetok, viewer, monkeypatch, used):
     assert "Nothing is sorted by “age”" in text_of(report_page(viewer, "statements/?month=2024-03&sort=age", AFTER))
 
-    monkeypatch.setattr(statement_order, "MOST_COUNTED", 1)
     call(livetok, "april", moment("2024-04-01T10:00:00+00:00"), 60, "+15550000000")
     call(livetok, "april too", moment("2024-04-01T10:00:00+00:00"), 60, "+15550000001")
-    for asked in ("sort=over", "only_over=on"):
-        refused = report_page(viewer, f"statements/?month=2024-04&{asked}", AFTER)
-        assert "is sorted by customer and sessions alone until it is closed" in text_of(refused)
+    assert "Eva" in text_of(report_page(viewer, "statements/?month=2024-04&sort=over", AFTER))
+    for most in ("MOST_CUSTOMERS", "MOST_SESSIONS"):
+        with monkeypatch.context() as patch:
+            patch.setattr(statement_order, most, 1)
+            for asked in ("sort=over", "only_over=on"):
+                refused = report_page(viewer, f"statements/?month=2024-04&{asked}", AFTER)
+                assert "is sorted by customer and sessions alone until it is closed" in text_of(refused)
+    monkeypatch.setattr(statement_order, "MOST_SESSIONS", 1)
     response = report_page(viewer, "statements/?month=2024-04&sort=-customer", AFTER)
     assert [line["row"].name for line in response.context["rows"]] == ["Eva", "Ada"]
     assert [head.column.label for head in response.context["heads"] if head.column.name] == ["Customer", "Sessions"]
     assert Customer.objects.count() == len(used)
+
+    close(User.objects.create_superuser("closer"))
+    assert "Eva" in text_of(report_page(viewer, "statements/?month=2024-03&only_over=on", AFTER))
+    end(livetok, "Ada-telephony-0", START, 6000, "+15550000001", AFTER)
+    refused = report_page(viewer, "statements/?month=2024-03&only_over=on", AFTER)
+    assert "Close the next month, which bills the corrections" in text_of(refused)
 
 
 def test_only_over_of_a_closed_month_counts_corrections_whether_they_are_billed_or_not(livetok, used):

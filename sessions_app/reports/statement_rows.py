@@ -160,10 +160,13 @@ class MonthlyStatements:
         self.month = month
         self.closed = StatementMonth.objects.select_related("closed_by").filter(pk=month.first_day).first()
         self.is_closed = self.closed is not None and self.closed.finished_at is not None
+        # Whoever the search finds, with a session in the month or without one.
+        self.searched: QuerySet[Customer] = Customer.objects.all()
         self.customers: QuerySet[Customer] = customers_of(month)
         self.lines: QuerySet[StatementLine] = StatementLine.objects.none()
         if q:
-            self.customers = self.customers.filter(named(q))
+            found = named(q)
+            self.searched, self.customers = self.searched.filter(found), self.customers.filter(found)
         if self.is_closed:
             assert self.closed is not None
             self.lines = _lines_about(self.closed)

@@ -28,7 +28,7 @@ from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.sorting import check_sort, heads_of
 from sessions_app.reports.statement_columns import channels_of, columns_of, has_sums
 from sessions_app.reports.statement_file import statements_file
-from sessions_app.reports.statement_order import SortedStatements, may_be_counted
+from sessions_app.reports.statement_order import SortedStatements
 from sessions_app.reports.statement_rows import MonthlyStatements, minutes_words
 
 PAGE_SIZE = 50
@@ -129,7 +129,7 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
     else:
         numbers, earlier, later = _page_of(monthly, filters)
         context |= {"before": earlier, "after": later}
-    rows, is_counted = monthly.rows(numbers), may_be_counted(monthly)
+    rows, is_counted = monthly.rows(numbers), listed.may_be_counted
     channels = {channel for row in rows for channel in row.channels}
     with_sums = any(row.sum is not None for row in rows)
     if (earlier, later) != (None, None):
