@@ -21,7 +21,7 @@ from customers.models import Customer, Tier
 from customers.search.finding import named
 from sessions_app.database.replica import steadily
 from sessions_app.periods import ONE_DAY
-from sessions_app.reports.customer_order import customer_page, customers_after
+from sessions_app.reports.customer_order import customer_page, numbers_in_order
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import (
     NOTHING,
@@ -235,11 +235,11 @@ def _number(customer: Customer) -> str:
 
 def _all_lines(found: QuerySet[Customer], wanted: set[int] | None, sort: str, now: datetime) -> Iterator[CustomerLine]:
     """Some at a time: whoever takes them slowly holds nothing of the database between."""
-    last: Customer | None = None
-    while some := steadily(partial(customers_after, found, sort, last, EXPORTED_AT_ONCE)):
-        shown = [customer for customer in some if wanted is None or customer.pk in wanted]
-        yield from steadily(partial(customer_lines, shown, now))
-        last = some[-1]
+    numbers = steadily(partial(numbers_in_order, found, wanted, sort))
+    for first in range(0, len(numbers), EXPORTED_AT_ONCE):
+        # Unread: `customer_lines` reads them by their ids.
+        some = [Customer(pk=number) for number in numbers[first : first + EXPORTED_AT_ONCE]]
+        yield from steadily(partial(customer_lines, some, now))
 
 
 @dataclass(frozen=True)
