@@ -218,6 +218,10 @@ def test_each_filter_leaves_its_sessions(staff):
     assert shown(staff, "?channel=telephony") == ["b"]
     assert shown(staff, "?channel=(none)") == ["c", "d"]
     assert shown(staff, "?agent=7") == ["a"]
+    # To the agent's page lead the list and the session's own page.
+    to_agent = '<a href="/reports/?agent=7&amp;period=30d">Support</a>'
+    assert to_agent in answer(staff, "?agent=7").content.decode()
+    assert to_agent in staff.get(f"/reports/sessions/{Session.objects.get(session_id='a').pk}/").content.decode()
     assert shown(staff, "?agent=(none)") == ["b", "c", "d"]
     assert shown(staff, "?reason=call_minutes_day") == ["c"]
     assert shown(staff, "?reason=(none)") == ["d"]

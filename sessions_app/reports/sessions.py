@@ -101,7 +101,6 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
         "line": line_of(found, now),
         "caller": caller_words(found),
         "channel_pk": quote(found.channel_id or ""),
-        "agent_pk": quote(found.agent_id or ""),
         "outcome_sentence": _outcome_sentence(found, check, now),
         "more_address": _more_address(found, check, request.user),
         "statement_address": _statement_address(found),

@@ -10,6 +10,7 @@ from typing import Any
 from django.template.defaultfilters import pluralize
 
 from sessions_app.models import Session
+from sessions_app.reports.frame.figures import agent_address
 from sessions_app.wording import FLAGS, duration_words, flag_sentence, reason_words, state_words
 
 INSTANT = timedelta(seconds=1)
@@ -24,6 +25,11 @@ class SessionLine:
     reason_words: str
     duration: str
     flags: list[str]
+
+    @property
+    def agent_address(self) -> str:
+        """The page of its agent; blank without one."""
+        return agent_address(self.session.agent_id) if self.session.agent_id else ""
 
 
 def lines_of(sessions: Iterable[Session], now: datetime) -> list[SessionLine]:
