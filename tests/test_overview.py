@@ -18,6 +18,7 @@ from sessions_app.models import Session
 from sessions_app.reports.list.filters import SessionFilters
 from sessions_app.sums.keeping import keep_sums
 from tests.builders import make_channel, make_customer, make_tier, moment
+from tests.staff import report_page
 from tests.test_reports import denied, make_session, staff, staff_client, text_of  # noqa: F401 - a fixture among them
 
 NOW = moment("2024-04-03T12:20:00+00:00")
@@ -153,6 +154,22 @@ def test_tables_have_the_ten_largest_and_all_of_them_by_pages(staff):  # noqa: F
     assert [(context["previous_page"], context["next_page"]) for context in pages] == [(None, 2), (1, None)]
     file = overview(staff, "?period=7d&format=csv").getvalue().decode()
     assert file.count("By agent,") == 101 * 5
+
+
+def test_of_a_channel_or_agent_that_is_deleted_a_table_says_the_figures_alone(staff):  # noqa: F811
+    gone = {"agent": Agent.objects.create(livetok_id="7"), "channel": make_channel("fax")}
+    make_session(NOW - timedelta(hours=2), **gone)
+    sums_are_kept(NOW)
+    Session.objects.all().delete()
+    for row in gone.values():
+        row.delete()
+
+    html = overview(staff, "?period=today").content.decode()
+    shares = re.findall(r"<tr><th scope=\"row\">.*?</tr>", html.partition('id="shares-')[2], re.DOTALL)
+    lines = {re.sub("<.*?>", " ", row).split()[0]: re.findall(r'href="(.*?)"', row) for row in shares}
+    assert lines["fax"] == lines["7"] == []
+    for address in (unescape(address) for addresses in lines.values() for address in addresses):
+        assert "There is no" not in text_of(report_page(staff, address, NOW)), address
 
 
 def test_a_running_period_is_compared_with_the_same_part_of_the_one_before(staff):  # noqa: F811

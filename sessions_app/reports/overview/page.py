@@ -130,7 +130,7 @@ def read_overview(filters: NarrowedFilters, lines: slice, *, counts_callers: boo
         shares=shares_of(sums, filters, lines),
         durations=durations_of(sums.durations, before.durations, filters),
         heat_map=heat_map_of(counted.weekdays, filters),
-        peaks=peaks_within(days, filters.unit),
+        peaks=peaks_within(days, filters.unit, {channel.pk for channel in filters.channels}),
     )
 
 

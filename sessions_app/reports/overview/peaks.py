@@ -1,6 +1,6 @@
 """Peaks: the most sessions that took place at once in each day, week or month, on all channels and on each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -20,7 +20,7 @@ DEFINITION = (
 
 @dataclass(frozen=True)
 class PeakCell:
-    """`address` leads to the sessions of that moment."""
+    """`address` leads to the sessions of that moment; blank on a channel that is deleted by now."""
 
     most: int
     words: str
@@ -54,14 +54,14 @@ class Peaks:
                     yield "At once", line.name, channel, cell.most
 
 
-def peaks_within(days: DayRange, unit: str) -> Peaks:
-    """By day at the finest: the worker keeps one peak of each day."""
+def peaks_within(days: DayRange, unit: str, known: Collection[str]) -> Peaks:
+    """By day at the finest: the worker keeps one peak of each day. `known`: the channels that there are now."""
     unit = "day" if unit == "hour" else unit
     groups = grouped(days.days, unit)
     best = _best(days, groups)
     channels = sorted({channel for _, channel in best if channel != EVERY_CHANNEL})
     lines = [
-        _line(group, best, channels, days.zone)
+        _line(group, best, channels, known, days.zone)
         for group in reversed(groups)
         if (group.first_day, EVERY_CHANNEL) in best
     ]
@@ -81,14 +81,19 @@ def _best(days: DayRange, groups: Sequence[DayGroup]) -> dict[tuple[date, str], 
     return best
 
 
-def _line(group: DayGroup, best: dict[tuple[date, str], Peak], channels: Sequence[str], zone: ZoneInfo) -> PeakLine:
-    cells = [_cell(best.get((group.first_day, channel)), channel, zone) for channel in (EVERY_CHANNEL, *channels)]
+def _line(
+    group: DayGroup, best: dict[tuple[date, str], Peak], channels: Sequence[str], known: Collection[str], zone: ZoneInfo
+) -> PeakLine:
+    cells = [
+        _cell(best.get((group.first_day, channel)), channel, channel in known or channel == EVERY_CHANNEL, zone)
+        for channel in (EVERY_CHANNEL, *channels)
+    ]
     return PeakLine(group.name, cells)
 
 
-def _cell(peak: Peak | None, channel: str, zone: ZoneInfo) -> PeakCell | None:
+def _cell(peak: Peak | None, channel: str, is_known: bool, zone: ZoneInfo) -> PeakCell | None:
     if peak is None:
         return None
     at = peak.reached_at.astimezone(zone)
-    address = sessions_address(at=at.isoformat(), channel=channel)
+    address = sessions_address(at=at.isoformat(), channel=channel) if is_known else ""
     return PeakCell(peak.most, number_words(peak.most), f"at {at:%a %-d %b %Y, %H:%M:%S}", address)

@@ -31,7 +31,10 @@ class ShareLine:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table of shares: the sessions of a channel, tier or agent, and what became of them."""
+    """One line of a table of shares: the sessions of a channel, tier or agent, and what became of them.
+
+    The addresses of one that is deleted by now are blank: no page can be asked for it.
+    """
 
     name: str
     page_address: str
@@ -133,25 +136,29 @@ def _lines(
     """`known` has a group's name and the filter's value."""
     for key, of_key in groups:
         # A sum may name a channel or an agent that is deleted by now.
-        name, value = known.get(key, (str(key), str(key))) if key else (f"No {by}", WITHOUT)
-        yield _line(name, of_key, whole, filters, {by: value})
+        name, value = known.get(key, (str(key), "")) if key else (f"No {by}", WITHOUT)
+        yield _line(name, of_key, whole, filters, {by: value} if value else None)
 
 
-def _line(name: str, sums: Sums, whole: int, filters: NarrowedFilters, narrowed: Mapping[str, str]) -> Line:
+def _line(name: str, sums: Sums, whole: int, filters: NarrowedFilters, narrowed: Mapping[str, str] | None) -> Line:
     total = sums.total
+
+    def address(**further: object) -> str:
+        return "" if narrowed is None else filters.address(**narrowed, **further)
+
     return Line(
         name,
-        filters.page_address(**narrowed),
+        "" if narrowed is None else filters.page_address(**narrowed),
         total.sessions,
         share_words(total.sessions, whole),
         percent_of(total.sessions, whole),
         sums.denied,
         allow_rate_words(allow_rate(sums)),
         number_words(total.seconds / 60, 1),
-        filters.address(**narrowed),
-        filters.address(**narrowed, state="denied"),
-        filters.address(**narrowed, decision="allowed"),
-        filters.address(**narrowed, counted=True),
+        address(),
+        address(state="denied"),
+        address(decision="allowed"),
+        address(counted=True),
         total.seconds,
         percent_of_rate(allow_rate(sums)),
     )
