@@ -384,6 +384,19 @@ def test_candidates_equal_a_slow_recount(traffic):
     assert {key[1] for _, key in found} == {Period.DAY, Period.WEEK, Period.MONTH}, "the traffic says little"
 
 
+def test_who_used_much_before_a_limits_periods_is_not_looked_at_day_by_day(db):
+    customer = make_customer(make_tier("premium", limit("call_minutes", 10), limit("call_minutes", 60, "week")))
+    rows = [
+        DailyUsage(customer=customer, day=(NOW - timedelta(days=30 + ago)).date(), call_seconds=3600)
+        for ago in range(5)
+    ]
+    DailyUsage.objects.bulk_create(rows)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert often_filled(NOW) == []
+    assert not [query["sql"] for query in queries if '"customers_customer"."id" IN (' in query["sql"]]
+
+
 def test_candidates_are_at_a_limit_of_the_day_week_or_month_again_and_again(livetok, viewer):
     tier = make_tier("small", limit("call_minutes", 10))
     often = make_customer(tier, "+15550000001", name="Often")

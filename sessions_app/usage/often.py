@@ -84,14 +84,19 @@ def often_filled(now: datetime) -> list[Filled]:
 def _may_have_filled(now: datetime) -> list[int]:
     """The customers who may have used a limit up often, and others: one pass over the sums leaves few.
 
-    Whoever used less since the first of all periods than a limit of the tier takes to be used up often has not done so.
+    Whoever used less since the first of a limit's periods than it takes to be used up often has not done so.
     """
     enough: dict[int, Q] = defaultdict(Q)
+    asked: dict[str, Sum] = {}
+    # It may be yesterday somewhere.
+    first = {period: _oldest(period, now.date() - ONE_DAY) for period in OFTEN}
     for limit in TierLimit.objects.filter(hard=True, amount__gt=0, metric__in=FILLED_BY).order_by():
         column, unit = FILLED_BY[Metric(limit.metric)]
-        often = OFTEN[Period(limit.period)]
+        period = Period(limit.period)
+        often, total = OFTEN[period], f"{column}_{period}"
         least = (limit.amount or 0) * unit * often.percent * often.at_least // 100
-        enough[limit.tier_id] |= Q(**{f"all_{column}__gte": least})
+        enough[limit.tier_id] |= Q(**{f"{total}__gte": least})
+        asked[total] = Sum(column, filter=Q(day__gte=first[period]))
     overridden = LimitOverride.objects.filter(hard=True, amount__gt=0, metric__in=FILLED_BY).order_by()
     found = set(overridden.values_list("customer_id", flat=True))
     if not enough:
@@ -99,9 +104,8 @@ def _may_have_filled(now: datetime) -> list[int]:
     wanted = Q()
     for tier_id, of_tier in enough.items():
         wanted |= Q(of_tier, customer__tier_id=tier_id)
-    first = min(_oldest(period, now.date() - ONE_DAY) for period in OFTEN)  # it may be yesterday somewhere
-    used = DailyUsage.objects.filter(day__gte=first).order_by().values("customer_id", "customer__tier_id")
-    sums = used.annotate(all_sessions=Sum("sessions"), all_call_seconds=Sum("call_seconds"))
+    used = DailyUsage.objects.filter(day__gte=min(first.values())).order_by().values("customer_id", "customer__tier_id")
+    sums = used.annotate(**asked)
     return sorted(found.union(sums.filter(wanted).values_list("customer_id", flat=True)))
 
 
