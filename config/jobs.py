@@ -21,7 +21,10 @@ from automations.rules.missing_ends import tell_missing_ends
 from automations.rules.silence import look_for_silence
 from config.backups.nightly import nightly
 from config.nodes import MayNotJoin, beat_every, forget_dead_nodes, heartbeat
+from customers.personal.erasing import erase_further
+from customers.personal.own import delete_uploads_of_before
 from customers.search.keeping import new_callers
+from sessions_app.database.sqlite.wiping import wipe_log
 from sessions_app.leases import LeaseLost, if_due
 from sessions_app.recording.clock import clock
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
@@ -81,6 +84,16 @@ FOLLOWING = [
 ]
 # It takes minutes. Only where there is a folder for it.
 BACKING_UP = [Job("back up", timedelta(minutes=1), nightly.run, is_shared=True)]
+# A customer with very many sessions takes minutes.
+ERASING = [
+    Job(
+        "erase customers",
+        timedelta(seconds=20),
+        lambda should_stop: erase_further(should_stop, wipe_log),
+        is_shared=True,
+    ),
+    Job("delete uploads of before", timedelta(minutes=1), lambda should_stop: delete_uploads_of_before()),
+]
 REFRESHING = [Job("refresh contexts", timedelta(seconds=1), refresh_contexts)]
 JOBS = [
     Job("prune events", timedelta(minutes=1), prune_events, is_shared=True),
@@ -101,6 +114,7 @@ def run_worker(stop: threading.Event) -> None:
         "beating": lambda: _beat(stop),
         "feeding": lambda: run_jobs(FEEDING, stop),
         "following": lambda: run_jobs(FOLLOWING, stop),
+        "erasing": lambda: run_jobs(ERASING, stop),
         "refreshing": lambda: run_jobs(REFRESHING, stop),
         "sending": lambda: Sender().run(stop),
     }

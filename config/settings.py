@@ -227,7 +227,11 @@ if IS_SQLITE:
         # BEGIN IMMEDIATE is the lock that select_for_update is on PostgreSQL.
         "transaction_mode": "IMMEDIATE",
         "timeout": 5,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;",
+        "init_command": (
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864; "
+            # What is deleted is overwritten, as Debian's SQLite does by itself: erasing means the file, too.
+            "PRAGMA secure_delete=ON;"
+        ),
     }
     DATABASES["default"]["CONN_MAX_AGE"] = None
 else:
@@ -389,6 +393,12 @@ REFUSED_KEY_HOOKS: list[str] = ["sessions_app.webhook.refused.count_refused"]
 CUSTOMER_MERGE_HOOKS: list[str] = ["sessions_app.recording.by_staff.reassign_sessions"]
 # What would be decided now of customers by their ids, in words: the admin says the same as the reports.
 CUSTOMER_OUTLOOK = "sessions_app.reports.outlook.outlooks_in_words"
+# What each app knows of a customer, and how it erases that (customers.personal.parts.Part).
+PERSONAL_DATA_PARTS: list[str] = [
+    "customers.personal.own.PART",
+    "sessions_app.personal.PART",
+    "automations.personal.PART",
+]
 # Called with a session and who looks at its page: a part of that page (sessions_app.reports.parts.Part), or None.
 SESSION_PAGE_PARTS: list[str] = ["automations.pages.what_followed"]
 # Called with a moment: how many calls came in the hour before it, and in that hour of past weeks (None: never any).

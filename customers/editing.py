@@ -64,14 +64,34 @@ def check_period(metric: str, period: str) -> None:
         raise ValidationError({"period": PERIOD_MISMATCH})
 
 
+class CustomerIsErased(ValidationError):
+    """Nothing of it can be edited any more: whoever was erased is not to come back by an edit."""
+
+    def __init__(self) -> None:
+        super().__init__("This customer was erased, and stays as it is.", code="erased")
+
+
 def lock_customer(pk: int) -> Customer:
-    """The customer, locked until the transaction ends: one edit of a customer's rows at a time."""
-    return Customer.objects.select_related("tier").select_for_update(of=("self",), no_key=True).get(pk=pk)
+    """The customer, locked until the transaction ends: one edit of a customer's rows at a time.
+
+    Raises Customer.DoesNotExist, or CustomerIsErased.
+    """
+    customers = Customer.objects.select_related("tier", "erasure")
+    customer = customers.select_for_update(of=("self",), no_key=True).get(pk=pk)
+    if is_erased(customer):
+        raise CustomerIsErased
+    return customer
+
+
+def is_erased(customer: Customer) -> bool:
+    """One query, unless the erasure was read with it."""
+    return hasattr(customer, "erasure")
 
 
 def lock_customers(keys: Sequence[int]) -> list[Customer]:
-    """Those that are there, locked as by `lock_customer`, in the order of their keys: nobody waits in a circle."""
-    found = Customer.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=keys)
+    """Those that are there and not erased, locked as by `lock_customer`, in the order of their keys: nobody waits in a
+    circle."""
+    found = Customer.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=keys, erasure=None)
     return list(found.order_by("pk"))
 
 

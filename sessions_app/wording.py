@@ -101,6 +101,7 @@ FLAGS = {
     "ends_differ": "Ends that differ came for it; see the corrections for those that do not count.",
     "fallback": "It was answered while the database was away: limits were not judged, and the answer given stands.",
     "stored_later": "The database could be read then, but not written: limits were judged, and it was stored later.",
+    "erased": "Its caller was erased: what was said is gone, what it counts stays.",
     "test": "Test traffic: decided and kept, uses and counts nothing.",
 }
 

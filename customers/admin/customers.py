@@ -320,7 +320,7 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
         if "apply" in request.POST or len(chosen_keys(request, queryset)) > self.list_per_page:
             return bulk_edit(self, request, queryset, name)
         changed = 0
-        for pk in queryset.exclude(status=status).values_list("pk", flat=True):
+        for pk in queryset.exclude(status=status).filter(erasure=None).values_list("pk", flat=True):
             try:
                 with transaction.atomic():
                     customer = lock_customer(pk)

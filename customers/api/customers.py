@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from customers.api.base import ApiView
-from customers.api.errors import refuse_where_used
+from customers.api.errors import Conflict, refuse_where_used
 from customers.api.etags import ETAG, IF_MATCH, check_match, tagged
 from customers.api.fields import ExternalId, Text
 from customers.api.pages import page_of, page_response
@@ -25,7 +25,7 @@ from customers.api.serializers import (
     customers_with_rows,
 )
 from customers.api.writing import write_customer
-from customers.editing import lock_customer, number_key
+from customers.editing import CustomerIsErased, lock_customer, number_key
 from customers.models import Customer
 
 ADA = OpenApiExample(
@@ -130,6 +130,8 @@ class CustomerView(ApiView):
             return lock_customer(pk)
         except Customer.DoesNotExist:
             raise self.missing(**address) from None
+        except CustomerIsErased as error:
+            raise Conflict(error.message) from None
 
     def _written(self, stored: Customer | None, values: dict[str, Any], *, merge_context: bool) -> Response:
         """Answered in the transaction, so that the ETag is of this write and of none that follows it."""

@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,9 +16,28 @@ class UnknownUpload(Exception):
     """A name that no upload has."""
 
 
+def uploads_folder() -> Path:
+    folder: Path = settings.DATA_DIR / "uploads"
+    return folder
+
+
+def delete_uploads_before(moment: datetime) -> None:
+    """Delete those that came until then. Whoever confirms one of them is asked to upload it again."""
+    for path in uploads_folder().glob("*"):
+        if _changed_at(path) <= moment.timestamp():
+            path.unlink(missing_ok=True)
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # deleted meanwhile
+        return float("inf")
+
+
 class KeptUpload(BaseStorage):
     def _folder(self) -> Path:
-        folder: Path = settings.DATA_DIR / "uploads"
+        folder = uploads_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 

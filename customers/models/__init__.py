@@ -2,6 +2,7 @@
 
 from customers.models.channels import Agent, Channel
 from customers.models.customers import Customer, PhoneNumber
+from customers.models.erasures import Erasure
 from customers.models.keys import ApiKey
 from customers.models.limits import LimitOverride, LimitRow, TierLimit
 from customers.models.policy import DenialMessage, Policy
@@ -14,6 +15,7 @@ __all__ = [
     "Channel",
     "Customer",
     "DenialMessage",
+    "Erasure",
     "LimitOverride",
     "LimitRow",
     "PhoneNumber",

@@ -5,6 +5,7 @@ from sessions_app.models.nodes import ALIVE, Lease, Node, NodeQuerySet
 from sessions_app.models.sessions import (
     DENIED,
     ENDED,
+    ERASED,
     NO_END,
     STATE_CONDITIONS,
     CustomerTurn,
@@ -29,6 +30,7 @@ __all__ = [
     "ALIVE",
     "DENIED",
     "ENDED",
+    "ERASED",
     "NO_END",
     "OF_NO_SESSION",
     "STATE_CONDITIONS",

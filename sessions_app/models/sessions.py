@@ -10,6 +10,9 @@ from django.db.models import Q
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS, Caller, duration_is_usable
 
+# A flag.
+ERASED = "erased"
+
 
 class SessionQuerySet(models.QuerySet["Session"]):
     def in_state(self, state: str, our_now: datetime) -> "SessionQuerySet":
@@ -162,6 +165,11 @@ class Session(models.Model):
     @property
     def flag_list(self) -> list[str]:
         return self.flags.split()
+
+    @property
+    def is_erased(self) -> bool:
+        """Nothing in it names the caller any more (`personal`); what it counts stays."""
+        return ERASED in self.flag_list
 
     @property
     def zone(self) -> ZoneInfo:

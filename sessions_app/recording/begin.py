@@ -87,6 +87,8 @@ def _begin(event: SessionBegin, delivery: Delivery, brought: Brought, given: Ans
     """Any begin, step by step, with the customer locked: no other system is asked any more."""
     stored = sessions_of(event)
     decided = decided_for(stored, event)
+    if decided is not None and decided.is_erased:
+        return log_of(event, delivery, decided, Verdict.REDELIVERED)
     if decided is not None:
         if not is_redelivered(decided, event):
             _mark(decided, "begins_differ")

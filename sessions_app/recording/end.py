@@ -1,12 +1,13 @@
 """A session ends. Of ends that differ one counts, whatever their order."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
 from customers.access import zone_of
 from sessions_app.livetok.delivery import Delivery
-from sessions_app.livetok.events import SessionEnd, counting_end
+from sessions_app.livetok.events import Caller, SessionEnd, counting_end
 from sessions_app.models import Session, SupersededEnd, WebhookEvent
 from sessions_app.recording.attempts import NotOrdinary, in_transaction, locked, ordinarily
 from sessions_app.recording.counted import count_change
@@ -44,6 +45,10 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
         return log_of(event, delivery, holder, Verdict.REDELIVERED)
 
     ended = ended_by(stored, event)
+    if ended is not None and ended.is_erased:
+        if ended.has_end:  # whether it is the same or a correction, nobody can tell any more
+            return log_of(event, delivery, ended, Verdict.REDELIVERED)
+        event = replace(event, caller=Caller(), body=b"")
     # Caller, customer, tier and zone are the begin's once there is one; an end says them only where nothing else does.
     names_caller = ended is None or (not ended.has_begin and ended.caller.identity is None)
     # The customer is locked before the session, as a begin does: the other way round, two could wait for each other.

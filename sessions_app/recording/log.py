@@ -22,6 +22,8 @@ class Outcome:
 
 def log_of(event: SessionEvent, delivery: Delivery, session: Session, verdict: WebhookEvent.Verdict) -> Outcome:
     row = event_row(event, delivery, verdict)
+    if session.is_erased:
+        row.body = None
     log_event(row, delivery)
     return Outcome(session, row)
 

@@ -6,15 +6,17 @@ Functions of several sessions take the stored ones of one id, in the order in wh
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
 
-from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent
+from sessions_app.livetok.events import LONGEST_DURATION_SECONDS, SessionBegin, SessionEnd, SessionEvent
 from sessions_app.livetok.payloads import Refused, read_event
 from sessions_app.models import Session, SupersededEnd
+
+LONGEST_SESSION = timedelta(seconds=LONGEST_DURATION_SECONDS)
 
 
 def sessions_of(event: SessionEvent) -> list[Session]:
@@ -23,10 +25,13 @@ def sessions_of(event: SessionEvent) -> list[Session]:
 
 
 def decided_for(sessions: Sequence[Session], begin: SessionBegin) -> Session | None:
-    """The session that this begin, or another of the same caller, has decided already.
+    """The session that this begin, or another of the same caller, has decided already; or an erased one that it was of.
 
     A redelivery is one even where its number is read otherwise now.
     """
+    for session in sessions:
+        if session.is_erased and _was_begun_by(session, begin):
+            return session
     decided = [session for session in sessions if session.has_begin]
     for session in decided:
         if bytes(session.begin_body or b"") == begin.body:
@@ -38,6 +43,19 @@ def decided_for(sessions: Sequence[Session], begin: SessionBegin) -> Session | N
         if session.number_received == begin.caller.number_received and is_redelivered(session, begin):
             return session
     return None
+
+
+def _was_begun_by(erased: Session, begin: SessionBegin) -> bool:
+    """Whether it is an erased session's own begin, sent again or come late: all that is left to tell it by is the time.
+
+    Decided afresh, it would bring the erased person back, and be counted twice.
+    """
+    if begin.stated_at is None:
+        return False
+    if erased.has_begin:
+        return begin.stated_at == erased.begin_stated_at
+    assert erased.ended_at is not None
+    return erased.ended_at - LONGEST_SESSION <= begin.stated_at <= erased.ended_at
 
 
 def is_redelivered(session: Session, begin: SessionBegin) -> bool:
@@ -96,7 +114,11 @@ def waiting_for(sessions: Sequence[Session], begin: SessionBegin) -> Session | N
     for session in without_begin:
         if caller is not None and session.caller.identity == caller:
             return session
-    open_ones = [session for session in without_begin if caller is None or session.caller.identity is None]
+    open_ones = [
+        session
+        for session in without_begin
+        if not session.is_erased and (caller is None or session.caller.identity is None)
+    ]
     return open_ones[-1] if open_ones else None
 
 

@@ -260,7 +260,7 @@ def read_end(event: SessionEnd) -> tuple[Session, Awaited] | None:
     row, *awaited = rows[0]
     session = instance(Session, END_COLUMNS, row)
     assert session is not None
-    if not session.has_begin or session.has_end:
+    if not session.has_begin or session.has_end or session.is_erased:
         return None
     return (session, awaited) if event.caller.identity in (None, session.caller.identity) else None
 

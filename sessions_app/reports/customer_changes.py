@@ -23,7 +23,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.admin.stale import STATE_FIELD, digest, rows_of
-from customers.editing import bring_instance, lock_customer
+from customers.editing import CustomerIsErased, bring_instance, lock_customer
 from customers.granting import allow_more
 from customers.history import Part, history_of, history_points
 from customers.limits import Limit, Metric
@@ -326,7 +326,7 @@ def _edited(request: HttpRequest, pk: int, template: str, what: str, make: Make,
 def _locked(pk: int) -> Customer:
     try:
         return lock_customer(pk)
-    except Customer.DoesNotExist:
+    except (Customer.DoesNotExist, CustomerIsErased):  # pages of erased customers have no such buttons
         raise Http404 from None
 
 

@@ -1,0 +1,1 @@
+"""What is known of one customer: exported as one file, or erased."""
