@@ -79,7 +79,7 @@ def known_person(livetok: Any) -> Customer:
         api.patch(f"/api/v1/customers/{customer.pk}/", {"overrides": overrides})
         LogEntry.objects.log_actions(closer.pk, [customer], CHANGE, f"Notes: {NAME}")
         destination = make_destination()
-        source = make_source("https://shop.example.com/{{ session.number }}")
+        source = make_source("https://shop.example.com/{{ session.number }}", is_active=False)
         make_rule("ended", destination, action={"body": '{"who": "{{ customer.name }}", "n": "{{ session.number }}"}'})
         make_digest(destination, Action.objects.get(), [DigestLine(f"10:00 {NAME}")], lately)
         for number, caller in ((1, f"customer {customer.pk} 1234"), (2, f"number {NUMBER}")):

@@ -51,6 +51,8 @@ def test_the_description_names_every_address_and_its_key():
         "/api/v1/customers/by-external-id/{external_id}/",
         "/api/v1/customers/by-phone/{number}/",
         "/api/v1/customers/{id}/",
+        "/api/v1/customers/{id}/erase/",
+        "/api/v1/customers/{id}/export/",
         "/api/v1/decisions/preview/",
         "/api/v1/sessions/",
         "/api/v1/sessions/{id}/",

@@ -24,10 +24,18 @@ from django.utils.safestring import SafeString
 from customers.admin.bulk import bulk_edit
 from customers.admin.chosen import chosen_keys
 from customers.admin.contexts import ContextAdmin
+from customers.admin.erasures import ErasingMixin
 from customers.admin.imports import CustomerImportMixin
 from customers.admin.pages import KeptWhereUsedAdmin, counted, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
-from customers.editing import check_overrides, claim_number, described, lock_customer, number_key, number_warning
+from customers.editing import (
+    check_overrides,
+    claim_number,
+    described,
+    lock_customer,
+    number_key,
+    number_warning,
+)
 from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, SearchKey, Tier
 from customers.models.fields import time_zones
@@ -164,7 +172,7 @@ class OverrideFilter(admin.SimpleListFilter):
 
 
 @admin.register(Customer)
-class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
+class CustomerAdmin(ErasingMixin, CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     instead_of_deleting = "Pause or block the customer instead: either keeps the customer out."
     works_instead = {"pause": "Pause", "block": "Block"}
     form = CustomerForm
@@ -173,13 +181,13 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     list_filter = ["status", ("tier", admin.RelatedOnlyFieldListFilter), OverrideFilter, "source"]
     linked_lookups = ["created_at__gte", "created_at__lt"]
     show_facets = admin.ShowFacets.ALWAYS
-    list_select_related = ["tier"]
+    list_select_related = ["tier", "erasure"]
     search_fields = ["name", "external_id", "email"]
     search_help_text = "Any words of the name, external id or email, or digits of a number."
     autocomplete_fields = ["tier"]
     inlines = [NumberInline, OverrideInline]
     history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")]
-    actions = ["change_tier", "give_override", "activate", "pause", "block"]
+    actions = ["change_tier", "give_override", "activate", "pause", "block", "erase"]
     radio_fields = {"status": admin.HORIZONTAL}
     readonly_fields = ["standing", "limits_now", "source", "created_at"]
 
@@ -207,7 +215,7 @@ class CustomerAdmin(CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         overrides = Prefetch("overrides", LimitOverride.objects.valid_at(timezone.now()), to_attr="overrides_valid_now")
-        return super().get_queryset(request).prefetch_related("numbers", overrides)
+        return super().get_queryset(request).select_related("erasure").prefetch_related("numbers", overrides)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """What would be decided of those on the page is asked once for all of them."""

@@ -31,6 +31,12 @@ class TooLarge(exceptions.APIException):
     default_code = "too_large"
 
 
+class Busy(exceptions.APIException):
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "busy"
+    default_detail = "Other files are being made. Send the request again in a moment."
+
+
 class DatabaseAway(exceptions.APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "database_away"

@@ -17,7 +17,7 @@ _ERRORS = {
     412: OpenApiResponse(_DETAIL, "It is not in the state that `If-Match` names; read it again."),
     413: OpenApiResponse(_DETAIL, "The body is too large."),
     415: OpenApiResponse(_DETAIL, "The body is no JSON."),
-    503: OpenApiResponse(_DETAIL, "The database is away; send the request again."),
+    503: OpenApiResponse(_DETAIL, "The database is away, or other files are being made; send the request again."),
 }
 READING = (400, 401, 403, 503)
 WRITING = (*READING, 409, 412, 413, 415)

@@ -7,6 +7,7 @@ from customers.api.base import NoSuchAddress
 from customers.api.bulk import BulkCustomers
 from customers.api.customers import CustomerByExternalId, CustomerById, CustomerByPhone, CustomerList
 from customers.api.description import Description
+from customers.api.personal import EraseCustomer, ExportCustomer
 from customers.api.tiers import TierDetail, TierList
 
 urlpatterns = [
@@ -15,6 +16,8 @@ urlpatterns = [
     path("v1/customers/", CustomerList.as_view()),
     path("v1/customers/bulk/", BulkCustomers.as_view()),
     path("v1/customers/<int:pk>/", CustomerById.as_view()),
+    path("v1/customers/<int:pk>/erase/", EraseCustomer.as_view()),
+    path("v1/customers/<int:pk>/export/", ExportCustomer.as_view()),
     # As paths, since ids of a CRM and SIP addresses may hold slashes.
     path("v1/customers/by-external-id/<path:external_id>/", CustomerByExternalId.as_view()),
     path("v1/customers/by-phone/<path:number>/", CustomerByPhone.as_view()),

@@ -14,8 +14,9 @@ from django.utils import timezone
 
 from customers.history import Part, history_of
 from customers.limits import Limit, Metric, Period
-from customers.models import Customer, LimitOverride, PhoneNumber
+from customers.models import Customer, Erasure, LimitOverride, PhoneNumber
 from customers.origins import limits_in_force, remaining_words
+from customers.personal.erasing import YOUNG
 from sessions_app.billing.statements import Month
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import ONE_DAY, local_day
@@ -242,8 +243,11 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
     if file_format in FORMATS:
         return export(f"customer-{found.pk}-days", file_format, DAY_COLUMNS, (line.as_row() for line in days))
     sessions = found.sessions.order_by("-started_at", "-pk").select_related("channel", "agent").only(*LISTED_OF_ONE)
+    erasure = Erasure.objects.filter(customer=found).first()
     context = {
         "title": str(found),
+        "erasure": erasure,
+        "through_at": erasure.requested_at + YOUNG if erasure else None,
         "customer": found,
         "zone": standing.zone.key,
         "local_now": now.astimezone(standing.zone),
