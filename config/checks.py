@@ -8,6 +8,7 @@ from django.core import checks
 
 from automations.outgoing.mail import has_mail_server
 from config.secrets import SHORTEST_KEY
+from sessions_app.periods import LEAST_RETENTION_DAYS
 
 SHORTEST_SECRET = 16
 FEWEST_CHARACTERS = 5
@@ -36,6 +37,20 @@ def check_event_retention(**kwargs: Any) -> list[checks.CheckMessage]:
             f"EVENT_RETENTION_DAYS is {settings.EVENT_RETENTION_DAYS}; every request would be forgotten at once.",
             hint="Give the number of days that LiveTok's requests are kept, 1 or more.",
             id="frontdesk.E002",
+        )
+    ]
+
+
+@checks.register
+def check_session_retention(**kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.SESSION_RETENTION_DAYS == 0 or settings.SESSION_RETENTION_DAYS >= LEAST_RETENTION_DAYS:
+        return []
+    return [
+        checks.Error(
+            f"SESSION_RETENTION_DAYS is {settings.SESSION_RETENTION_DAYS}. A month could not be closed any more, and "
+            "what changed in it since could not be billed.",
+            hint=f"Give {LEAST_RETENTION_DAYS} days or more, or leave it out: then sessions are kept for good.",
+            id="frontdesk.E005",
         )
     ]
 

@@ -27,6 +27,7 @@ from customers.search.keeping import new_callers
 from sessions_app.database.sqlite.wiping import wipe_log
 from sessions_app.leases import LeaseLost, if_due
 from sessions_app.recording.clock import clock
+from sessions_app.recording.pruning import prune_sessions
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.webhook.feeding import feeder
@@ -68,6 +69,12 @@ def bound_events(should_stop: ShouldStop) -> None:
         )
 
 
+def prune_old_sessions(should_stop: ShouldStop) -> None:
+    deleted = prune_sessions(should_stop)
+    if deleted:
+        logger.info("sessions pruned", extra={"deleted": deleted})
+
+
 def beat(should_stop: ShouldStop) -> None:
     heartbeat.beat()
 
@@ -99,6 +106,7 @@ JOBS = [
     Job("prune events", timedelta(minutes=1), prune_events, is_shared=True),
     Job("bound events", timedelta(minutes=10), bound_events, is_shared=True),
     Job("prune past months' writes", timedelta(hours=1), delete_writes_nobody_billed, is_shared=True),
+    Job("prune sessions", timedelta(minutes=1), prune_old_sessions, is_shared=True),
     Job("keep sums", timedelta(minutes=1), keep_sums, is_shared=True),
     Job("prune deliveries", timedelta(hours=1), delete_old_deliveries, is_shared=True),
     Job("prune contexts", timedelta(hours=1), delete_old_contexts, is_shared=True),

@@ -370,6 +370,9 @@ EVENT_RETENTION_DAYS = _whole_number("EVENT_RETENTION_DAYS", 30, most=36_500)
 # Of the bodies of ignored and rejected requests together, in millions of bytes.
 EVENT_RETENTION_MB = _whole_number("EVENT_RETENTION_MB", 1000, most=10_000_000)
 
+# Off where it is 0. What the least is for stands in `sessions_app.periods`.
+SESSION_RETENTION_DAYS = _whole_number("SESSION_RETENTION_DAYS", 0, most=36_500)
+
 DELIVERY_RETENTION_DAYS = _whole_number("DELIVERY_RETENTION_DAYS", 30, most=36_500)
 # Encrypt the secrets of destinations and sources. Left out, one is made in the data folder when the first is stored.
 ENCRYPTION_KEYS = _encryption_keys("ENCRYPTION_KEYS")

@@ -16,6 +16,9 @@ ONE_WEEK = timedelta(weeks=1)
 QUARTER = timedelta(minutes=15)
 # How long a session without a channel counts as open.
 LONGEST_WITHOUT_CHANNEL = timedelta(hours=24)
+# Of sessions, in days: a month has up to 31; it is closed in the next one, and what changed in it since is billed with
+# the one after that. A week more, since a session may be open for so long.
+LEAST_RETENTION_DAYS = 31 + 31 + 31 + 7
 
 
 @lru_cache(maxsize=4096)

@@ -181,7 +181,7 @@ class CustomerAdmin(ErasingMixin, CustomerImportMixin, KeptWhereUsedAdmin, Conte
     list_filter = ["status", ("tier", admin.RelatedOnlyFieldListFilter), OverrideFilter, "source"]
     linked_lookups = ["created_at__gte", "created_at__lt"]
     show_facets = admin.ShowFacets.ALWAYS
-    list_select_related = ["tier", "erasure"]
+    list_select_related = ["tier"]
     search_fields = ["name", "external_id", "email"]
     search_help_text = "Any words of the name, external id or email, or digits of a number."
     autocomplete_fields = ["tier"]
@@ -215,7 +215,7 @@ class CustomerAdmin(ErasingMixin, CustomerImportMixin, KeptWhereUsedAdmin, Conte
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         overrides = Prefetch("overrides", LimitOverride.objects.valid_at(timezone.now()), to_attr="overrides_valid_now")
-        return super().get_queryset(request).select_related("erasure").prefetch_related("numbers", overrides)
+        return super().get_queryset(request).select_related("tier", "erasure").prefetch_related("numbers", overrides)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """What would be decided of those on the page is asked once for all of them."""

@@ -38,7 +38,8 @@ class EraseCustomer(ApiView):
     )
     def get(self, request: Request, pk: int) -> Response:
         """When a customer was erased, by whom, and how far it is."""
-        erasure = Erasure.objects.filter(customer=pk).first()
+        # By the customer, of whom a number that no database holds is simply none.
+        erasure = Erasure.objects.filter(customer__in=Customer.objects.filter(pk=pk)).first()
         if erasure is None:
             raise NotFound(f"No customer with id {pk} was erased.")
         return Response(ErasureSerializer(erasure).data)

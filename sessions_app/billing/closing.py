@@ -9,7 +9,7 @@ from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from customers.models import Customer
-from customers.zones import zone_named
+from customers.zones import company_zone, zone_named
 from sessions_app.billing.corrections import (
     LISTED_AFTER,
     Correction,
@@ -20,7 +20,8 @@ from sessions_app.billing.corrections import (
 from sessions_app.billing.statements import Month, Statement, customers_of, roundings_now, statements
 from sessions_app.database.pieces import in_pieces
 from sessions_app.models import PastMonthWrite, StatementLine, StatementMonth
-from sessions_app.periods import starts_at
+from sessions_app.periods import local_day, starts_at
+from sessions_app.sums.pruned import is_month_whole, sessions_since
 
 CUSTOMERS_AT_ONCE = 1000
 # Of so many a month is recounted in one transaction, which on SQLite others wait for.
@@ -29,6 +30,10 @@ CORRECTIONS_AT_ONCE = 50
 
 class MonthNotOver(Exception):
     """Somewhere among the customers the month still runs."""
+
+
+class MonthIsGone(Exception):
+    """Some of its sessions were deleted by age."""
 
 
 class MonthIsClosed(Exception):
@@ -55,6 +60,8 @@ def close_month(month: Month, user: User) -> StatementMonth:
     began = timezone.now()
     if began < closable_from(month):
         raise MonthNotOver
+    if not is_month_whole(month.first_day, sessions_since()):
+        raise MonthIsGone
     closed, _ = StatementMonth.objects.get_or_create(
         first_day=month.first_day,
         defaults={
@@ -85,7 +92,12 @@ def close_month(month: Month, user: User) -> StatementMonth:
 
 
 def _closed_before(closed: StatementMonth) -> QuerySet[StatementMonth]:
-    return StatementMonth.objects.filter(finished_at__isnull=False).exclude(pk=closed.pk)
+    """Those whose sessions are all there: of others, a recount would take back what was billed."""
+    since = sessions_since()
+    found = StatementMonth.objects.filter(finished_at__isnull=False).exclude(pk=closed.pk)
+    if since is None:
+        return found
+    return found.filter(first_day__gt=local_day(since, company_zone()))
 
 
 def _keep_to_list(closed: StatementMonth, counted_from: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from sessions_app.models.sessions import Session
 
@@ -74,6 +75,12 @@ class PastMonthWrite(models.Model):
     session = models.ForeignKey(Session, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
     noted_at = models.DateTimeField(db_index=True)
     is_recounted = models.BooleanField(default=False)
+
+    class Meta:
+        # For whoever deletes sessions.
+        indexes = [
+            models.Index(fields=["session"], name="pastmonthwrite_by_session", condition=Q(session__isnull=False))
+        ]
 
     def __str__(self) -> str:
         return f"{self.customer_number} in {self.month:%Y-%m}"

@@ -117,6 +117,8 @@ class SumsMark(models.Model):
 
     until = models.DateTimeField(null=True)
     zone = models.CharField(max_length=64)
+    # Sessions of before may have been deleted by age (`recording.pruning`): nothing of then is counted again.
+    sessions_since = models.DateTimeField(null=True)
     # The days, as text, whose most sessions at once are to be found again; and when today's were found.
     stale_peaks = models.JSONField(default=list)
     peaks_at = models.DateTimeField(null=True)

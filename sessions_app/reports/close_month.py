@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.zones import company_zone
-from sessions_app.billing.closing import MonthIsClosed, MonthNotOver, closable_from, close_month
+from sessions_app.billing.closing import MonthIsClosed, MonthIsGone, MonthNotOver, closable_from, close_month
 from sessions_app.billing.statements import Month, customers_of
 from sessions_app.models import Session, StatementMonth
 from sessions_app.reports.frame.pages import action, page
@@ -50,6 +50,8 @@ def _close(request: HttpRequest, month: Month) -> None:
         closed = close_month(month, request.user)
     except MonthNotOver:
         messages.error(request, f"{month.first_day:%B %Y} is not over for every customer yet, so it stays open.")
+    except MonthIsGone:
+        messages.error(request, f"{month.first_day:%B %Y} stays open: some of its sessions were deleted by age.")
     except MonthIsClosed:
         messages.info(request, f"{month.first_day:%B %Y} was closed already; its statements stay as they are.")
     else:

@@ -234,7 +234,9 @@ def statement_address(found: Customer, month: Month) -> str:
 def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
     """One customer."""
     now = timezone.now()
-    ready = ready_for_outlook(Customer.objects.all(), now).prefetch_related("valid_overrides__author")  # type: ignore[misc]
+    ready = ready_for_outlook(Customer.objects.select_related("erasure"), now).prefetch_related(
+        "valid_overrides__author"
+    )  # type: ignore[misc]
     found = get_object_or_404(ready, pk=pk)
     standing = standings([found], now)[found.pk]
     today = local_day(now, standing.zone)
@@ -243,7 +245,7 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
     if file_format in FORMATS:
         return export(f"customer-{found.pk}-days", file_format, DAY_COLUMNS, (line.as_row() for line in days))
     sessions = found.sessions.order_by("-started_at", "-pk").select_related("channel", "agent").only(*LISTED_OF_ONE)
-    erasure = Erasure.objects.filter(customer=found).first()
+    erasure: Erasure | None = getattr(found, "erasure", None)
     context = {
         "title": str(found),
         "erasure": erasure,

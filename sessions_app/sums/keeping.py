@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import connection
-from django.db.models import Exists, Min, OuterRef
+from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from django.db.models.functions import Reverse
 from django.utils import timezone
 
@@ -79,10 +79,25 @@ def forget_sums() -> None:
 
 def _forget(held: Held) -> None:
     # Until all are gone, the mark is of no zone, and nobody trusts what is left.
+    since = _mark().sessions_since
     _write_mark(held, until=None, peaks_at=None, stale_peaks=[], zone="")
-    for model in (HourSums, DaySums, DayCell, WeekSums, DayPeak, CallerNumber):
-        delete_in_pieces(model._default_manager.order_by("pk"), require=held.require)
-    _write_mark(held, zone=company_zone().key)
+    for rows in _countable(since):
+        delete_in_pieces(rows.order_by("pk"), require=held.require)
+    # What cannot be counted again stays as it is, by the days of the zone that it was counted in.
+    _write_mark(held, zone=company_zone().key, until=since)
+
+
+def _countable(since: datetime | None) -> list[QuerySet[Any]]:
+    """All sums, but those of sessions that were deleted by age."""
+    if since is None:
+        return [model._default_manager.all() for model in (HourSums, DaySums, DayCell, WeekSums, DayPeak, CallerNumber)]
+    hours = HourSums.objects.filter(starts_at__lt=since).aggregate(last=Max("day"))["last"]
+    first = hours + ONE_DAY if hours else local_day(since, company_zone())
+    return [
+        HourSums.objects.filter(starts_at__gte=since),
+        *(model._default_manager.filter(day__gte=first) for model in (DaySums, DayCell, DayPeak)),
+        WeekSums.objects.filter(starts_on__gte=week_of(first)),
+    ]
 
 
 def _mark() -> SumsMark:
@@ -183,7 +198,13 @@ def _count_late(held: Held) -> bool:
             write.pk: hour_of(write.started_at, zone)
             for write in LateWrite.objects.order_by("pk")[:LATE_WRITES_AT_ONCE]
         }
-        summed = {hour for hour in writes.values() if mark.until is not None and hour.starts_at < mark.until}
+        # Hours whose sessions were deleted by age stay as they were counted.
+        since = mark.sessions_since
+        summed = {
+            hour
+            for hour in writes.values()
+            if mark.until is not None and hour.starts_at < mark.until and (since is None or hour.starts_at >= since)
+        }
         hours = sorted(summed)[:HOURS_AT_ONCE]
         counted = _counted(hours)
     _keep(held, counted)

@@ -13,6 +13,7 @@ from sessions_app.models import DayCell, DaySums, HourSums, LateWrite, Session, 
 from sessions_app.periods import ONE_DAY, ONE_WEEK, Hour, hours_of, local_day, starts_at
 from sessions_app.sums.callers import pack
 from sessions_app.sums.counting import Sums, callers_apart, count_apart
+from sessions_app.sums.pruned import sessions_since
 from sessions_app.sums.reading import Kept, kept, sums_of_days
 
 
@@ -35,9 +36,13 @@ class SumDifference:
 def sum_differences(*, repair: bool = False) -> Iterator[SumDifference]:
     """Whatever differs, day by day; with `repair`, the worker counts it again.
 
-    Sessions may begin and end meanwhile: a day's sums and sessions are read in one snapshot.
+    Sessions may begin and end meanwhile: a day's sums and sessions are read in one snapshot. Days whose sessions were
+    deleted by age are left out.
     """
     day, last = _first_and_last()
+    since = sessions_since()
+    if day is not None and since is not None:
+        day = max(day, local_day(since, company_zone()))
     while day is not None and last is not None and day <= last:
         with one_snapshot():
             found = list(_of_day(day, kept()))

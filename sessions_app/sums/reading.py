@@ -50,7 +50,8 @@ def kept() -> Kept:
     weeks: frozenset[date] = frozenset()
     if until is not None:
         late = LateWrite.objects.filter(started_at__lt=until).values_list("started_at", flat=True)
-        changed = {hour_of(moment, zone) for moment in late}
+        since = mark.sessions_since if mark else None
+        changed = {hour_of(moment, zone) for moment in late if since is None or moment >= since}
         weeks = frozenset(WeekSums.objects.filter(is_test=False).values_list("starts_on", flat=True))
     return Kept(until, frozenset(changed), weeks, zone)
 

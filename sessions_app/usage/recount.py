@@ -8,6 +8,7 @@ from customers.models import Customer
 from sessions_app.database.pieces import in_pieces, keys_of
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import DailyUsage, Session
+from sessions_app.sums.pruned import first_whole_day, sessions_since
 from sessions_app.usage.used import Amount, UsageKey, contribution, record_change
 
 SESSIONS_AT_ONCE = 2000
@@ -33,11 +34,17 @@ def differences(*, repair: bool = False) -> Iterator[Difference]:
     """Every sum that differs from its recount, customer by customer; with `repair`, each is set right.
 
     Sessions may begin and end meanwhile: a customer's sums and sessions are read in one snapshot, and a repair adds
-    what was missing in it, which stays right whatever was added since.
+    what was missing in it, which stays right whatever was added since. Days whose sessions were deleted by age are left
+    out.
     """
     for customer_id in keys_of(Customer.objects.all()):
         with one_snapshot():
-            found = list(_of_customer(customer_id))
+            since = sessions_since()
+            found = [
+                difference
+                for difference in _of_customer(customer_id)
+                if since is None or difference.key.day >= first_whole_day(since)
+            ]
         if repair:
             in_pieces(found, _set_right)
         yield from found

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from sessions_app.leases import LeaseLost
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.sums.proving import sum_differences
+from sessions_app.sums.pruned import first_whole_day, sessions_since
 from sessions_app.usage.recount import differences
 
 
@@ -23,6 +24,12 @@ class Command(BaseCommand):
         for difference in chain(differences(repair=repair), sum_differences(repair=repair)):
             self.stdout.write(str(difference))
             found += 1
+        since = sessions_since()
+        if since is not None:
+            self.stdout.write(
+                f"Sessions from before {since:%Y-%m-%d %H:%M} UTC were deleted by age: what is summed of then stays, "
+                f"and cannot be recounted. Customers' usage is recounted from {first_whole_day(since)} on."
+            )
         if not found:
             self.stdout.write("Every sum equals its recount.")
         elif repair:

@@ -1,9 +1,11 @@
 """What every report page shares: who may read it, and the chrome around it."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -16,6 +18,7 @@ from customers.zones import company_zone
 from sessions_app.database.replica import current_reading, reading_from, reading_of_reports, steadily
 from sessions_app.reports.frame.export import MOST_XLSX_ROWS, TooManyRows
 from sessions_app.reports.frame.own_writes import has_just_written
+from sessions_app.sums.pruned import is_month_whole, sessions_since
 
 View = Callable[..., HttpResponseBase]
 
@@ -106,6 +109,18 @@ def _refuse_long(request: HttpRequest, names: list[str]) -> HttpResponse:
     )
 
 
+def _gone_before(context: dict[str, Any]) -> datetime | None:
+    """Where the page is about days whose sessions were deleted by age: from when on they are there."""
+    since = sessions_since() if settings.SESSION_RETENTION_DAYS else None
+    if since is None:
+        return None
+    shown, month = context.get("range"), context.get("month")
+    if shown is not None:
+        return since if shown.starts_at < since else None
+    first_day = getattr(month, "first_day", None)
+    return since if first_day is not None and not is_month_whole(first_day, since) else None
+
+
 def page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
     """A report page. It has its own navigation in place of the admin's sidebar.
 
@@ -117,5 +132,6 @@ def page(request: HttpRequest, template: str, context: dict[str, Any], status: i
         "is_nav_sidebar_enabled": False,
         "time_zone": company_zone().key,
         "reading": current_reading(),
+        "gone_before": _gone_before(context),
     }
     return render(request, template, {**chrome, **context}, status=status)
