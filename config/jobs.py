@@ -95,7 +95,7 @@ BACKING_UP = [Job("back up", timedelta(minutes=1), nightly.run, is_shared=True)]
 ERASING = [
     Job(
         "erase customers",
-        timedelta(seconds=20),
+        timedelta(seconds=10),
         lambda should_stop: erase_further(should_stop, wipe_log),
         is_shared=True,
     ),
