@@ -31,7 +31,7 @@ from sessions_app.spool.files import spool_files
 from sessions_app.sums.late import note_late_writes
 
 # Each holds a lock, on SQLite the one of all writers, for some milliseconds.
-SESSIONS_AT_ONCE = 100
+SESSIONS_AT_ONCE = 50
 EVENTS_AT_ONCE = 500
 _ORDER = ("started_at", "pk")
 _NEEDED = ("pk", "session_id", "started_at", "customer_id", "flags", "allowed", "answer", "begin_body", "end_body")
@@ -131,16 +131,22 @@ def _erase_some(erasure: Erasure, traces: Traces, pks: Sequence[int]) -> None:
     SupersededEnd.objects.filter(session__in=sessions).delete()
     for part in parts():
         part.of_sessions([session.pk for session in sessions])
+    alike: dict[tuple[str, bytes], list[int]] = defaultdict(list)
     for session in sessions:
         add_flags(session, {ERASED})
-        session.number_received = session.external_id = ""
-        # A made-up caller: an end that names none is still its own, and a begin of another caller never.
-        session.phone_key = f"ERASED-{erasure.customer_id}"
-        session.facts = {}
-        session.answer = _nameless(session)
-        session.begin_body = session.end_body = None
-    changed = ("flags", "number_received", "external_id", "phone_key", "facts", "answer", "begin_body", "end_body")
-    Session.objects.bulk_update(sessions, changed)
+        alike[session.flags, _nameless(session)].append(session.pk)
+    for (flags, answer), some in alike.items():
+        Session.objects.filter(pk__in=some).update(
+            flags=flags,
+            answer=answer,
+            # A made-up caller: an end that names none is still its own, and a begin of another caller never.
+            phone_key=f"ERASED-{erasure.customer_id}",
+            number_received="",
+            external_id="",
+            facts={},
+            begin_body=None,
+            end_body=None,
+        )
     # Sums tell callers who are no customers by a digest of their number.
     note_late_writes({session.started_at for session in sessions if session.customer_id is None})
     Erasure.objects.filter(pk=erasure.pk).update(sessions_erased=F("sessions_erased") + len(sessions))
