@@ -21,12 +21,12 @@ from automations.rules.missing_ends import tell_missing_ends
 from automations.rules.silence import look_for_silence
 from config.backups.nightly import nightly
 from config.nodes import MayNotJoin, beat_every, forget_dead_nodes, heartbeat
-from customers.personal.erasing import erase_further
-from customers.personal.own import delete_uploads_of_before
+from customers.personal.erasing import erase_further, erase_on_disk
 from customers.search.keeping import new_callers
 from sessions_app.database.sqlite.wiping import wipe_log
 from sessions_app.leases import LeaseLost, if_due
 from sessions_app.recording.clock import clock
+from sessions_app.recording.erasing import erase_set_aside
 from sessions_app.recording.pruning import prune_sessions
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
 from sessions_app.sums.keeping import keep_sums
@@ -99,7 +99,7 @@ ERASING = [
         lambda should_stop: erase_further(should_stop, wipe_log),
         is_shared=True,
     ),
-    Job("delete uploads of before", timedelta(minutes=1), lambda should_stop: delete_uploads_of_before()),
+    Job("erase from disk", timedelta(minutes=1), lambda should_stop: erase_on_disk(erase_set_aside)),
 ]
 REFRESHING = [Job("refresh contexts", timedelta(seconds=1), refresh_contexts)]
 JOBS = [

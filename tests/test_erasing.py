@@ -9,10 +9,11 @@ from django.utils import timezone
 
 from customers.importing.uploads import uploads_folder
 from customers.models import Customer, Erasure
-from customers.personal.erasing import begin_erasing, erase_further
+from customers.personal.erasing import begin_erasing, erase_further, erase_on_disk
 from sessions_app.billing.statements import Month, count, roundings_now
 from sessions_app.models import DailyUsage, Session, StatementLine, WebhookEvent
-from sessions_app.spool.files import Spool, SpooledRequest
+from sessions_app.recording.erasing import erase_set_aside
+from sessions_app.spool.files import Spool, SpooledRequest, files_set_aside, lines_of, set_aside, spool_files
 from sessions_app.sums.proving import sum_differences
 from sessions_app.usage.recount import differences
 from tests.api import Api
@@ -201,6 +202,20 @@ def test_nobody_is_erased_while_requests_wait_on_disk(livetok, settings, tmp_pat
     assert "Requests of LiveTok wait on disk" in text_of(page)
     assert not Erasure.objects.exists()
 
+    # One of them can never be stored; somebody else's neither.
+    for body in (f'{{"phoneNumber": "{SPELLED}"}}', '{"phoneNumber": "+491700000000"}'):
+        Spool().append(SpooledRequest(timezone.now(), "end", body.encode(), 200, "LiveTok", "10.0.0.1", 1.0))
+    for path in spool_files():
+        for line in lines_of(path):
+            set_aside(line)
+        path.unlink()
+    begin_erasing(customer.pk, "ana")
+    erase_on_disk(erase_set_aside)
+    assert [line.request().body for path in files_set_aside() for line in lines_of(path)] == [
+        b"{}",
+        b'{"phoneNumber": "+491700000000"}',
+    ]
+
 
 @pytest.mark.parametrize("group", ["viewers", "managers"])
 def test_only_administrators_erase_and_export(livetok, group):
@@ -229,12 +244,12 @@ def test_all_that_is_known_is_a_file_and_the_page_says_what_goes_asks_and_erases
     assert "Sessions 5 LiveTok's id, times, duration" in shown
     assert "Numbers 1 nothing" in shown
     refused = text_of(administrator.post(address, {"word": "yes"}))
-    assert ("Type erase, or go back" in refused, Erasure.objects.exists()) == (True, False)
+    assert ("Type “erase”, or go back" in refused, Erasure.objects.exists()) == (True, False)
     chosen = {"action": "erase", "_selected_action": [customer.pk]}
     assert administrator.post("/admin/customers/customer/", chosen)["Location"] == address
     done = administrator.post(address, {"word": " Erase "}, follow=True)
 
-    assert "This customer was erased and is not through yet. By ada" in text_of(done)
+    assert "This customer is being erased. By ada" in text_of(done)
     assert not upload.exists()
     listed = text_of(administrator.get("/admin/customers/erasure/"))
     assert f"Erased customer {customer.pk}" in listed

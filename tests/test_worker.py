@@ -9,7 +9,18 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from config import jobs
-from config.jobs import BACKING_UP, FEEDING, FOLLOWING, JOBS, REFRESHING, Job, prune_events, run_jobs, run_worker
+from config.jobs import (
+    BACKING_UP,
+    ERASING,
+    FEEDING,
+    FOLLOWING,
+    JOBS,
+    REFRESHING,
+    Job,
+    prune_events,
+    run_jobs,
+    run_worker,
+)
 from sessions_app.database.pieces import BATCH
 from sessions_app.models import WebhookEvent
 from sessions_app.recording.retention import delete_events
@@ -48,10 +59,13 @@ def test_deleting_stops_when_asked_to():
 
 
 def test_jobs_are_done_in_their_time():
-    every = {job.name: job.every for job in BACKING_UP + FEEDING + FOLLOWING + REFRESHING + JOBS}
+    every = {job.name: job.every for job in BACKING_UP + ERASING + FEEDING + FOLLOWING + REFRESHING + JOBS}
     minute, second = timedelta(minutes=1), timedelta(seconds=1)
     assert every == {
         "back up": minute,
+        "erase customers": timedelta(seconds=10),
+        "erase from disk": minute,
+        "prune sessions": minute,
         "feed spool": second,
         "refresh contexts": second,
         "prune contexts": timedelta(hours=1),

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from customers.models import Customer, Erasure
-from customers.personal.own import traces_of
+from customers.personal.own import delete_uploads_of_before, traces_of
 from customers.personal.parts import ShouldStop, parts
 from customers.personal.traces import Traces
 
@@ -46,6 +46,13 @@ def begin_erasing(pk: int, by: str) -> Erasure:
         for part in parts():
             part.at_once(customer, traces)
     return erasure
+
+
+def erase_on_disk(erase: Callable[[Traces], object]) -> None:
+    """What each machine has on its own disk, as long as somebody is being erased."""
+    delete_uploads_of_before()
+    for stored in Erasure.objects.filter(finished_at=None).values_list("traces", flat=True):
+        erase(Traces.from_json(stored))
 
 
 def erase_further(should_stop: ShouldStop = lambda: False, wipe: Callable[[], bool] = lambda: True) -> None:

@@ -27,7 +27,7 @@ from sessions_app.models import (
 )
 from sessions_app.recording.rows import add_flags
 from sessions_app.recording.writing import take_turn
-from sessions_app.spool.files import spool_files
+from sessions_app.spool.files import Line, Unreadable, files_set_aside, lines_of, spool_files
 from sessions_app.sums.late import note_late_writes
 
 # Each holds a lock, on SQLite the one of all writers, for some milliseconds.
@@ -44,6 +44,21 @@ def spool_in_the_way() -> str:
         "Requests of LiveTok wait on disk to be stored, and may be of this customer. Nothing was erased. "
         "Repeat it once the health page says that none wait."
     )
+
+
+def erase_set_aside(traces: Traces) -> None:
+    """On this machine's disk: requests that could not be stored, and name the person."""
+    for path in files_set_aside():
+        if any(_is_named_in(line, traces) for line in lines_of(path)):
+            path.unlink(missing_ok=True)
+
+
+def _is_named_in(line: Line, traces: Traces) -> bool:
+    try:
+        request = line.request()
+    except Unreadable:
+        return traces.are_in(line.content)
+    return traces.are_in(request.body, request.answer)
 
 
 def sessions_of(customer_id: int, traces: Traces) -> list[Q]:
@@ -76,6 +91,7 @@ def erase_sessions(erasure: Erasure, traces: Traces, is_last: bool, should_stop:
     if is_last:
         _erase_events_of_no_session(traces, should_stop)
         _forget_numbers(traces)
+        erase_set_aside(traces)
         _erase_strays(erasure, traces)
     return not any(_unerased(condition).exists() for condition in conditions)
 

@@ -22,7 +22,7 @@ WORD = "erase"
 
 class EraseForm(forms.Form):
     word = forms.CharField(
-        label=f"To go on, type the word {WORD}",
+        label=f"To go on, type the word “{WORD}”",
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
     )
@@ -30,7 +30,7 @@ class EraseForm(forms.Form):
     def clean_word(self) -> str:
         word: str = self.cleaned_data["word"]
         if word.strip().lower() != WORD:
-            raise forms.ValidationError(f"Type {WORD}, or go back: nothing is erased so far.")
+            raise forms.ValidationError(f"Type “{WORD}”, or go back: nothing is erased so far.")
         return word
 
 
