@@ -124,7 +124,7 @@ def test_what_comes_late_of_then_changes_no_sum_that_cannot_be_counted_again(liv
     assert "Every sum equals its recount." in verified()
 
 
-def test_closed_statements_stay_and_months_that_are_gone_are_neither_closed_nor_corrected(livetok):
+def test_closed_statements_stay_and_months_that_are_gone_are_neither_closed_nor_corrected(livetok, viewer):
     make_customer()
     boss = User.objects.create_user("boss")
     call(livetok, "s1", 190)
@@ -141,6 +141,8 @@ def test_closed_statements_stay_and_months_that_are_gone_are_neither_closed_nor_
     assert prune_sessions() == 1
 
     lines = list(StatementLine.objects.order_by("pk").values())
+    for address in (f"?month={second.first_day:%Y-%m}", f"{lines[-1]['customer_number']}/{second.first_day:%Y-%m}/"):
+        assert "−" not in text_of(viewer.get(f"/reports/statements/{address}"))  # as a correction would have
     with pytest.raises(MonthIsGone):
         close_month(first.previous, boss)
     PastMonthWrite.objects.create(

@@ -20,6 +20,7 @@ from sessions_app.billing.statements import (
     sum_over,
 )
 from sessions_app.models import PastMonthWrite, StatementLine, StatementMonth
+from sessions_app.sums.pruned import is_month_whole, sessions_since
 
 # Zones are up to sixteen hours from UTC. The rest is for whoever takes a session's hour for the running one, and does
 # not list its write, but stands still before it sends it.
@@ -46,8 +47,11 @@ def roundings_of(closed: StatementMonth) -> dict[int | None, int]:
 def corrections_of(closed: StatementMonth, numbers: Sequence[int]) -> dict[int, Correction]:
     """By customer, the difference of a recount to the lines of a closed month, corrections billed since among them.
 
-    Customers without a difference are left out. What is included stays as it was first billed.
+    Customers without a difference are left out. What is included stays as it was first billed. Of a month whose
+    sessions are partly deleted by age nobody has one: a recount would take back what was billed.
     """
+    if not is_month_whole(closed.first_day, sessions_since()):
+        return {}
     month, roundings = Month(closed.first_day), roundings_of(closed)
     counted = count(numbers, month, roundings)
     lines: dict[int, list[StatementLine]] = defaultdict(list)
