@@ -56,13 +56,13 @@ class Staff:
         self.server = server
         self.connection = HTTPConnection("127.0.0.1", int(server.env["PORT"]), timeout=600)
         self.cookies: dict[str, str] = {}
-        page = self.get("/admin/login/").decode()
+        page = self.get("/accounts/login/").decode()
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
         assert token, "the sign-in page has no form"
         self._send(
             "POST",
-            "/admin/login/",
-            urlencode({"csrfmiddlewaretoken": token[1], "username": server.username, "password": server.password}),
+            "/accounts/login/",
+            urlencode({"csrfmiddlewaretoken": token[1], "login": server.username, "password": server.password}),
         ).read()
         assert "sessionid" in self.cookies, "the password was refused"
 

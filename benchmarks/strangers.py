@@ -66,8 +66,8 @@ class Browser:
         return found[1] if found else ""
 
     def sign_in(self, username: str, password: str) -> HTTPResponse:
-        form = {"csrfmiddlewaretoken": self.token("/admin/login/"), "username": username, "password": password}
-        response = self.ask("POST", "/admin/login/", urlencode(form).encode())
+        form = {"csrfmiddlewaretoken": self.token("/accounts/login/"), "login": username, "password": password}
+        response = self.ask("POST", "/accounts/login/", urlencode(form).encode())
         response.read()
         return response
 
@@ -145,7 +145,7 @@ def send_body_slowly(site: Site, address: str) -> None:
 
 
 def slow_head(address: str) -> bytes:
-    head = f"POST /admin/login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: {address}\r\n"
+    head = f"POST /accounts/login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: {address}\r\n"
     head += f"Cookie: csrftoken={'x' * 32}\r\n"  # without one, the body is not asked for
     return f"{head}Content-Type: {FORM}\r\nContent-Length: 1000\r\n\r\n".encode()
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup, DisallowedModelAdminToField
@@ -16,16 +17,16 @@ from django.db.models import Field, QuerySet
 from django.forms import Media
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 
-from config.sign_in import SignInForm
 from customers.labels import with_named_parts
 
 POPUPS = "admin/js/admin/RelatedObjectLookups.js"
 LONGEST_SEARCH = 255
 MOST_WORDS = 20
 MOST_VALUES = 10
-# How home lists the apps; one that is not named here comes before the accounts.
-OWN_APPS, LAST_APP = ("customers", "sessions_app", "automations"), "auth"
+# How home lists the apps; one that is not named here comes before the last.
+OWN_APPS, LAST_APPS = ("customers", "sessions_app", "automations"), ("auth", "config")
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -115,7 +116,6 @@ def _check_search(term: str) -> None:
 
 
 class FrontdeskSite(AdminSite):
-    login_form = SignInForm
     # The navigation is every page's, and the lists beside an admin's page stand above it.
     enable_nav_sidebar = False
 
@@ -141,6 +141,13 @@ class FrontdeskSite(AdminSite):
 
         return cast(View, super().admin_view(answered, cacheable))
 
+    def login(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Led to the sign-in pages. Whoever signed in and is no staff, or no more, is told so."""
+        return secure_admin_login(super().login)(request, extra_context)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        return HttpResponseRedirect(reverse("account_change_password"))
+
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Our own apps first, accounts last."""
         return sorted(super().get_app_list(request, app_label), key=lambda app: _place_of(app["app_label"]))
@@ -153,4 +160,4 @@ class FrontdeskSite(AdminSite):
 def _place_of(app_label: str) -> int:
     if app_label in OWN_APPS:
         return OWN_APPS.index(app_label)
-    return len(OWN_APPS) + (app_label == LAST_APP)
+    return len(OWN_APPS) + (LAST_APPS.index(app_label) + 1 if app_label in LAST_APPS else 0)

@@ -17,6 +17,8 @@ class ProjectConfig(AppConfig):
     def ready(self) -> None:
         # The app stands last, so all other admins are registered by then, and users' can be replaced.
         import_module("config.accounts")
+        import_module("config.sign_in.admin")
+        import_module("config.sign_in.log")
 
 
 class FrontdeskAdminConfig(admin_apps.AdminConfig):

@@ -15,8 +15,8 @@ from django.utils.module_loading import import_string
 from config.headers import ALWAYS, UNLESS_SAID
 from config.middleware import client_address
 from config.minutes import minutes
-from config.network import network_of
 from config.rooms import HEALTH, KNOCKING, LIVETOK, PEOPLE, READING, SIGN_IN, TAKING, Room
+from config.sign_in.network import network_of
 from config.slow_clients import Visit, visits
 
 Environ: TypeAlias = dict[str, Any]
@@ -33,6 +33,8 @@ READ_SECONDS = 10.0
 
 WEBHOOK_PATHS = frozenset({"/webhooks/livetok", "/webhooks/livetok/begin", "/webhooks/livetok/end"})
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+# Where a password is looked at.
+SIGN_IN_PATHS = frozenset({"/accounts/login", "/accounts/reauthenticate", "/accounts/password"})
 
 TURNED_AWAY = "503 Service Unavailable", "Frontdesk has much to do. Try again in a few seconds.\n"
 TOO_SLOW = "408 Request Timeout", "The request's body came too slowly, or not at all. Send it again.\n"
@@ -79,7 +81,7 @@ def _room_of(environ: Environ) -> Room:
         return LIVETOK if _has_known_key()(environ) else KNOCKING
     if path in HEALTH_PATHS:
         return HEALTH
-    return SIGN_IN if path == "/admin/login" and environ["REQUEST_METHOD"] == "POST" else PEOPLE
+    return SIGN_IN if path in SIGN_IN_PATHS and environ["REQUEST_METHOD"] == "POST" else PEOPLE
 
 
 @cache

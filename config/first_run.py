@@ -77,6 +77,7 @@ def group_permissions() -> dict[str, QuerySet[Permission]]:
         Q(content_type__model__in=MANAGED_AUTOMATIONS) | Q(codename="change_delivery")
     )
     accounts = Q(content_type__app_label="auth", content_type__model__in=["user", "group"])
+    accounts |= Q(content_type__app_label="config", codename__startswith="view_")
     return {
         "viewers": Permission.objects.filter(view),
         "managers": Permission.objects.filter(view | manage),

@@ -21,6 +21,7 @@ from automations.rules.missing_ends import tell_missing_ends
 from automations.rules.silence import look_for_silence
 from config.backups.nightly import nightly
 from config.nodes import MayNotJoin, beat_every, forget_dead_nodes, heartbeat
+from config.sign_in.log import delete_old_events
 from customers.personal.erasing import erase_further, erase_on_disk
 from customers.search.keeping import new_callers
 from sessions_app.database.sqlite.wiping import wipe_log
@@ -109,6 +110,7 @@ JOBS = [
     Job("prune sessions", timedelta(minutes=1), prune_old_sessions, is_shared=True),
     Job("keep sums", timedelta(minutes=1), keep_sums, is_shared=True),
     Job("prune deliveries", timedelta(hours=1), delete_old_deliveries, is_shared=True),
+    Job("prune sign-ins", timedelta(hours=1), delete_old_events, is_shared=True),
     Job("prune contexts", timedelta(hours=1), delete_old_contexts, is_shared=True),
     Job("forget dead nodes", timedelta(hours=1), lambda should_stop: forget_dead_nodes(), is_shared=True),
 ]

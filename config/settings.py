@@ -143,6 +143,10 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "csp",
     "rest_framework",
     "drf_spectacular",
@@ -174,6 +178,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "config.sign_in.staying.signed_in_for_a_time",
+    "config.sign_in.staying.second_factor_shown",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -189,6 +196,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "config.sign_in.pages.frame",
             ],
         },
     },
@@ -255,11 +263,12 @@ BACKUP_DIR = Path(env("BACKUP_DIR")) if env("BACKUP_DIR", default="") else None
 if BACKUP_DIR is not None and not BACKUP_DIR.is_absolute():
     BACKUP_DIR = BASE_DIR / BACKUP_DIR
 
-# Counts of wrong passwords. Strangers fill it, so it is bounded, and no part of the database.
+# Counts of wrong passwords, which all processes share. Strangers fill it, so it is bounded. An SQLite file is of one
+# machine, and its one writer may be LiveTok's: files beside it serve as well.
 CACHES = {
     "default": {
-        "BACKEND": "config.shared_cache.SharedCache",
-        "LOCATION": DATA_DIR / "cache",
+        "BACKEND": "config.shared_cache.SharedCache" if IS_SQLITE else "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": DATA_DIR / "cache" if IS_SQLITE else "config_cacheentry",
         "OPTIONS": {"MAX_ENTRIES": 2000},
     }
 }
@@ -274,8 +283,39 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # The algorithm is Django's own.
 PASSWORD_HASHERS = ["config.hashing.OneAtATime"]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
+
+# Signed out after so long without a page, and so long after signing in.
+SIGN_IN_IDLE_HOURS = _whole_number("SIGN_IN_IDLE_HOURS", 8, least=1, most=8_760)
+SIGN_IN_DAYS = _whole_number("SIGN_IN_DAYS", 7, least=1, most=365)
+SESSION_COOKIE_AGE = SIGN_IN_DAYS * 86_400
+# Whether each sign-in must have shown a second factor.
+REQUIRE_MFA = _yes_or_no("REQUIRE_MFA", default=False)
+ACCOUNT_ADAPTER = "config.sign_in.adapters.Accounts"
+ACCOUNT_FORMS = {
+    "login": "config.sign_in.forms.SignInForm",
+    "change_password": "config.sign_in.forms.PasswordForm",
+}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+# Guesses are counted by config.sign_in.guesses.
+ACCOUNT_RATE_LIMITS = False
+MFA_ADAPTER = "config.sign_in.adapters.SecondFactors"
+MFA_FORMS = {
+    "authenticate": "config.sign_in.forms.CodeForm",
+    "reauthenticate": "config.sign_in.forms.CodeAgainForm",
+    "activate_totp": "config.sign_in.forms.AppForm",
+    "add_webauthn": "config.sign_in.forms.KeyForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_TOLERANCE = 1  # clocks of phones are seldom off by more than half a minute
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+# Browsers allow keys without HTTPS on this machine alone.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_HTTPS
 
 LANGUAGE_CODE = "en"
 USE_I18N = True

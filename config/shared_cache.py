@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ class SharedCache(FileBasedCache):
     """Django's, with an `add` of which only one of several at once succeeds: allauth's rate limits lock by it."""
 
     _dir: str
+    _createdir: Callable[[], None]
 
     def add(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         with self._alone():
@@ -21,6 +22,7 @@ class SharedCache(FileBasedCache):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
+        self._createdir()  # whoever forgets every count deletes the folder
         file = os.open(os.path.join(self._dir, "lock"), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -23,6 +23,7 @@ urlpatterns = [
     path("admin/", home, name="home"),
     path("admin/automations/", include("automations.urls")),
     path("admin/", admin.site.urls),
+    path("accounts/", include("config.sign_in.urls")),
     path("reports/health/", health, name="health"),
     path("reports/changes/", changes, name="changes"),
     path("reports/", include("sessions_app.reports.urls")),

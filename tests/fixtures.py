@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,6 +13,7 @@ from pytest_django import DjangoDbBlocker
 from automations.context.provider import active_recipes, forget_recipes
 from config.backups.places import scratch_database, working_on
 from config.first_run import make_groups
+from config.sign_in.guesses import failed_sign_ins
 from customers.defaults import make_defaults
 from customers.keys import forget_keys
 from sessions_app.webhook.refused import refused_requests
@@ -29,9 +31,10 @@ def _no_remembered_keys() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_counted_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process counts requests without a key for a minute before it writes them, across tests too."""
-    monkeypatch.setattr(refused_requests, "_pending", {})
-    monkeypatch.setattr(refused_requests, "_written_at", None)
+    """A process counts requests without a key, and wrong passwords, for a minute before it writes them."""
+    for counter in (refused_requests, failed_sign_ins):
+        monkeypatch.setattr(counter, "_pending", {})
+        monkeypatch.setattr(counter, "_written_at", None)
 
 
 @pytest.fixture(scope="session")
@@ -99,3 +102,10 @@ def empty_database(transactional_db, database_name, tmp_path):
     else:
         with scratch_database() as name, working_on({"NAME": name}):
             yield name
+
+
+@pytest.fixture
+def own_cache(settings: Any, tmp_path: Path) -> None:
+    """Counts of guesses and of begun sign-ins that other tests have no part in."""
+    if connection.vendor == "sqlite":  # elsewhere it is rolled back with the test
+        settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": tmp_path / "cache"}}

@@ -23,6 +23,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     # As Django writes them there: a number with a fraction, or a whole one.
     "DecimalField": (99999.9999, 7),
     "FloatField": (0.1 + 0.2, 1e300),
+    "GenericIPAddressField": ("2001:db8::1", "192.0.2.1"),
     "IntegerField": (2**31 - 1, -5),
     "JSONField": DOCUMENTS,
     "PositiveIntegerField": (2**31 - 1, 0),

@@ -187,7 +187,7 @@ def test_every_page_has_a_banner_while_the_emergency_switch_is_on(boss, path):
 def test_the_banner_is_not_for_strangers(client, boss):
     set_policy(emergency="deny_all")
 
-    assert "emergency" not in text_of(client.get("/admin/login/"))
+    assert "emergency" not in text_of(client.get("/accounts/login/"))
 
 
 def test_a_denial_message_is_edited_in_the_list_with_history(boss, livetok):

@@ -416,8 +416,8 @@ def sign_in(server: LiveServer) -> Callable[..., str]:
         with opener.open(request, timeout=60) as response:
             return response.read().decode()
 
-    browse("/admin/login/")
-    browse("/admin/login/?next=/admin/", {"username": server.username, "password": server.password})
+    browse("/accounts/login/")
+    browse("/accounts/login/?next=/admin/", {"login": server.username, "password": server.password})
     return browse
 
 

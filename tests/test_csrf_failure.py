@@ -82,7 +82,7 @@ def _behind(settings):
 
 
 def refused(**sent) -> HttpResponse:
-    answer = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "ana", "password": "hunter22"}, **sent)
+    answer = Client(enforce_csrf_checks=True).post("/accounts/login/", {"login": "ana", "password": "hunter22"}, **sent)
     assert answer.status_code == 403
     return answer
 

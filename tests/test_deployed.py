@@ -232,17 +232,17 @@ def test_livetoks_sample_gets_its_answer_and_the_address_is_livetoks(proxy, serv
 
 @pytest.mark.only("sqlite")
 def test_staff_sign_in_over_https(proxy, server):
-    page = proxy.ask("GET", "/admin/login/")
+    page = proxy.ask("GET", "/accounts/login/")
     cookie = SimpleCookie(page.headers["Set-Cookie"])["csrftoken"]
     assert (page.status, bool(cookie["secure"])) == (200, True)
-    form = {"username": "admin", "password": server.password, "csrfmiddlewaretoken": cookie.value, "next": "/admin/"}
+    form = {"login": "admin", "password": server.password, "csrfmiddlewaretoken": cookie.value, "next": "/admin/"}
     sent = {
         "Content_Type": "application/x-www-form-urlencoded",
         "Origin": f"https://{PUBLIC_HOST}",
         "Cookie": f"csrftoken={cookie.value}",
     }
 
-    entered = proxy.ask("POST", "/admin/login/", urlencode(form), **sent)
+    entered = proxy.ask("POST", "/accounts/login/", urlencode(form), **sent)
 
     assert (entered.status, entered.headers["Location"]) == (302, "/admin/")
     session = SimpleCookie("; ".join(entered.headers.get_all("Set-Cookie")))["sessionid"]
@@ -250,16 +250,16 @@ def test_staff_sign_in_over_https(proxy, server):
     assert session["httponly"]
     assert proxy.ask("GET", "/admin/", Cookie=f"sessionid={session.value}").status == 200
     assert f'"message": "signed in", "username": "admin", "address": "{CLIENT}"' in server.log
-    refused = proxy.ask("POST", "/admin/login/", urlencode(form), **{**sent, "Origin": "https://evil.example"})
+    refused = proxy.ask("POST", "/accounts/login/", urlencode(form), **{**sent, "Origin": "https://evil.example"})
     assert refused.status == 403
     assert b"127.0.0.1, trusted" in refused.content
 
 
 @pytest.mark.only("sqlite")
 def test_browsers_are_kept_to_https(proxy):
-    page = proxy.ask("GET", "/admin/login/")
+    page = proxy.ask("GET", "/accounts/login/")
     style = re.search(r'href="(/static/[^"]+\.css)"', page.content.decode())[1]
-    for path, status in ((style, 200), ("/admin/login/", 200), ("/nowhere", 404), ("/reports/", 302)):
+    for path, status in ((style, 200), ("/accounts/login/", 200), ("/nowhere", 404), ("/reports/", 302)):
         answer = proxy.ask("GET", path)
         assert (answer.status, answer.headers["Strict-Transport-Security"]) == (status, "max-age=31536000")
 

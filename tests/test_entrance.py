@@ -130,13 +130,13 @@ def test_only_the_addresses_themselves_have_a_room(path):
 
 
 def test_a_sign_in_takes_no_more_than_a_name_and_a_password():
-    assert ask(django_fails, path="/admin/login/", CONTENT_LENGTH=str(LARGEST_SIGN_IN + 1))[0] == 413
+    assert ask(django_fails, path="/accounts/login/", CONTENT_LENGTH=str(LARGEST_SIGN_IN + 1))[0] == 413
 
 
 def test_a_sign_in_has_places_of_its_own():
     taken = [ask(django_answers)[1] for _ in range(PEOPLE.at_once)]
 
-    status, answer = ask(django_answers, path="/admin/login/")
+    status, answer = ask(django_answers, path="/accounts/login/")
 
     assert status == 200
     for one in [*taken, answer]:

@@ -49,7 +49,15 @@ def test_answers_to_livetok_and_to_scripts_have_them(livetok: LiveTok):
 
 
 def test_pages_have_them(viewer):
-    for path in ("/", "/admin/", "/admin/login/", "/reports/", "/reports/sessions/?format=csv", "/admin/x/", "/a%00"):
+    for path in (
+        "/",
+        "/admin/",
+        "/accounts/login/",
+        "/reports/",
+        "/reports/sessions/?format=csv",
+        "/admin/x/",
+        "/a%00",
+    ):
         assert_guarded(viewer.get(path))
 
 

@@ -265,7 +265,7 @@ def test_every_page_says_where_it_is_in_one_navigation(viewer, path, current, is
     (navigation,) = re.findall(r'<nav class="places" aria-label="Main">(.*?)</nav>', page, re.DOTALL)
     found = re.findall(r'aria-current="(\w+)">(\w+)<', navigation)
     assert found == ([] if current is None else [("page" if is_page else "true", current)])
-    assert "Log out" in page
+    assert "Sign out" in page
 
 
 def test_a_strangers_error_shows_nothing_of_the_frame(db):
@@ -273,4 +273,4 @@ def test_a_strangers_error_shows_nothing_of_the_frame(db):
 
     assert page.status_code == 404
     assert "<nav" not in page.content.decode()
-    assert "Log out" not in text_of(page)
+    assert "Sign out" not in text_of(page)

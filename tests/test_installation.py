@@ -138,14 +138,14 @@ def test_a_setting_that_cannot_be_read_is_named_without_a_traceback(database_nam
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_staff_sign_in_over_https_behind_a_proxy(behind_a_proxy, proxy):
     headers = PROXIES[proxy] | FORWARDED
-    status, answer, _ = request(behind_a_proxy, "GET", "/admin/login/", headers)
+    status, answer, _ = request(behind_a_proxy, "GET", "/accounts/login/", headers)
     assert status == 200
     assert answer["Strict-Transport-Security"] == "max-age=31536000"
     token = cookies(answer)["csrftoken"]
     assert token["secure"]
 
     form = {
-        "username": "admin",
+        "login": "admin",
         "password": behind_a_proxy.password,
         "csrfmiddlewaretoken": token.value,
         "next": "/admin/",
@@ -153,10 +153,10 @@ def test_staff_sign_in_over_https_behind_a_proxy(behind_a_proxy, proxy):
     browser = {
         "Content-Type": "application/x-www-form-urlencoded",
         "Origin": f"https://{PUBLIC_HOST}",
-        "Referer": f"https://{PUBLIC_HOST}/admin/login/",
+        "Referer": f"https://{PUBLIC_HOST}/accounts/login/",
         "Cookie": f"csrftoken={token.value}",
     }
-    status, answer, _ = request(behind_a_proxy, "POST", "/admin/login/", headers | browser, urlencode(form))
+    status, answer, _ = request(behind_a_proxy, "POST", "/accounts/login/", headers | browser, urlencode(form))
     assert status == 302
     assert answer["Location"] == "/admin/"
     session = cookies(answer)["sessionid"]
@@ -167,7 +167,7 @@ def test_staff_sign_in_over_https_behind_a_proxy(behind_a_proxy, proxy):
     assert b"admin" in page
 
     elsewhere = browser | {"Origin": "https://evil.example", "Referer": "https://evil.example/"}
-    assert request(behind_a_proxy, "POST", "/admin/login/", headers | elsewhere, urlencode(form))[0] == 403
+    assert request(behind_a_proxy, "POST", "/accounts/login/", headers | elsewhere, urlencode(form))[0] == 403
 
 
 def test_people_who_come_over_http_are_sent_to_https(behind_a_proxy):

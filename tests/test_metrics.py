@@ -20,7 +20,8 @@ from customers.keys import create_key
 from sessions_app.models import Node, RefusedRequests, SpoolPlace
 from sessions_app.recording import clock
 from sessions_app.spool.files import set_aside_folder, spool_files
-from sessions_app.webhook.refused import RefusedCounter
+from sessions_app.webhook.hourly import HourlyCounter
+from sessions_app.webhook.refused import write_refused
 from tests.api import Api
 from tests.builders import begin_body, end_body
 from tests.following import make_destination
@@ -73,7 +74,7 @@ def requests_in(samples) -> dict[str, float]:
 
 
 def test_a_key_is_asked_for_wherever_the_request_comes_from(client, monkeypatch):
-    monkeypatch.setattr("config.metrics.view.refused_requests", RefusedCounter())
+    monkeypatch.setattr("config.metrics.view.refused_requests", HourlyCounter(write_refused))
     create_key("Somebody", ["read"])
     for headers in ({}, {"X-API-Key": "fd_12345678_guessed"}, {"Authorization": "Bearer nothing"}):
         response = client.get("/metrics", headers=headers, REMOTE_ADDR="127.0.0.1")

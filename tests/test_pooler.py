@@ -156,11 +156,11 @@ def signed_in(node):
     """A function that opens a path as the first account."""
     jar = http.cookiejar.CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-    opener.open(f"{node.url}/admin/login/")
+    opener.open(f"{node.url}/accounts/login/")
     token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
-    form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": token}
-    headers = {"Referer": f"{node.url}/admin/login/"}
-    asked = urllib.request.Request(f"{node.url}/admin/login/", urllib.parse.urlencode(form).encode(), headers)
+    form = {"login": "admin", "password": PASSWORD, "csrfmiddlewaretoken": token}
+    headers = {"Referer": f"{node.url}/accounts/login/"}
+    asked = urllib.request.Request(f"{node.url}/accounts/login/", urllib.parse.urlencode(form).encode(), headers)
     assert opener.open(asked).status == 200
     return lambda path: opener.open(f"{node.url}{path}")
 

@@ -70,7 +70,7 @@ def test_every_begin_is_answered_at_once(live_server_process, standing_still, ki
 def test_a_full_line_says_when_to_try_again_and_health_says_that_somebody_waited(live_server_process):
     def look(number):
         browser = Browser(site(live_server_process))
-        response = browser.ask("GET", "/admin/login/")
+        response = browser.ask("GET", "/accounts/login/")
         return response.status, response.headers["Retry-After"], response.read()
 
     with ThreadPoolExecutor(120) as pool:

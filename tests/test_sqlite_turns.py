@@ -18,7 +18,8 @@ from sessions_app.database.sqlite import turns
 from sessions_app.database.sqlite.turns import turn_to_write
 from sessions_app.models import RefusedRequests, WebhookEvent
 from sessions_app.recording.retention import delete_events
-from sessions_app.webhook.refused import RefusedCounter
+from sessions_app.webhook.hourly import HourlyCounter
+from sessions_app.webhook.refused import write_refused
 
 pytestmark = pytest.mark.only("sqlite")
 
@@ -99,7 +100,7 @@ def test_strangers_are_counted_in_turn_and_not_by_chance_between_two_writes(capl
     writing.start()
     begun.wait()
     with limited(Patience(5)):
-        RefusedCounter().count("10.0.0.1")
+        HourlyCounter(write_refused).count("10.0.0.1")
     writing.join()
 
     assert RefusedRequests.objects.get().count == 1

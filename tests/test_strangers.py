@@ -51,9 +51,9 @@ def status_of(method, path, content_type, body=b""):
 
 
 @pytest.mark.usefixtures("_connection_stays")
-@pytest.mark.parametrize("path", ["/admin/login/", "/reports/", "/admin/", "/api/v1/tiers/", "/healthz"])
+@pytest.mark.parametrize("path", ["/accounts/login/", "/reports/", "/admin/", "/api/v1/tiers/", "/healthz"])
 def test_an_encoding_that_is_none_is_read_as_utf8(stranger, path):
-    for name in ENCODINGS if path == "/admin/login/" else ("hex", "bz2", "undefined"):
+    for name in ENCODINGS if path == "/accounts/login/" else ("hex", "bz2", "undefined"):
         form = f"application/x-www-form-urlencoded; charset={name}"
         assert status_of("POST", path, form, b"username=ana&password=%C3%A4") < 500, name
         assert status_of("GET", path, form) < 500, name
@@ -66,13 +66,13 @@ def test_python_knows_encodings_that_are_no_text():
 @pytest.mark.parametrize("name", [settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, "messages", "theirs"])
 @pytest.mark.parametrize("value", ['"' + "a" * 31 + '\\000"', "a" * 31 + "\0", "a" * 4000, '"\\377\\376"'])
 def test_no_cookie_disturbs_a_page(stranger, name, value):
-    for path in ("/admin/login/", "/admin/", "/reports/live/"):
+    for path in ("/accounts/login/", "/admin/", "/reports/live/"):
         assert stranger.get(path, headers={"cookie": f"{name}={value}"}).status_code < 500
-        posted = stranger.post(path, {"username": "a", "password": "b"}, headers={"cookie": f"{name}={value}"})
+        posted = stranger.post(path, {"login": "a", "password": "b"}, headers={"cookie": f"{name}={value}"})
         assert posted.status_code < 500
 
 
-@pytest.mark.parametrize("path", ["/admin/login/?next=%00", "/admin/a%00b/", "/%00", "/reports/?q=%00"])
+@pytest.mark.parametrize("path", ["/accounts/login/?next=%00", "/admin/a%00b/", "/%00", "/reports/?q=%00"])
 def test_a_nul_in_an_address_is_refused_in_words(stranger, path):
     response = stranger.get(path)
 
@@ -81,7 +81,7 @@ def test_a_nul_in_an_address_is_refused_in_words(stranger, path):
 
 
 def test_a_nul_in_a_form_is_refused(stranger):
-    response = stranger.post("/admin/login/", {"username": "a\0", "password": "b\0"})
+    response = stranger.post("/accounts/login/", {"login": "a\0", "password": "b\0"})
 
     assert response.status_code == 200
     assert "Null characters are not allowed" in text_of(response)

@@ -120,7 +120,7 @@ def test_its_pages_open(upgraded):
     assert len(before[KINDS]) > 30
 
     for page in [*PAGES, *(f"/reports/sessions/{pk}/" for (pk,) in before[KINDS])]:
-        assert "Log out" in browse(page)
+        assert "Sign out" in browse(page)
 
 
 def test_administrators_may_close_months_and_others_may_not(upgraded):

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from customers.keys import create_key
 from sessions_app.models import RefusedRequests, Session, WebhookEvent
 from sessions_app.webhook import refused
+from sessions_app.webhook.hourly import WRITE_EVERY_SECONDS, HourlyCounter
 from sessions_app.webhook.views import LiveTokWebhook
 from tests.builders import (
     LiveTok,
@@ -274,12 +275,12 @@ def test_any_accept_header_and_any_host_get_json(livetok: LiveTok):
 
 
 def test_wrong_keys_are_counted_per_hour_with_the_last_address(db):
-    counter = refused.RefusedCounter()
+    counter = HourlyCounter(refused.write_refused)
     counter.count("192.0.2.1")
     counter.count("192.0.2.2")
     assert RefusedRequests.objects.get().count == 1
 
-    counter._written_at -= refused.WRITE_EVERY_SECONDS
+    counter._written_at -= WRITE_EVERY_SECONDS
     counter.write_when_due()
 
     row = RefusedRequests.objects.get()

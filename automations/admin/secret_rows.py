@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from automations.admin.offers import OFFERS
 from automations.models import Destination, Secret
 from automations.outgoing.signing import SIGNING, SIGNING_BEFORE, SigningError, check_signing_secret
+from automations.sealed import has_sealed
 from automations.sealing import Sealed, SealingError, has_key, seal
 from automations.texts.destinations import SECRET_NAME, check_secret_of_address
 from customers.admin.rows import ShortFormSet, ShortInline
@@ -95,7 +96,7 @@ def without_prefix(value: str, address: str) -> str:
 
 def sealed_parts(value: str) -> tuple[str, str]:
     """Fingerprint and token. Raises SealingError, or ImproperlyConfigured where the key's file is damaged."""
-    sealed = seal(value, has_old_secrets=Secret.objects.exists)
+    sealed = seal(value, has_old_secrets=has_sealed)
     return sealed.fingerprint, sealed.token
 
 

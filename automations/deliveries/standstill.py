@@ -67,12 +67,16 @@ def _has_no_worker() -> bool:
     return has_rules or Delivery.objects.filter(finished_at__isnull=True).exists()
 
 
-def missing_keys() -> list[MissingKey]:
+def known_fingerprints() -> set[str]:
+    """Of the keys that are there."""
     try:
-        known = set(map(fingerprint_of, known_keys()))
+        return set(map(fingerprint_of, known_keys()))
     except ImproperlyConfigured:  # the file is cut short: what it held opens nothing
-        known = set()
-    unknown = Secret.objects.exclude(fingerprint__in=known).order_by("fingerprint", "destination__name")
+        return set()
+
+
+def missing_keys() -> list[MissingKey]:
+    unknown = Secret.objects.exclude(fingerprint__in=known_fingerprints()).order_by("fingerprint", "destination__name")
     names: dict[str, dict[str, None]] = {}
     for fingerprint, name in unknown.values_list("fingerprint", "destination__name"):
         names.setdefault(fingerprint, {})[name] = None

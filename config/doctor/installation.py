@@ -9,11 +9,13 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from automations.deliveries.standstill import missing_keys, standstill, worker_seen_at
+from automations.deliveries.standstill import known_fingerprints, missing_keys, standstill, worker_seen_at
 from automations.models import Delivery
 from automations.outgoing.mail import has_mail_server
+from automations.sealed import accounts_without_key
 from config.disk import disk_problem
 from config.doctor.findings import BAD, Finding, judged
 from config.health import missing_migrations, unknown_migrations
@@ -255,14 +257,18 @@ def check_email() -> Finding:
 
 
 def check_encryption_keys() -> Finding:
-    missing = missing_keys()
+    missing, accounts = missing_keys(), accounts_without_key(known_fingerprints())
     named = "; ".join(f"{key.fingerprint}, for {', '.join(key.destinations)}" for key in missing[:MOST_NAMED])
+    said = [f"{len(missing)} are missing: {named}."] if missing else []
+    if accounts:
+        said.append(f"The key of the second factors of {accounts} account{pluralize(accounts)} is missing.")
     return judged(
         "encryption keys",
-        f"{len(missing)} are missing: {named}." if missing else "Every secret's key is there.",
-        bad=bool(missing),
-        remedy="Restore the file encryption_key of the data folder, or add the key to ENCRYPTION_KEYS; where it is "
-        "lost for good, enter those secrets again.",
+        " ".join(said) or "Every secret's key is there.",
+        bad=bool(said),
+        remedy="Restore the file encryption_key of the data folder, or add the key to ENCRYPTION_KEYS. Where it is "
+        "lost for good, enter those secrets again, and take away the second factors: in the list of users, or with "
+        "manage.py reset_mfa NAME.",
     )
 
 

@@ -17,6 +17,7 @@ AS_SQLITE_HOLDS_IT = {
     "DateTimeField": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
     "DateField": "to_char({}, 'YYYY-MM-DD')",
     "TimeField": "to_char({}::interval, 'HH24:MI:SS.US')",
+    "GenericIPAddressField": "host({})",
     "JSONField": "{}::text",
     "UUIDField": "replace({}::text, '-', '')",
 }

@@ -1,62 +1,14 @@
-"""Counting requests without a valid key: per hour, with the last address, written at most once a minute."""
+"""Counting requests without a valid key: per hour, with the last address."""
 
-import threading
-import time
 from datetime import datetime
 
 from django.db.models import F
-from django.utils import timezone
 
-from sessions_app.database.patience import DATABASE_ERRORS, note_failure
-from sessions_app.database.prepared import djangos_transaction
-from sessions_app.database.pulse import pulse
 from sessions_app.models import RefusedRequests
-
-WRITE_EVERY_SECONDS = 60.0
-
-
-class RefusedCounter:
-    """What a process has counted and not written yet. The next request after a minute writes it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pending: dict[datetime, int] = {}
-        self._last_address = ""
-        self._last_at = timezone.now()
-        self._written_at: float | None = None
-
-    def count(self, address: str) -> None:
-        """Count one refused request, and write where it is time to."""
-        with self._lock:
-            self._last_at = timezone.now()
-            self._last_address = address[:64]
-            hour = self._last_at.replace(minute=0, second=0, microsecond=0)
-            self._pending[hour] = self._pending.get(hour, 0) + 1
-        self.write_when_due()
-
-    def write_when_due(self) -> None:
-        """Called on every request, so that a count waits no longer than the next one after a minute."""
-        if not self._pending or pulse.is_away:
-            return
-        with self._lock:
-            now = time.monotonic()
-            if self._written_at is not None and now - self._written_at < WRITE_EVERY_SECONDS:
-                return
-            pending, self._pending = self._pending, {}
-            self._written_at = now
-            address, last_at = self._last_address, self._last_at
-        try:
-            with djangos_transaction():
-                for hour, count in pending.items():
-                    _write(hour, count, address, last_at)
-        except DATABASE_ERRORS as error:
-            note_failure(error)
-            with self._lock:
-                for hour, count in pending.items():
-                    self._pending[hour] = self._pending.get(hour, 0) + count
+from sessions_app.webhook.hourly import HourlyCounter
 
 
-def _write(hour: datetime, count: int, address: str, last_at: datetime) -> None:
+def write_refused(hour: datetime, count: int, address: str, last_at: datetime) -> None:
     row, is_new = RefusedRequests.objects.get_or_create(
         hour=hour, defaults={"count": count, "last_address": address, "last_at": last_at}
     )
@@ -65,7 +17,7 @@ def _write(hour: datetime, count: int, address: str, last_at: datetime) -> None:
         stored.update(count=F("count") + count, last_address=address, last_at=last_at)
 
 
-refused_requests = RefusedCounter()
+refused_requests = HourlyCounter(write_refused)
 
 
 def count_refused(address: str) -> None:

@@ -80,9 +80,9 @@ def open_page(page: Page, server: LiveServer, path: str) -> None:
     """Go to a report page, signing in where that is asked for."""
     page.goto(f"{server.url}/reports/{path}")
     if "/login/" in page.url:
-        page.get_by_label("Username").fill(server.username)
+        page.get_by_label("Name").fill(server.username)
         page.get_by_label("Password").fill(server.password)
-        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.wait_for_url("**/reports/**")
 
 

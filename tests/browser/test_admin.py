@@ -14,9 +14,9 @@ pytestmark = pytest.mark.serial
 
 def sign_in(page: Page, server) -> None:
     page.goto(f"{server.url}/admin/")
-    page.get_by_label("Username").fill(server.username)
+    page.get_by_label("Name").fill(server.username)
     page.get_by_label("Password").fill(server.password)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("heading", name="Home")).to_be_visible()
 
 

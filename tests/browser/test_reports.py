@@ -46,9 +46,9 @@ def send(server, body):
 
 def open_reports(page: Page, server: LiveServer, query: str = "?period=7d", title: str = "Sessions") -> None:
     page.goto(f"{server.url}/reports/{'' if title == 'Overview' else 'sessions/'}{query}")
-    page.get_by_label("Username").fill(server.username)
+    page.get_by_label("Name").fill(server.username)
     page.get_by_label("Password").fill(server.password)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(title)
 
 

@@ -1,0 +1,13 @@
+"""The frame around the sign-in pages: the admin's own."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from config.sign_in.staying import OWN_PAGES
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """What the admin's templates ask for, on pages that allauth makes. A context processor."""
+    return admin.site.each_context(request) if request.path_info.startswith(OWN_PAGES) else {}

@@ -1,0 +1,221 @@
+"""Second factors, how long a sign-in lasts, invitations, and who is told of it."""
+
+import re
+from datetime import timedelta
+
+import pytest
+import time_machine
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from django.contrib.auth.models import Group, User
+from django.core import mail
+from django.core.cache import cache
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client, TestCase
+from django.utils import timezone
+
+from config.models import FailedSignIns, SignInEvent
+from tests.staff import staff, text_of
+
+PASSWORD = "correct horse"
+NOW = timezone.now()
+OWN = "/accounts/second-factor/"
+SET_UP, ASK, CODES = f"{OWN}totp/activate/", f"{OWN}authenticate/", f"{OWN}recovery-codes/"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(settings, tmp_path):
+    if connection.vendor == "sqlite":  # elsewhere it is rolled back with the test
+        settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": tmp_path / "cache"}}
+        cache._connections = None
+
+
+@pytest.fixture
+def ana():
+    staff("managers", "ana")
+    SignInEvent.objects.all().delete()
+    return User.objects.get(username="ana")
+
+
+def sign_in(name="ana", password=PASSWORD, client=None):
+    client = client or Client()
+    response = client.post("/accounts/login/?next=/admin/", {"login": name, "password": password})
+    return client, response
+
+
+def code_of(secret, at=None):
+    """What an authenticator app shows."""
+    counter = int((at or timezone.now()).timestamp()) // 30
+    return format_hotp_value(hotp_value(secret, counter))
+
+
+def set_up_app(client):
+    """The key that the app keeps. Whoever changes how they sign in shows the password once more."""
+    page = client.get(SET_UP)
+    assert client.post(page.headers["Location"], {"password": "wrong"}).status_code == 200
+    page = client.post(page.headers["Location"], {"password": PASSWORD}, follow=True)
+    secret = re.search(r"<code>([A-Z2-7]+)</code>", page.content.decode())[1]
+    assert client.post(SET_UP, {"code": "000000"}).status_code == 200
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        assert client.post(SET_UP, {"code": code_of(secret)}).headers["Location"] == CODES
+    return secret
+
+
+def told(client=None):
+    return [(event.account.username, event.what, event.details) for event in SignInEvent.objects.order_by("pk")]
+
+
+def test_an_app_is_set_up_and_asked_for_and_its_key_is_sealed(ana):
+    with time_machine.travel(NOW, tick=False):
+        client, _ = sign_in()
+        secret = set_up_app(client)
+        codes = re.findall(r"<code>(\d{8})</code>", client.get(CODES).content.decode())
+    assert len(codes) == 10
+    stored = str(list(Authenticator.objects.values_list("data", flat=True)))
+    assert secret not in stored
+    with time_machine.travel(NOW + timedelta(minutes=5), tick=False):
+        client, response = sign_in()
+        assert response.headers["Location"].startswith(ASK)
+        assert client.get("/admin/").status_code == 302
+        assert "The code is wrong, or used up." in text_of(client.post(ASK, {"code": "123456"}))
+        code = code_of(secret)
+        assert client.post(ASK, {"code": code}).headers["Location"] == "/admin/"
+        assert client.get("/admin/").status_code == 200
+        # Whoever looked over a shoulder may not use it too.
+        again, _ = sign_in()
+        assert again.post(ASK, {"code": code}).status_code == 200
+        assert again.post(ASK, {"code": codes[0]}).status_code == 302
+        third, _ = sign_in()
+        assert third.post(ASK, {"code": codes[0]}).status_code == 200
+    assert told() == [
+        ("ana", "signed_in", "password"),
+        ("ana", "factor_added", "app"),
+        ("ana", "factor_added", "recovery codes"),
+        ("ana", "signed_in", "password and app"),
+        ("ana", "signed_in", "password and recovery code"),
+    ]
+
+
+def test_codes_are_guessed_no_oftener_than_passwords_from_wherever(ana):
+    with time_machine.travel(NOW, tick=False):
+        secret = set_up_app(sign_in()[0])
+    with time_machine.travel(NOW + timedelta(minutes=5), tick=False):
+        client, _ = sign_in()
+        for number in range(10):
+            address = f"198.51.100.{number}"
+            assert "Wait" not in text_of(client.post(ASK, {"code": "123456"}, REMOTE_ADDR=address))
+        page = client.post(ASK, {"code": code_of(secret)}, REMOTE_ADDR="198.51.100.99")
+    assert "Too many wrong codes. Wait 15 minutes, then try again." in text_of(page)
+    assert FailedSignIns.objects.count() >= 1
+
+
+# A session is saved with the request in which its transaction commits.
+@pytest.mark.django_db(transaction=True)
+def test_where_it_is_required_nothing_else_is_to_be_done_first(ana, settings):
+    settings.REQUIRE_MFA = True
+    with time_machine.travel(NOW, tick=False):
+        client, _ = sign_in()
+        for path in ("/admin/", "/reports/sessions/", "/admin/customers/customer/"):
+            assert client.get(path).headers["Location"] == "/accounts/second-factor/", path
+        assert client.post("/admin/customers/tier/add/", {"name": "x"}).status_code == 302
+        assert "Set up a second factor first" in text_of(client.get("/accounts/second-factor/"))
+        elsewhere, _ = sign_in()
+        secret = set_up_app(client)
+        assert client.get("/admin/").status_code == 200
+        # Whoever is signed in elsewhere, by the password alone, has to show it now.
+        assert elsewhere.get("/reports/").headers["Location"].startswith("/accounts/second-factor/reauthenticate/")
+        assert elsewhere.get("/accounts/second-factor/totp/deactivate/").status_code == 302
+    with time_machine.travel(NOW + timedelta(minutes=2), tick=False):
+        page = "/accounts/second-factor/reauthenticate/?next=/reports/"
+        assert elsewhere.post(page, {"code": code_of(secret), "next": "/reports/"}).headers["Location"] == "/reports/"
+        assert elsewhere.get("/reports/").status_code == 200
+
+
+def test_one_is_signed_out_after_idle_hours_and_after_days(ana):
+    with time_machine.travel(NOW, tick=False):
+        client, _ = sign_in()
+        assert client.get("/admin/").status_code == 200
+    for hours in (7, 14, 21):
+        with time_machine.travel(NOW + timedelta(hours=hours), tick=False):
+            assert client.get("/admin/").status_code == 200, hours
+    with time_machine.travel(NOW + timedelta(hours=29, minutes=10), tick=False):
+        assert (
+            client.get("/reports/?period=7d").headers["Location"] == "/accounts/login/?next=%2Freports%2F%3Fperiod%3D7d"
+        )
+        assert "you did nothing here for a while" in text_of(client.get("/accounts/login/"))
+        client, _ = sign_in(client=client)
+        client.get("/admin/")
+    for hours in range(36, 29 + 7 * 24, 7):
+        with time_machine.travel(NOW + timedelta(hours=hours), tick=False):
+            assert client.get("/admin/").status_code == 200, hours
+    with time_machine.travel(NOW + timedelta(hours=29 + 7 * 24 + 1), tick=False):
+        assert client.get("/admin/").status_code == 302
+
+
+def test_other_places_are_seen_and_signed_out(ana):
+    here, _ = sign_in()
+    there, _ = sign_in()
+    assert there.get("/admin/").status_code == 200
+    page = "/accounts/sessions/"
+    assert text_of(here.get(page)).count("127.0.0.1") == 2
+    here.post(page)
+    assert there.get("/admin/").status_code == 302
+    assert "You are signed in nowhere else." in text_of(here.get(page))
+
+
+def test_who_is_no_staff_or_switched_off_is_refused_alike(ana):
+    for fields in ({"is_staff": False}, {"is_staff": True, "is_active": False}):
+        User.objects.update(**fields)
+        assert "do not go together" in text_of(sign_in()[1])
+    assert Client().get("/accounts/signup/").status_code == 404
+
+
+def test_a_lost_factor_is_taken_away_by_others_alone(ana):
+    boss = staff("administrators", "boss")
+    with time_machine.travel(NOW, tick=False):
+        set_up_app(sign_in()[0])
+        set_up_app(sign_in("boss")[0])
+    chosen = [str(ana.pk), str(boss.user.pk)]
+    action = {"action": "reset_second_factors", "_selected_action": chosen}
+    text = text_of(boss.post("/admin/auth/user/", action, follow=True))
+    assert "“ana” signs in by password alone now." in text
+    assert "Your own second factor is removed under “Your sign-in”." in text
+    assert set(Authenticator.objects.values_list("user__username", flat=True)) == {"boss"}
+    assert ("ana", "factors_reset", "by boss") in told()
+
+    call_command("reset_mfa", "boss")
+    assert not Authenticator.objects.exists()
+    with pytest.raises(CommandError, match="no account 'nobody'"):
+        call_command("reset_mfa", "nobody")
+    # Administrators alone see who signed in.
+    assert "second factors reset" in text_of(boss.get("/admin/config/signinevent/"))
+    assert sign_in()[0].get("/admin/config/signinevent/").status_code == 403
+
+
+def test_an_invitation_lets_a_new_member_set_the_password_once(settings):
+    settings.PUBLIC_URL = "https://frontdesk.example.com"
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    boss = staff("administrators", "boss")
+    new = User.objects.create_user("new", email="new@example.com")
+    action = {"action": "send_invitations", "_selected_action": [str(new.pk)]}
+    assert "“new” may not sign in. Tick" in text_of(boss.post("/admin/auth/user/", action, follow=True))
+    new.is_staff = True
+    new.save()
+    new.groups.add(Group.objects.get(name="viewers"))
+    text = text_of(boss.post("/admin/auth/user/", action, follow=True))
+    assert "Invited “new” by a mail to new@example.com." in text, text
+    [sent] = mail.outbox
+    path = re.search(r"https://frontdesk\.example\.com(\S+)", sent.body)[1]
+
+    client = Client()
+    form = client.get(path, follow=True)
+    assert "For the account new" in text_of(form)
+    short = client.post(form.redirect_chain[-1][0], {"new_password1": "short", "new_password2": "short"})
+    assert "too short" in text_of(short)
+    password = {"new_password1": "a long sentence", "new_password2": "a long sentence"}
+    client.post(form.redirect_chain[-1][0], password)
+    assert sign_in("new", "a long sentence")[1].status_code == 302
+    assert "used already" in text_of(Client().get(path, follow=True))
