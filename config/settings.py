@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from automations.outgoing.addresses import parse_allowed_hosts
 from config.env_file import lines_of_env_file
+from config.oidc import read_oidc
 from config.postgresql import REPLICA_SAMPLE, set_up_backup, set_up_failover, set_up_postgresql, set_up_replica
 from config.secret_files import with_secret_files
 from config.secrets import made_secret_key, private_folder
@@ -32,7 +33,7 @@ env.ENVIRON = {name: value for name, value in env.ENVIRON.items() if value}
 # Each may also come from a file, which NAME_FILE names.
 SECRETS = (
     *("SECRET_KEY", "DATABASE_URL", "REPORTS_DATABASE_URL", "BACKUP_DATABASE_URL"),
-    *("WEBHOOK_SECRET", "ENCRYPTION_KEYS", "EMAIL_URL", "ADMIN_PASSWORD"),
+    *("WEBHOOK_SECRET", "ENCRYPTION_KEYS", "EMAIL_URL", "ADMIN_PASSWORD", "OIDC_CLIENT_SECRET"),
 )
 env.ENVIRON = with_secret_files(env.ENVIRON, SECRETS, BASE_DIR)
 
@@ -147,6 +148,8 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "csp",
     "rest_framework",
     "drf_spectacular",
@@ -316,6 +319,26 @@ MFA_TOTP_TOLERANCE = 1  # clocks of phones are seldom off by more than half a mi
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 # Browsers allow keys without HTTPS on this machine alone.
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not IS_HTTPS
+
+# Single sign-on, where an issuer is set.
+OIDC = read_oidc(
+    {
+        "OIDC_ISSUER": env("OIDC_ISSUER", default=""),
+        "OIDC_CLIENT_ID": env("OIDC_CLIENT_ID", default=""),
+        "OIDC_CLIENT_SECRET": env("OIDC_CLIENT_SECRET", default=""),
+        "OIDC_NAME": env("OIDC_NAME", default=""),
+        "OIDC_SCOPES": env("OIDC_SCOPES", default=""),
+        "OIDC_GROUPS_CLAIM": env("OIDC_GROUPS_CLAIM", default=""),
+        "OIDC_GROUPS": env("OIDC_GROUPS", default=""),
+    }
+)
+SOCIALACCOUNT_ADAPTER = "config.sign_in.adapters.SingleSignOn"
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"provider_class": "config.sign_in.issuer.Issuer"}}
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+# Of each request to the issuer, which somebody waits for.
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+# A form's answer may not lead to another site (CONTENT_SECURITY_POLICY), so a link does.
+SOCIALACCOUNT_LOGIN_ON_GET = True
 
 LANGUAGE_CODE = "en"
 USE_I18N = True

@@ -7,15 +7,17 @@ import pytest
 import time_machine
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import Group, User
+from django.contrib.sessions.models import Session
 from django.core import mail
-from django.core.cache import cache
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.test import Client, TestCase
 from django.utils import timezone
 
+from config.doctor.installation import check_encryption_keys
 from config.models import FailedSignIns, SignInEvent
+from config.sign_in.log import delete_old_events
 from tests.staff import staff, text_of
 
 PASSWORD = "correct horse"
@@ -23,14 +25,7 @@ NOW = timezone.now()
 OWN = "/accounts/second-factor/"
 SET_UP, ASK, CODES = f"{OWN}totp/activate/", f"{OWN}authenticate/", f"{OWN}recovery-codes/"
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(settings, tmp_path):
-    if connection.vendor == "sqlite":  # elsewhere it is rolled back with the test
-        settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": tmp_path / "cache"}}
-        cache._connections = None
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_cache")]
 
 
 @pytest.fixture
@@ -46,10 +41,13 @@ def sign_in(name="ana", password=PASSWORD, client=None):
     return client, response
 
 
-def code_of(secret, at=None):
-    """What an authenticator app shows."""
-    counter = int((at or timezone.now()).timestamp()) // 30
-    return format_hotp_value(hotp_value(secret, counter))
+def code_of(secret):
+    """What an authenticator app shows now."""
+    return code_at(secret, timezone.now().timestamp())
+
+
+def code_at(secret, seconds):
+    return format_hotp_value(hotp_value(secret, int(seconds) // 30))
 
 
 def set_up_app(client):
@@ -219,3 +217,63 @@ def test_an_invitation_lets_a_new_member_set_the_password_once(settings):
     client.post(form.redirect_chain[-1][0], password)
     assert sign_in("new", "a long sentence")[1].status_code == 302
     assert "used already" in text_of(Client().get(path, follow=True))
+
+
+def test_the_password_of_now_is_guessed_no_oftener_than_at_the_sign_in(ana):
+    client, _ = sign_in()
+    there, _ = sign_in()
+    assert there.get("/admin/").status_code == 200
+    page = client.get("/admin/password_change/", follow=True)
+    assert page.redirect_chain[-1][0] == "/accounts/password/"
+    new = {"password1": "a long sentence", "password2": "a long sentence"}
+    short = {"oldpassword": PASSWORD, "password1": "short", "password2": "short"}
+    assert "too short" in text_of(client.post("/accounts/password/", short))
+    assert client.post("/accounts/password/", {"oldpassword": PASSWORD, **new}).headers["Location"] == OWN
+    assert client.get("/admin/").status_code == 200
+    assert there.get("/admin/").status_code == 302
+    assert ("ana", "password_changed", "") in told()
+    for _ in range(5):
+        assert "is another one" in text_of(client.post("/accounts/password/", {"oldpassword": "wrong", **new}))
+    answer = client.post("/accounts/password/", {"oldpassword": "a long sentence", **new})
+    assert "Too many wrong passwords. Wait 5 minutes" in text_of(answer)
+
+
+def test_a_second_factor_whose_key_is_gone_is_said_and_found_by_the_doctor(ana, settings, tmp_path):
+    settings.ENCRYPTION_KEYS = ["a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="]
+    with time_machine.travel(NOW, tick=False):
+        set_up_app(sign_in()[0])
+    assert check_encryption_keys().state == "ok"
+    settings.ENCRYPTION_KEYS = ["eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg="]
+    client, _ = sign_in()
+    for _ in range(12):
+        answer = client.post(ASK, {"code": "123456"})
+        assert (answer.status_code, "Your second factor cannot be looked at." in text_of(answer)) == (503, True)
+    assert "The key of the second factors of 1 account is missing." in check_encryption_keys().found
+    call_command("reset_mfa", "ana")
+    assert check_encryption_keys().state == "ok"
+
+
+def test_home_tells_administrators_who_signs_in_by_a_password_alone(ana, livetok):
+    livetok.begin()
+    boss = staff("administrators", "boss")
+    assert "2 accounts of staff have no second factor, yours among them." in text_of(boss.get("/admin/"))
+    assert "second factor." not in text_of(sign_in()[0].get("/admin/"))
+    with time_machine.travel(NOW, tick=False):
+        set_up_app(sign_in("boss")[0])
+    assert "1 account of staff has no second factor." in text_of(boss.get("/admin/"))
+
+
+def test_what_is_old_goes_and_what_is_over(ana):
+    sign_in()
+    rows = [
+        SignInEvent.objects.create(account=ana, what="signed_in", at=NOW - timedelta(days=days)) for days in (89, 91)
+    ]
+    FailedSignIns.objects.create(hour=NOW - timedelta(days=91), count=3)
+    Client().get("/accounts/login/")
+    with time_machine.travel(NOW + timedelta(hours=1), tick=False):
+        delete_old_events()
+    assert SignInEvent.objects.filter(pk__in=[row.pk for row in rows]).get() == rows[0]
+    assert (FailedSignIns.objects.count(), UserSession.objects.count(), Session.objects.count()) == (0, 1, 2)
+    with time_machine.travel(NOW + timedelta(days=8), tick=False):
+        delete_old_events()
+    assert (UserSession.objects.count(), Session.objects.count()) == (0, 0)

@@ -22,6 +22,7 @@ from config.doctor.installation import (
     check_worker,
 )
 from config.doctor.livetok import check_clock, check_ends, check_requests, check_unknown_fields
+from config.doctor.sign_in import check_single_sign_on
 from config.health import missing_migrations
 
 logger = logging.getLogger("frontdesk.doctor")
@@ -45,6 +46,7 @@ CHECKS: tuple[Callable[[], Finding | Iterable[Finding]], ...] = (
     check_encryption_keys,
     check_deliveries,
     check_email,
+    check_single_sign_on,
 )
 WITHOUT_DATABASE = frozenset({check_https, check_disk, check_backup, check_email})
 AWAY = "Look whether the database runs, and whether DATABASE_URL names it. LiveTok is answered meanwhile."

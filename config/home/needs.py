@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from automations.templatetags.notices import following_notices
 from config.doctor.findings import OK, Finding
 from config.doctor.installation import check_api_keys, check_backup, without_names
 from config.home.today import Today
+from config.sign_in.members import accounts_without_factor
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.periods import ONE_WEEK
 from sessions_app.reports.webhook.channels import Heard
@@ -59,6 +61,8 @@ def needs(request: HttpRequest, today: Today, heard: Heard, since: datetime) -> 
     found = list(_of_sessions(today, heard))
     if request.user.has_perm("sessions_app.view_webhookevent"):
         found += _rejected(since)
+    if request.user.has_perm("auth.change_user"):
+        found += _without_factor(request.user)
     # Without BACKUP_DIR something else may make them, of which Frontdesk knows nothing.
     findings = [*check_api_keys(), *([check_backup()] if settings.BACKUP_DIR is not None else [])]
     if not request.user.has_perm("customers.view_apikey"):
@@ -110,6 +114,23 @@ def _rejected(since: datetime) -> Iterator[Need]:
         "Each names the field at fault. What is mended can be processed again.",
         f"{reverse('admin:sessions_app_webhookevent_changelist')}?{urlencode(query)}",
         "Look at them",
+    )
+
+
+def _without_factor(reader: Any) -> Iterator[Need]:
+    """For administrators: whoever learns a password is in, where it is all that is asked."""
+    lacking = accounts_without_factor()
+    count = lacking.count()
+    if not count:
+        return
+    is_own = lacking.filter(pk=reader.pk).exists()
+    yield Need(
+        "look",
+        f"{count:,} account{pluralize(count)} of staff {pluralize(count, 'has,have')} no second factor"
+        f"{', yours among them' if is_own and count > 1 else ': yours' if is_own else ''}.",
+        "Whoever learns the password is in. An app or a key is set up in a minute, and REQUIRE_MFA asks all for one.",
+        reverse("mfa_index") if is_own else reverse("admin:auth_user_changelist"),
+        "Your sign-in" if is_own else "Users",
     )
 
 

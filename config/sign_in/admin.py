@@ -2,14 +2,15 @@
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
 
 from config.models import FailedSignIns, SignInEvent
 from sessions_app.admin.lists import LongListAdmin
 
-# allauth's own pages would let superusers write by hand what each person sets up.
-for model in (EmailAddress, Authenticator, UserSession):
+# allauth's own pages would let superusers write by hand what each person sets up, and what OIDC_* says.
+for model in (EmailAddress, Authenticator, UserSession, SocialAccount, SocialApp, SocialToken):
     admin.site.unregister(model)
 
 

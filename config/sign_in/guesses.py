@@ -40,6 +40,8 @@ FOR_ADDRESS = Limit("sign_in_address", "20/5m/key")
 FOR_NAME = Limit("sign_in_name", "50/15m/key")
 # Of codes, by name alone: whoever guesses them has the password, and with it as many known addresses as they like.
 FOR_CODES = Limit("sign_in_codes", "10/15m/key")
+# Of sign-ins that are begun by a passkey or at the issuer: each keeps a row for a while.
+FOR_BEGINS = Limit("sign_in_begins", "30/5m/key")
 
 
 class Guess:
@@ -87,6 +89,15 @@ def count_code(request: HttpRequest, name: str) -> RateLimitUsage:
         _log("sign-in put off", name, str(request.META.get("REMOTE_ADDR", "")))
         raise _too_many("codes", _seconds_left(request, FOR_CODES, key))
     return usage
+
+
+def count_begin(request: HttpRequest) -> None:
+    """Raises ValidationError where too many sign-ins were begun from the address."""
+    key = _key(network_of(str(request.META.get("REMOTE_ADDR", ""))))
+    counted = consume(request, app=APP, action=FOR_BEGINS.action, config=dict([FOR_BEGINS]), key=key, limit_get=True)
+    if counted is None:
+        wait = _in_words(_seconds_left(request, FOR_BEGINS, key))
+        raise ValidationError(f"Too many sign-ins were begun from here. Wait {wait}, then try again.")
 
 
 def note_failure(name: str, address: str) -> None:

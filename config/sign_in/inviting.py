@@ -11,6 +11,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from automations.outgoing.mail import NO_SERVER, has_mail_server
+from config.sign_in.members import comes_by_issuer
 
 SUBJECT = "You are invited to Frontdesk"
 TEXT = """Hello {name},
@@ -33,6 +34,8 @@ def invite(account: User, by: str) -> None:
         raise InvitationError(f"“{account}” has no e-mail address. Enter one on the account's page.")
     if not (account.is_active and account.is_staff):
         raise InvitationError(f"“{account}” may not sign in. Tick “Active” and “Staff status” on the account's page.")
+    if comes_by_issuer(account):
+        raise InvitationError(f"“{account}” signs in with {settings.OIDC.name}, and needs no password.")
     if not has_mail_server():
         raise InvitationError(NO_SERVER)
     if not settings.PUBLIC_URL:

@@ -59,6 +59,8 @@ def _signed_in(request: HttpRequest, user: User, **_: Any) -> None:
 
 
 def _way(record: dict[str, Any]) -> str:
+    if record.get("method") == "socialaccount":
+        return "single sign-on"
     if record.get("method") != "mfa":
         return str(record.get("method", ""))
     ways = {Authenticator.Type.TOTP: "app", Authenticator.Type.RECOVERY_CODES: "recovery code"}

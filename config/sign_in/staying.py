@@ -21,6 +21,8 @@ from config.sign_in.guesses import failed_sign_ins
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 BEGAN, SEEN, SET_UP = "frontdesk_signed_in_at", "frontdesk_seen_at", "frontdesk_second_factor_set_up"
+# Whose second factor the issuer says that it has seen: one person may begin a session, and another go on with it.
+SHOWN_TO_ISSUER = "frontdesk_second_factor_shown_to_issuer_by"
 # A session is written no oftener than that, however many pages somebody opens.
 SEEN_EVERY_SECONDS = 300
 OWN_PAGES = "/accounts/"
@@ -80,7 +82,9 @@ def second_factor_shown(get_response: Handler) -> Handler:
 
 
 def has_shown_factor(request: HttpRequest, user: User) -> bool:
-    """Whether this sign-in has: by a code, a key or a passkey, or by setting one up."""
+    """Whether this sign-in has: by a code, a key or a passkey, by setting one up, or at the issuer."""
+    if request.session.get(SHOWN_TO_ISSUER) == user.pk:
+        return True
     records = get_authentication_records(request, user)
     return bool(request.session.get(SET_UP)) or any(record.get("method") == "mfa" for record in records)
 

@@ -13,6 +13,7 @@ from config.first_run import FirstRun, UsernameTaken, WeakPassword, set_up
 from config.health import missing_migrations
 from config.one_setup import one_setup_at_a_time
 from config.secrets import close_to_others
+from config.sign_in.members import missing_groups
 from config.static_files import collect_static_files
 from config.writable import require_writable
 
@@ -49,6 +50,11 @@ class Command(BaseCommand):
         self._migrate()
         made = set_up()
         self._show(made)
+        if missing := missing_groups():
+            self.stdout.write(
+                f"OIDC_GROUPS names {', '.join(missing)}, and there is no such group: nobody gets it by single "
+                "sign-on. Name groups as they are in the admin under Groups."
+            )
         self._collect_static_files()
 
     def _collect_static_files(self) -> None:
