@@ -19,7 +19,14 @@ from customers.models import ApiKey, DenialMessage
 from sessions_app.decision.rules import DENIAL_MESSAGES
 
 OWN_APPS = ("customers", "sessions_app", "automations")
-KEPT_FROM_VIEWERS = ("view_bodies", "view_apikey", "view_historicalapikey", "view_secret", "view_historicalsecret")
+KEPT_FROM_VIEWERS = (
+    "view_numbers",
+    "view_bodies",
+    "view_apikey",
+    "view_historicalapikey",
+    "view_secret",
+    "view_historicalsecret",
+)
 MANAGED_MODELS = ("customer", "phonenumber", "tier", "tierlimit", "limitoverride")
 MANAGED_AUTOMATIONS = ("destination", "secret", "rule", "action", "source")
 

@@ -1,16 +1,17 @@
-"""What stands before Django's own middleware: whom to believe, and the short way for machines."""
+"""Whom to believe, the short way for machines, and to whom numbers are shown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import resolve
 
+from customers.masking import shown_to
 from sessions_app.database.sqlite.lock import wait_at_leisure
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -72,6 +73,33 @@ def _client_address(forwarded_for: str, peer: str) -> str:
 
 
 _resolved = lru_cache(maxsize=64)(resolve)
+
+
+def numbers_as_allowed(get_response: Handler) -> Handler:
+    """Pages and files show numbers as the member of staff may see them. What an API key may see, its scopes decide."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith("/api/"):
+            return get_response(request)
+        with shown_to(request.user):
+            response = get_response(request)
+        if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+            # The rows of a file are made later, maybe in another thread. A FileResponse has all of its bytes by now.
+            parts: Any = response.streaming_content
+            response.streaming_content = _parts_shown_to(request.user, parts)
+        return response
+
+    return middleware
+
+
+def _parts_shown_to(user: Any, parts: Iterable[bytes]) -> Iterator[bytes]:
+    parts = iter(parts)
+    while True:
+        with shown_to(user):
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part
 
 
 def machine_addresses(get_response: Handler) -> Handler:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -12,6 +12,8 @@ from django.contrib.auth import get_user_model
 from django.db import models
 from django.utils import timezone
 from django.utils.formats import date_format
+
+from customers.masking import shown_email, shown_number, shown_text
 
 NOTHING = "–"
 # Records do not say which save they belong to: those of one person, reason and moment are taken for one.
@@ -25,6 +27,14 @@ _BLANK_MEANS = {
     "valid_from": "since ever",
     "valid_until": "for ever",
     "expires_at": "never",
+}
+
+# Fields that hold callers' numbers and addresses, or texts that may.
+_SHOWN_BY: dict[tuple[str, str], Callable[[str], str]] = {
+    ("customers.phonenumber", "number"): shown_number,
+    ("customers.customer", "email"): shown_email,
+    ("customers.customer", "notes"): shown_text,
+    ("customers.customer", "context"): shown_text,
 }
 
 
@@ -269,7 +279,7 @@ class _Names:
             return blank
         if field.remote_field:
             return self._related[field.related_model].get(value, str(value))
-        return _words(field, value)
+        return _SHOWN_BY.get((field.model._meta.label_lower, field.name), str)(_words(field, value))
 
 
 def names_of(model: type[models.Model], ids: set[Any]) -> dict[Any, str]:

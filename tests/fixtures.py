@@ -87,8 +87,8 @@ def livetok(db: None, monkeypatch: pytest.MonkeyPatch) -> LiveTok:
 
 @pytest.fixture
 def viewer(db: None) -> Client:
-    """The browser of somebody who may see reports, and no more."""
-    return staff("viewers")
+    """The browser of somebody who may see reports and numbers, and no more."""
+    return staff("viewers", sees_numbers=True)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from html import unescape
 from typing import Any
 
 import time_machine
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.forms import BoundField, ModelMultipleChoiceField, MultipleChoiceField, MultiWidget
 from django.http import HttpResponse
 from django.test import Client
@@ -15,14 +15,16 @@ from config.first_run import make_denial_messages, make_groups
 from customers.defaults import make_defaults
 
 
-def staff(group: str | None, username: str = "ana") -> Client:
-    """The browser of a member of staff: of a first-run group, or without any."""
+def staff(group: str | None, username: str = "ana", *, sees_numbers: bool = False) -> Client:
+    """The browser of a member of staff: of a first-run group, or without any; `sees_numbers` whatever it may see."""
     make_groups()
     make_defaults()
     make_denial_messages()
     user = User.objects.create_user(username, password="correct horse", is_staff=True)
     if group:
         user.groups.add(Group.objects.get(name=group))
+    if sees_numbers:
+        user.user_permissions.add(Permission.objects.get(codename="view_numbers"))
     client = Client()
     client.force_login(user)
     client.user = user

@@ -26,7 +26,7 @@ def boss(db):
 
 @pytest.fixture
 def ana(db):
-    return staff("viewers")
+    return staff("viewers", sees_numbers=True)
 
 
 def page_of(session: Session) -> str:

@@ -45,7 +45,7 @@ numbers = itertools.count(1)
 
 @pytest.fixture
 def staff(db):
-    return staff_client("view_session")
+    return staff_client("view_session", "view_numbers")
 
 
 def staff_client(*codenames):
@@ -675,7 +675,7 @@ def test_raw_bodies_are_for_those_who_may_see_them(staff):
 
     bodies = ("in the begin", "in the end", "in the other end")
     plain = text_of(page_of_the_session(staff))
-    full = text_of(page_of_the_session(staff_client("view_session", "view_bodies")))
+    full = text_of(page_of_the_session(staff_client("view_session", "view_bodies", "view_numbers")))
 
     assert not any(body in plain for body in bodies)
     assert "Raw bodies are shown to staff with the permission" in plain
@@ -687,7 +687,7 @@ def test_bodies_are_shown_whatever_they_hold(db):
     make_livetok().send(b'{"event": "session_begin", "sessionId": "odd", "phoneNumber": "<script>"}')
     Session.objects.update(begin_body=b"<script>\xff\x00")
 
-    page = page_of_the_session(staff_client("view_session", "view_bodies"), "odd").content.decode()
+    page = page_of_the_session(staff_client("view_session", "view_bodies", "view_numbers"), "odd").content.decode()
 
     assert "&lt;script&gt;\\xff" in page
     assert "<script>\\xff" not in page

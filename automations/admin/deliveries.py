@@ -29,10 +29,14 @@ from automations.wording import (
 )
 from customers.admin.pages import counted
 from customers.history import moment_words
+from customers.masking import shown_text
 from sessions_app.admin.bodies import BodiesAdmin, body_or_none
 
 MOST_ATTEMPTS = 100
-NO_BODIES = "You may not see what deliveries say. The permission is “Can see what deliveries say”."
+NO_BODIES = (
+    "You may not see what deliveries say. The permissions are “Can see what deliveries say” and “Can see numbers and "
+    "e-mail addresses”: you need both."
+)
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -196,7 +200,7 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
     def request_line(self, delivery: Delivery) -> SafeString:
         if delivery.is_unfilled:
             return SafeString("none")
-        address = without_secrets(delivery.destination.address) + delivery.path
+        address = without_secrets(delivery.destination.address) + shown_text(delivery.path)
         return format_html("<code>{} {}</code>", delivery.method or "–", address)
 
     @admin.display(description="headers")
@@ -212,12 +216,13 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
     @admin.display(description="to")
     def recipient_shown(self, delivery: Delivery) -> str:
         if delivery.reached and delivery.state != Delivery.State.DELIVERED:
-            return f"{delivery.recipient} (taken for {delivery.reached}, who will not get it again)"
-        return delivery.recipient or "–"
+            taken = shown_text(delivery.reached)
+            return f"{shown_text(delivery.recipient)} (taken for {taken}, who will not get it again)"
+        return shown_text(delivery.recipient) or "–"
 
     @admin.display(description="subject")
     def subject_shown(self, delivery: Delivery) -> str:
-        return delivery.subject or "–"
+        return shown_text(delivery.subject) or "–"
 
     @admin.display(description="body")
     def body_hidden(self, delivery: Delivery) -> str:
@@ -230,7 +235,10 @@ class DeliveryAdmin(SendAgainMixin, BodiesAdmin):
     @admin.display(description="attempts")
     def attempts_table(self, delivery: Delivery) -> SafeString:
         attempts = Attempt.objects.filter(delivery=delivery).order_by(F("pk").desc())[:MOST_ATTEMPTS]
-        lines = [(attempt, status_words(attempt.status)) for attempt in attempts]
+        lines = [
+            (attempt, status_words(attempt.status), shown_text(attempt.error), shown_text(attempt.answer))
+            for attempt in attempts
+        ]
         return SafeString(render_to_string("admin/automations/delivery/attempts.html", {"lines": lines}))
 
 

@@ -12,7 +12,7 @@ from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.http import urlencode
@@ -32,6 +32,7 @@ from automations.texts.liquid import TextError
 from automations.texts.names import NAMES
 from automations.wording import IN_A_COPY
 from customers.admin.pages import admin_page
+from customers.masking import may_see_numbers, shown_number
 from sessions_app.models import Session
 from sessions_app.wording import duration_words, reason_words, state_words
 
@@ -56,6 +57,8 @@ class Shown:
 
 
 def rehearsal_page(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    if request.method == "POST":
+        return HttpResponseNotAllowed(["GET", "HEAD"])
     rule = _rule(model_admin, request, pk)
     if not request.user.has_perm("sessions_app.view_session"):
         raise PermissionDenied
@@ -73,7 +76,7 @@ def _line(session: Session, now: datetime) -> dict[str, Any]:
     state = session.state_at(now)
     return {
         "session": session,
-        "who": str(session.customer or session.number_received or "withheld"),
+        "who": str(session.customer or shown_number(session.number_received) or "withheld"),
         "state": state,
         "state_words": state_words(state),
         "reason": reason_words(session.reason) if session.reason else "–",
@@ -82,6 +85,8 @@ def _line(session: Session, now: datetime) -> dict[str, Any]:
 
 
 def preview_page(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    if request.method == "POST":
+        return HttpResponseNotAllowed(["GET", "HEAD"])
     rule = _rule(model_admin, request, pk)
     asked = request.GET.get("session", "").strip()[:LONGEST_ID]
     may_see = _may_see_what_is_said(model_admin, request, rule)
@@ -104,8 +109,10 @@ def preview_page(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> Http
 def _may_see_what_is_said(model_admin: ModelAdmin, request: HttpRequest, rule: Rule) -> bool:
     """Of a real session, as of deliveries. Whoever may change a rule may have it sent to themselves anyhow."""
     may_see_bodies = request.user.has_perm("automations.view_bodies")
-    return request.user.has_perm("sessions_app.view_session") and (
-        may_see_bodies or model_admin.has_change_permission(request, rule)
+    return (
+        may_see_numbers()
+        and request.user.has_perm("sessions_app.view_session")
+        and (may_see_bodies or model_admin.has_change_permission(request, rule))
     )
 
 
@@ -125,8 +132,7 @@ def send_test(model_admin: ModelAdmin, request: HttpRequest, pk: int) -> HttpRes
     if problems:
         model_admin.message_user(request, f"Nothing was sent: {problems[0]}", messages.ERROR)
         return HttpResponseRedirect(_preview_page(rule, asked))
-    may_see = request.user.has_perm("sessions_app.view_session")
-    session = _session(rule, asked) if asked and may_see else None
+    session = _session(rule, asked) if asked and _may_see_what_is_said(model_admin, request, rule) else None
     with transaction.atomic():
         values = _values(rule, session)
         delivery = make_delivery(action, values, happened_at=timezone.now(), session=session, is_test=True)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-import phonenumbers
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
@@ -26,16 +25,10 @@ from customers.admin.chosen import chosen_keys
 from customers.admin.contexts import ContextAdmin
 from customers.admin.erasures import ErasingMixin
 from customers.admin.imports import CustomerImportMixin
+from customers.admin.numbers import MASKED, MaskedFieldsMixin, NumberInline, is_in_a_plan, is_whole
 from customers.admin.pages import KeptWhereUsedAdmin, counted, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
-from customers.editing import (
-    check_overrides,
-    claim_number,
-    described,
-    lock_customer,
-    number_key,
-    number_warning,
-)
+from customers.editing import check_overrides, claim_number, lock_customer, number_key, number_warning
 from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, SearchKey, Tier
 from customers.models.fields import time_zones
@@ -60,46 +53,6 @@ class CustomerForm(forms.ModelForm):
         if "tier" in self.changed_data and not tier.is_active:
             raise ValidationError(f"Tier {tier} is not offered any more. Choose an active one.")
         return tier
-
-
-class NumberForm(forms.ModelForm):
-    def clean_number(self) -> str:
-        number: str = self.cleaned_data["number"].strip()
-        self.key = number_key(number)
-        return number
-
-
-class NumberFormSet(ShortFormSet):
-    """Refuses what `claim_number` would refuse, at the number that is at fault."""
-
-    def clean(self) -> None:
-        super().clean()
-        seen = set()
-        for form in self.forms:
-            key = getattr(form, "key", None)
-            if key is None or form.cleaned_data.get("DELETE"):
-                continue
-            if key in seen:
-                form.add_error("number", f"This is the same number as another one here ({key}). Leave one out.")
-            seen.add(key)
-            owner = Customer.objects.filter(numbers__key=key).exclude(pk=self.instance.pk).first()
-            if owner is not None and not owner.is_provisional():
-                form.add_error("number", f"This number belongs to {described(owner)}. Remove it there first.")
-
-
-class NumberInline(ShortInline, admin.TabularInline):
-    model = PhoneNumber
-    form = NumberForm
-    formset = NumberFormSet
-    fields = ["number", "matched_by"]
-    readonly_fields = ["matched_by"]
-    follows = "Who"
-    extra = 0
-    verbose_name_plural = "phone numbers – a first contact's number given here brings its past sessions along"
-
-    @admin.display(description="calls are matched by")
-    def matched_by(self, number: PhoneNumber) -> str:
-        return number.key or "–"
 
 
 class OverrideFormSet(ShortFormSet):
@@ -172,7 +125,7 @@ class OverrideFilter(admin.SimpleListFilter):
 
 
 @admin.register(Customer)
-class CustomerAdmin(ErasingMixin, CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
+class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWhereUsedAdmin, ContextAdmin):
     instead_of_deleting = "Pause or block the customer instead: either keeps the customer out."
     works_instead = {"pause": "Pause", "block": "Block"}
     form = CustomerForm
@@ -189,7 +142,7 @@ class CustomerAdmin(ErasingMixin, CustomerImportMixin, KeptWhereUsedAdmin, Conte
     history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")]
     actions = ["change_tier", "give_override", "activate", "pause", "block", "erase"]
     radio_fields = {"status": admin.HORIZONTAL}
-    readonly_fields = ["standing", "limits_now", "source", "created_at"]
+    readonly_fields = ["standing", "limits_now", "source", "created_at", *MASKED.values()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """What is changed most comes first; the numbers follow "Who", and the overrides "Access"."""
@@ -198,11 +151,12 @@ class CustomerAdmin(ErasingMixin, CustomerImportMixin, KeptWhereUsedAdmin, Conte
         if obj is not None:
             access += ["standing", "limits_now"]
             about.append(("source", "created_at"))
+        email, about[0], context = (name if is_whole(obj) else MASKED[name] for name in ("email", "notes", "context"))
         return [
-            ("Who", {"fields": ["name", "external_id", "email"]}),
+            ("Who", {"fields": ["name", "external_id", email]}),
             ("Access", {"fields": access}),
             ("For staff", {"fields": about}),
-            ("For the agent", {"fields": ["context"]}),
+            ("For the agent", {"fields": [context]}),
         ]
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
@@ -291,7 +245,7 @@ class CustomerAdmin(ErasingMixin, CustomerImportMixin, KeptWhereUsedAdmin, Conte
             claimed = claim_number(customer, number.number)
             number.pk = claimed.pk
             text = number_warning(number.number, claimed.key)
-            if not text and not _is_in_a_plan(claimed.key):
+            if not text and not is_in_a_plan(claimed.key):
                 text = f"{number} is in no country's numbering plan. It was saved; look whether it is a typo."
             if text:
                 self.message_user(request, text, messages.WARNING)
@@ -352,14 +306,6 @@ def _without(listed: list[Any], beginning: str) -> list[Any]:
     """A nested list, as Django makes it of what a deletion takes along, without the lines that begin so."""
     kept = [_without(line, beginning) if isinstance(line, list) else line for line in listed]
     return [line for line in kept if line and not (isinstance(line, str) and line.startswith(beginning))]
-
-
-def _is_in_a_plan(key: str) -> bool:
-    """Whether a number is one that some country could have given out."""
-    try:
-        return phonenumbers.is_valid_number(phonenumbers.parse(key))
-    except phonenumbers.NumberParseException:
-        return False
 
 
 def _until(override: LimitOverride) -> str:

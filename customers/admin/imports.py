@@ -18,6 +18,7 @@ from customers.importing.storing import import_rows
 from customers.importing.tables import UnreadableFile
 from customers.importing.uploads import KeptUpload, UnknownUpload
 from customers.importing.workbooks import NOT_READABLE
+from customers.masking import may_see_numbers
 
 LARGEST_FILE = 5 * 1024 * 1024
 
@@ -51,7 +52,8 @@ class CustomerImportMixin(ImportExportMixin):
     skip_admin_log = True  # each piece brings its own
 
     def has_import_permission(self, request: HttpRequest) -> bool:
-        return self.has_add_permission(request) and self.has_change_permission(request)
+        """The preview shows what numbers were before."""
+        return may_see_numbers() and self.has_add_permission(request) and self.has_change_permission(request)
 
     # Only this makes a file; the rest of an export is its form.
     _do_file_export = one_of_few(ImportExportMixin._do_file_export)

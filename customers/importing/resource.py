@@ -27,6 +27,7 @@ from customers.importing.cells import (
     text_of,
 )
 from customers.importing.formats import FileRows
+from customers.masking import may_see_numbers
 from customers.models import Customer, PhoneNumber, Tier
 from customers.phones import is_number
 from customers.search.keeping import keep_search_keys
@@ -113,6 +114,11 @@ class CustomerResource(resources.ModelResource):
     @classmethod
     def get_result_class(cls) -> type[ImportResult]:
         return ImportResult
+
+    def get_export_fields(self, selected_fields: Any = None) -> Any:
+        """Without the columns that may not be seen: masked, they would come back as numbers with the next import."""
+        found = super().get_export_fields(selected_fields)
+        return found if may_see_numbers() else [one for one in found if one.column_name not in ("email", "numbers")]
 
     def filter_export(self, queryset: QuerySet[Customer], **kwargs: Any) -> QuerySet[Customer]:
         return queryset.select_related("tier").prefetch_related("numbers")

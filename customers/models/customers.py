@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import models
 from django.db.models import Q
 
+from customers.masking import may_see_numbers, shown_number
 from customers.models.fields import ContextField, validate_context, validate_time_zone
 from customers.models.histories import MostlyOwnRecords
 from customers.models.tiers import Tier
@@ -63,6 +64,7 @@ class Customer(models.Model):
     history = MostlyOwnRecords()
 
     class Meta:
+        permissions = [("view_numbers", "Can see numbers and e-mail addresses")]
         ordering = ["name", "pk"]
         indexes = [models.Index(fields=["name", "id"], name="customer_by_name")]
         constraints = [
@@ -87,8 +89,11 @@ class Customer(models.Model):
         return f"Customer {self.pk}"
 
     def _first_number(self) -> str:
-        """As it was written first; blank where there is none. Lists of customers have their numbers read beforehand."""
-        numbers = self.numbers.all() if self.pk is not None else ()
+        """As it was written first; blank where there is none, or it may not be seen: masked, it would tell too little.
+
+        Lists of customers have their numbers read beforehand.
+        """
+        numbers = self.numbers.all() if self.pk is not None and may_see_numbers() else ()
         return next((number.number for number in numbers), "")
 
     def is_provisional(self) -> bool:
@@ -115,4 +120,4 @@ class PhoneNumber(models.Model):
         ordering = ["pk"]
 
     def __str__(self) -> str:
-        return self.number
+        return shown_number(self.number)

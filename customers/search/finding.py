@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from customers.masking import may_see_numbers
 from customers.models import Customer, PhoneNumber, SearchKey
 from customers.phones import digits_of, key_or_none
 from customers.search.folding import LONGEST_WORD, beginnings_of, folded, words_of
@@ -19,6 +20,8 @@ from customers.search.folding import LONGEST_WORD, beginnings_of, folded, words_
 # Of more customers that match, a list looks through the index itself, since it has some for every page.
 MOST_MATCHES = 1000
 MOST_WORDS = 20
+# Customers whose names are gone through for whoever may not see numbers.
+MOST_LOOKED_AT = 5000
 # All numbers are gone through for them. Fewer digits are in too many; more are a whole number or an id, and in none.
 IN_THE_MIDDLE = range(4, 10)
 # Of digits that are as many, a leading zero may be one that is dialled at home and left out abroad.
@@ -75,7 +78,7 @@ def named(text: str) -> Q:
     """The customers whom a search finds. Asks the database at once, to know which way is short."""
     looked_for = wanted(text)
     found = matches(looked_for)
-    if found.are_all:
+    if found.are_all or not may_see_numbers():
         return Q(pk__in=found.ids)
     return reduce(or_, (Q(pk__in=way) for way in _other_ways(looked_for)), _having(looked_for.words))
 
@@ -83,6 +86,8 @@ def named(text: str) -> Q:
 def called(text: str) -> set[int] | QuerySet[Customer]:
     """Customers whose words a search finds, or of whom it is a whole number: those whose sessions are meant."""
     looked_for = wanted(text)
+    if not may_see_numbers():
+        return matches(looked_for).ids
     by_words = _by_words(looked_for.words)
     owners = set(PhoneNumber.objects.filter(key=looked_for.key).values_list("customer_id", flat=True))
     if by_words.are_all:
@@ -92,8 +97,34 @@ def called(text: str) -> set[int] | QuerySet[Customer]:
 
 def matches(looked_for: Wanted) -> Matches:
     """Whom a search finds. Each way is gone alone: a database may not see the index of each for all together."""
+    if not may_see_numbers():
+        return _known_otherwise(looked_for)
     found = [_by_words(looked_for.words), *(_first(way) for way in _other_ways(looked_for))]
     return Matches(set().union(*(some.ids for some in found)), all(some.are_all for some in found))
+
+
+def _known_otherwise(looked_for: Wanted) -> Matches:
+    """For whoever may not see numbers and e-mail addresses: a part of one finds nobody, or search would spell it out.
+
+    A whole one finds its customer, since whoever writes it knows it. Of very many, the first `MOST_LOOKED_AT` by words
+    are looked at.
+    """
+    by_words = _by_words(looked_for.words)
+    ids = by_words.ids
+    if not by_words.are_all:
+        having = Customer.objects.filter(_having(looked_for.words)).order_by("pk")
+        ids = set(having.values_list("pk", flat=True)[:MOST_LOOKED_AT])
+    text = folded(looked_for.text)
+    known = Customer.objects.filter(pk__in=ids).order_by().values_list("pk", "name", "external_id", "email")
+    found = {
+        pk
+        for pk, name, external_id, email in known.iterator()
+        if has_words(looked_for.words, (name, external_id)) or (email and folded(email) == text)
+    }
+    found |= set(exactly(looked_for).values_list("pk", flat=True))
+    for way in _by_own_id(looked_for):
+        found |= set(way)
+    return Matches(found, by_words.are_all)
 
 
 def best_first(looked_for: Wanted, ids: Iterable[int], meant: Collection[int], most: int) -> list[Customer]:
@@ -102,9 +133,10 @@ def best_first(looked_for: Wanted, ids: Iterable[int], meant: Collection[int], m
     Those who are as likely come by name.
     """
     rows = Customer.objects.filter(pk__in=list(ids)).order_by()
+    is_whole = may_see_numbers()  # else the order would tell of a part
     places = [
         (
-            0 if pk in meant else _distance(looked_for, name, external_id or "", email),
+            0 if pk in meant else _distance(looked_for, name, external_id or "", email if is_whole else ""),
             folded(name) or LAST_CHARACTER,
             pk,
         )
@@ -204,9 +236,14 @@ def _keys(kind: SearchKey.Kind, text: str, *, is_whole: bool = False) -> QuerySe
 
 
 def _other_ways(looked_for: Wanted) -> list[QuerySet[Any]]:
-    own_id = OWN_ID.fullmatch(folded(looked_for.text))
-    nameless = Customer.objects.filter(pk=int(own_id[1]) if own_id else 0, name="", external_id=None)
-    return [*_ways_by_number(looked_for), *([nameless.order_by().values_list("pk", flat=True)] if own_id else [])]
+    return [*_ways_by_number(looked_for), *_by_own_id(looked_for)]
+
+
+def _by_own_id(looked_for: Wanted) -> list[QuerySet[Any]]:
+    if (own_id := OWN_ID.fullmatch(folded(looked_for.text))) is None:
+        return []
+    nameless = Customer.objects.filter(pk=int(own_id[1]), name="", external_id=None)
+    return [nameless.order_by().values_list("pk", flat=True)]
 
 
 def _ways_by_number(looked_for: Wanted) -> list[QuerySet[Any]]:

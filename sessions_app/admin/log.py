@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from customers.admin.pages import counted
 from customers.history import moment_words
+from customers.masking import shown_text
 from sessions_app.admin.bodies import NO_BODIES, BodiesAdmin, body_or_none
 from sessions_app.admin.lists import LongListAdmin
 from sessions_app.models import RefusedRequests, WebhookEvent
@@ -24,7 +25,7 @@ class WebhookEventAdmin(BodiesAdmin):
         "event_shown",
         "session_shown",
         "verdict_shown",
-        "error",
+        "error_shown",
         "took",
         "key",
         "address",
@@ -42,7 +43,7 @@ class WebhookEventAdmin(BodiesAdmin):
         "event_shown",
         "session_shown",
         "verdict_shown",
-        "error",
+        "error_shown",
         "took",
         "key",
         "address",
@@ -83,6 +84,10 @@ class WebhookEventAdmin(BodiesAdmin):
     def verdict_shown(self, event: WebhookEvent) -> SafeString:
         again = " and processed again" if event.processed_again_at else ""
         return format_html("{}{}<br>{}", event.get_verdict_display(), again, event.status)
+
+    @admin.display(description="error")
+    def error_shown(self, event: WebhookEvent) -> str:
+        return shown_text(event.error) or "–"
 
     @admin.display(description="processed again")
     def again(self, event: WebhookEvent) -> str:

@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString
 
 from customers.admin.pages import MOST_COUNTED, counted
 from customers.history import moment_words
-from sessions_app.admin.bodies import NO_BODIES, BodiesAdmin, body_or_none, preformatted
+from customers.masking import shown_number
+from sessions_app.admin.bodies import NO_BODIES, BodiesAdmin, body_or_none, shown_json
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 from sessions_app.recording.by_staff import declare_missing
@@ -91,7 +92,7 @@ class SessionAdmin(BodiesAdmin):
         (None, {"fields": ["session_id_shown", "state_in_words", "flags_in_words"]}),
         (
             "Who and where",
-            {"fields": ["customer_link", "number_received", "external_id", "channel", "agent", "tier", "traffic"]},
+            {"fields": ["customer_link", "number_shown", "external_id", "channel", "agent", "tier", "traffic"]},
         ),
         ("Decision", {"fields": ["decision_in_words", "trace_table", "answer_sent"]}),
         (
@@ -162,8 +163,12 @@ class SessionAdmin(BodiesAdmin):
     def caller_shown(self, session: Session) -> str:
         if session.customer is not None:
             customer = session.customer
-            return customer.name or customer.external_id or session.number_received or str(customer)
-        return session.number_received or session.external_id or "withheld"
+            return customer.name or customer.external_id or shown_number(session.number_received) or str(customer)
+        return shown_number(session.number_received) or session.external_id or "withheld"
+
+    @admin.display(description="number received")
+    def number_shown(self, session: Session) -> str:
+        return shown_number(session.number_received) or "–"
 
     @admin.display(description="customer")
     def customer_link(self, session: Session) -> SafeString | str:
@@ -214,7 +219,7 @@ class SessionAdmin(BodiesAdmin):
 
     @admin.display(description="the answer sent")
     def answer_sent(self, session: Session) -> SafeString | str:
-        return preformatted(session.answer) if session.answer else "None: the begin has not come"
+        return shown_json(session.answer) if session.answer else "None: the begin has not come"
 
     @admin.display(description="clocks")
     def clock(self, session: Session) -> str:

@@ -230,7 +230,7 @@ def customer_lines(customers: Sequence[Customer], now: datetime) -> list[Custome
 
 def _number(customer: Customer) -> str:
     numbers = list(customer.numbers.all())
-    return numbers[0].number if numbers else ""
+    return str(numbers[0]) if numbers else ""
 
 
 def _all_lines(found: QuerySet[Customer], wanted: set[int] | None, sort: str, now: datetime) -> Iterator[CustomerLine]:

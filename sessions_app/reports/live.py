@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
+from customers.masking import shown_number
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.database.replica import current_reading
 from sessions_app.database.snapshots import one_snapshot
@@ -20,7 +21,7 @@ from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import NOTHING, Figure, number_words, query_of, sessions_address
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.range_filters import WITHOUT
-from sessions_app.reports.list.lines import caller_words
+from sessions_app.reports.list.lines import beside_caller, caller_words
 from sessions_app.sums.callers import caller_number
 from sessions_app.usage.shares import short_of_minutes
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
@@ -102,6 +103,10 @@ class OpenLine:
     use: LimitUse | None
 
     @property
+    def beside_caller(self) -> str:
+        return beside_caller(self.session, self.caller)
+
+    @property
     def elapsed_words(self) -> str:
         return duration_words(max(0.0, self.elapsed.total_seconds()))
 
@@ -123,7 +128,7 @@ class OpenLine:
         session = self.session
         return (
             self.caller,
-            session.phone_key,
+            shown_number(session.phone_key),
             str(session.tier or ""),
             str(session.channel or ""),
             str(session.agent or ""),

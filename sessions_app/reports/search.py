@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
+from customers.masking import may_see_numbers, shown_email, shown_number
 from customers.models import Agent, Customer, PhoneNumber, Tier
 from customers.phones import is_number
 from customers.search.finding import (
@@ -126,7 +127,7 @@ def _customer_address(customer: Customer, user: Any) -> str:
 
 def _customer_group(looked_for: Wanted, customers: Sequence[Customer], has_more: bool, user: Any) -> Group:
     def email(customer: Customer) -> str:
-        return customer.email if _may_any(user, SEE_CUSTOMERS, CHANGE_CUSTOMERS) else ""
+        return shown_email(customer.email) if _may_any(user, SEE_CUSTOMERS, CHANGE_CUSTOMERS) else ""
 
     hits = [
         Hit(
@@ -177,7 +178,11 @@ def _number_group(looked_for: Wanted) -> Group:
     keys |= numbers_of_newest(looked_for, timezone.now(), MOST_MATCHES)
     known = set(PhoneNumber.objects.filter(key__in=keys).values_list("key", flat=True))
     strangers = sorted(keys - known)
-    hits = [Hit(key, _sessions_of_a_year(key)) for key in strangers[:SHOWN]]
+    # For whoever may not see numbers it is the one that was written.
+    hits = [
+        Hit(shown_number(key), _sessions_of_a_year(key if may_see_numbers() else looked_for.text))
+        for key in strangers[:SHOWN]
+    ]
     all_address = _sessions_of_a_year(looked_for.text)
     has_more = len(strangers) > SHOWN
     return Group(

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from customers.limits import Limit, Metric, Period
+from customers.masking import may_see_numbers, shown_text
 from customers.zones import company_zone
 from sessions_app.billing.statements import Month
 from sessions_app.models import Session, SessionQuerySet, WebhookEvent
@@ -89,7 +90,7 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(
         Session.objects.select_related("customer", "tier", "channel", "agent", "declared_missing_by"), pk=pk
     )
-    may_see_bodies = request.user.has_perm("sessions_app.view_bodies")
+    may_see_bodies = may_see_numbers() and request.user.has_perm("sessions_app.view_bodies")
     requests = WebhookEvent.objects.filter(session_id=found.session_id, is_test=found.is_test)
     requests = requests.order_by("-received_at", "-pk")
     if not may_see_bodies:
@@ -111,7 +112,7 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
         "flags": flag_sentences(found),
         "clocks": clocks_of(found),
         "trace": trace_words(found.trace, found.reason),
-        "answer": pretty_json(found.answer),
+        "answer": shown_text(pretty_json(found.answer)),
         "context_missing": found.facts.get("context_missing", []),
         "corrections": [
             {"end": end, "body": body_text(end.body) if may_see_bodies else ""} for end in found.superseded_ends.all()

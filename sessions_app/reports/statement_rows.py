@@ -10,6 +10,7 @@ from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Val
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from customers.currencies import money_words, price_words
+from customers.masking import may_see_numbers
 from customers.models import Customer
 from customers.moved_numbers import TakenOver, taken_over
 from customers.search.finding import has_words, named
@@ -111,6 +112,11 @@ class StatementRow:
     @property
     def call_minutes(self) -> str:
         return minutes_words(self.billed_call_seconds)
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether sessions can be shown to whoever asks: those of a customer who is gone are told by the number."""
+        return self.kind == "statement" and (self.taken_over is None or may_see_numbers())
 
     @property
     def address(self) -> str:

@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
+from customers.masking import shown_number
 from customers.models import Customer
 from sessions_app.database.replica import steadily
 from sessions_app.models import DENIED, Session
@@ -81,13 +82,22 @@ def unknown_callers(request: HttpRequest) -> HttpResponseBase:
 
 def _unknown_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
     for row in steadily(lambda: list(rows)):
-        yield row["phone_key"], row["external_id"], row["sessions"], row["denied"], timezone.localtime(row["last"])
+        yield (
+            shown_number(row["phone_key"]),
+            row["external_id"],
+            row["sessions"],
+            row["denied"],
+            timezone.localtime(row["last"]),
+        )
 
 
 def _line(row: Mapping[str, Any], filters: RangeFilters) -> dict[str, Any]:
+    shown = {**row, "caller": shown_number(row["phone_key"])}
+    if shown["caller"] != row["phone_key"]:
+        return shown  # the addresses would have the number
     caller = {"phone": row["phone_key"] or WITHOUT, "external": row["external_id"] or WITHOUT}
     address = _address(filters, **caller)
-    return {**row, "address": address, "denied_address": _address(filters, **caller, state="denied")}
+    return {**shown, "address": address, "denied_address": _address(filters, **caller, state="denied")}
 
 
 def _address(filters: RangeFilters, **caller: str) -> str:

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from customers.masking import shown_number, shown_text
 from sessions_app.reports.frame.figures import number_words
 from sessions_app.wording import duration_words
 
@@ -16,6 +17,8 @@ register = template.Library()
 
 register.filter("duration", duration_words)
 register.filter("number", number_words)
+register.filter("as_number", shown_number)
+register.filter("as_text", shown_text)
 
 
 @register.filter(expects_localtime=True)

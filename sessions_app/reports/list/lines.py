@@ -9,6 +9,7 @@ from typing import Any
 
 from django.template.defaultfilters import pluralize
 
+from customers.masking import shown_number
 from sessions_app.models import Session
 from sessions_app.reports.frame.figures import agent_address
 from sessions_app.wording import FLAGS, duration_words, flag_sentence, reason_words, state_words
@@ -20,6 +21,7 @@ INSTANT = timedelta(seconds=1)
 class SessionLine:
     session: Session
     caller: str
+    beside_caller: str
     state: str
     state_words: str
     reason_words: str
@@ -37,10 +39,11 @@ def lines_of(sessions: Iterable[Session], now: datetime) -> list[SessionLine]:
 
 
 def line_of(session: Session, now: datetime) -> SessionLine:
-    state = session.state_at(now)
+    state, caller = session.state_at(now), caller_words(session)
     return SessionLine(
         session=session,
-        caller=caller_words(session),
+        caller=caller,
+        beside_caller=beside_caller(session, caller),
         state=state,
         state_words=state_words(state),
         # That an ended session was allowed goes without saying.
@@ -53,8 +56,14 @@ def line_of(session: Session, now: datetime) -> SessionLine:
 def caller_words(session: Session) -> str:
     if session.customer is not None:
         customer = session.customer
-        return customer.name or customer.external_id or session.phone_key or str(customer)
-    return session.phone_key or session.external_id or "No number"
+        return customer.name or customer.external_id or shown_number(session.phone_key) or str(customer)
+    return shown_number(session.phone_key) or session.external_id or "No number"
+
+
+def beside_caller(session: Session, caller: str) -> str:
+    """A customer's number, where the caller is called otherwise."""
+    number = shown_number(session.phone_key) if session.customer_id is not None else ""
+    return "" if number == caller else number
 
 
 def flag_sentences(session: Session) -> list[str]:

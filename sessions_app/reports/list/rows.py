@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Case, CharField, Value, When
 
+from customers.masking import shown_number
 from customers.models import Agent, Channel, Tier
 from sessions_app.database.replica import steadily
 from sessions_app.models import STATE_CONDITIONS, Session, SessionQuerySet
@@ -91,11 +92,12 @@ class _Names:
             self.reasons[reason] = reason_words(reason)
         if (flags, is_test) not in self.flags:
             self.flags[flags, is_test] = _flag_words(flags, is_test)
-        caller = name or customer_external_id or phone_key or (f"Customer {customer}" if customer else external_id)
+        number_shown = shown_number(phone_key)
+        caller = name or customer_external_id or number_shown or (f"Customer {customer}" if customer else external_id)
         return (
             started_at.astimezone(zone).replace(tzinfo=None),
             caller or "No number",
-            phone_key,
+            number_shown,
             state,
             self.reasons[reason],
             seconds,

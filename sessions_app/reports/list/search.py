@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils.functional import SimpleLazyObject
 
+from customers.masking import may_see_numbers
 from customers.search.finding import MOST_MATCHES, Wanted, begins_with, called, wanted
 from sessions_app.models import CallerNumber, Session, SessionQuerySet
 from sessions_app.sums.counting import LENGTH
@@ -96,6 +97,8 @@ def search(text: str, sessions: SessionQuerySet) -> Found:
 def _of_numbers(text: str) -> list[Q]:
     """By the numbers known from summed hours, and where hours are not summed by looking at each session."""
     looked_for = wanted(text)
+    if not may_see_numbers():  # as in `customers.search`: by a whole one alone
+        return [Q(phone_key=looked_for.key)] if looked_for.key else []
     plain = _begins_or_ends(looked_for)
     if plain is None:
         return []
@@ -126,6 +129,8 @@ def _not_summed(known: Kept) -> Q:
 
 def numbers_of_newest(looked_for: Wanted, now: datetime, most: int) -> set[str]:
     """The numbers of sessions that are summed later, which begin or end so: of the last hours, found at once."""
+    if not may_see_numbers():
+        return set()
     plain, known = _begins_or_ends(looked_for), kept()
     if plain is None:
         return set()
@@ -135,7 +140,9 @@ def numbers_of_newest(looked_for: Wanted, now: datetime, most: int) -> set[str]:
 
 
 def numbers_of_callers(looked_for: Wanted) -> QuerySet[CallerNumber]:
-    """The numbers of summed hours' sessions that begin or end so."""
+    """The numbers of summed hours' sessions that begin or end so; the number itself for whoever may not see numbers."""
+    if not may_see_numbers():
+        return CallerNumber.objects.filter(key=looked_for.key or "")
     ways = [begins_with("key", beginning) for beginning in looked_for.beginnings]
     ways += [begins_with("backwards", ending[::-1]) for ending in looked_for.spellings]
     return CallerNumber.objects.filter(reduce(or_, ways)) if ways else CallerNumber.objects.none()

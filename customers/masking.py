@@ -1,0 +1,59 @@
+"""Numbers and e-mail addresses as whoever asks may see them: whole, or masked. All pages and files show them by this.
+
+Who asks is kept as Django keeps a request's language and time zone, since what a customer is called may be a number.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+SEE_NUMBERS = "customers.view_numbers"
+MASK = "•••"
+NOT_SHOWN = "You may not see numbers and e-mail addresses. The permission is “Can see numbers and e-mail addresses”."
+# Of fewer digits, two would be too many to tell.
+FEWEST_WITH_END = 7
+_EMAIL = r"[^\s@<>()\[\]{}\"',;:=]+@[^\s@<>()\[\]{}\"',;]+"
+# Seven digits or more, as people divide them; days such as 2026-11-27, addresses of machines and parts of ids are none.
+_NUMBER = (
+    r"(?<![\w.-])(?!\d{4}-\d\d-\d\d(?!\d))(?!\d{1,3}(?:\.\d{1,3}){3}(?![\w.]))"
+    r"(?:\+|\(\+?)?\d(?:[ ()./-]{0,3}\d){6,}(?![\w-])"
+)
+_IN_TEXTS = re.compile(f"{_EMAIL}|{_NUMBER}")
+
+# The member of staff who asks; None where nobody does, as in the worker, at the webhook and for API keys.
+_asking: ContextVar[Any] = ContextVar("asking", default=None)
+
+
+@contextmanager
+def shown_to(user: Any) -> Iterator[None]:
+    """Within it, numbers are shown as the user may see them. `user` may be lazy: it is looked at only when needed."""
+    token = _asking.set(user)
+    try:
+        yield
+    finally:
+        _asking.reset(token)
+
+
+def may_see_numbers() -> bool:
+    user = _asking.get()
+    return user is None or bool(user.has_perm(SEE_NUMBERS))
+
+
+def shown_number(number: str) -> str:
+    """A number, SIP address or other text by which LiveTok knows a caller; of a masked number its last two digits."""
+    if not number or may_see_numbers():
+        return number
+    digits = re.sub(r"\D", "", number)
+    has_end = len(digits) >= FEWEST_WITH_END and not re.search(r"[^\d\s()+./-]", number)
+    return f"{MASK}{digits[-2:]}" if has_end else MASK
+
+
+def shown_email(email: str) -> str:
+    return email if not email or may_see_numbers() else MASK
+
+
+def shown_text(text: str) -> str:
+    """A text that anybody may have written numbers and e-mail addresses into."""
+    return text if not text or may_see_numbers() else _IN_TEXTS.sub(MASK, text)
