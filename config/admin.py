@@ -12,12 +12,13 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.sites import AdminSite
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
-from django.core.exceptions import SuspiciousOperation, ValidationError
+from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.db.models import Field, QuerySet
 from django.forms import Media
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.views.decorators.http import require_http_methods
 
 from customers.labels import with_named_parts
 
@@ -67,8 +68,24 @@ class GuardedAdmin(ModelAdmin):
         given: Any = super().media
         return Media(css=given._css, js=[script for script in given._js if script != POPUPS])
 
+    def get_urls(self) -> list[Any]:
+        """Without the address of an object that Django's admin had before 1.9: it leads strangers on, too."""
+        return [url for url in super().get_urls() if url.name]
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DeclaredList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Django would show the list to whoever sends a form that none of its pages has for them."""
+        edits = bool(self.list_editable) and self.has_change_permission(request)
+        if request.method == "POST" and not edits and not self.get_actions(request):
+            raise PermissionDenied
+        return super().changelist_view(request, extra_context)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        if request.method == "POST":  # to which Django would show it as well
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return super().history_view(request, object_id, extra_context)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         _check_search(request.GET.get(SEARCH_VAR, ""))
@@ -139,7 +156,8 @@ class FrontdeskSite(AdminSite):
                 messages.error(request, "The address asks for something that this page does not offer.")
             return HttpResponseRedirect(request.path)
 
-        return cast(View, super().admin_view(answered, cacheable))
+        # Django answers any other method as if it were GET.
+        return cast(View, require_http_methods(["GET", "HEAD", "POST"])(super().admin_view(answered, cacheable)))
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Led to the sign-in pages. Whoever signed in and is no staff, or no more, is told so."""
@@ -147,6 +165,11 @@ class FrontdeskSite(AdminSite):
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return HttpResponseRedirect(reverse("account_change_password"))
+
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> Any:
+        if request.method == "POST":
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return super().app_index(request, app_label, extra_context)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Our own apps first, accounts last."""
