@@ -118,18 +118,18 @@ def _measure(found: Measured) -> None:
 
 
 def _measure_method(found: Measured, address: Address, method: str, asking: dict[str, tuple[str, Client]]) -> None:
-    """A method that an address has neither for administrators nor for strangers it has for nobody, and HEAD is GET, if
-    it is so for both: the others are not asked again."""
-    extremes = [who for who in ("administrators", STRANGER) if who in asking and method not in ("GET", "POST")]
-    for who in sorted(asking, key=lambda who: who not in extremes):
-        if extremes and who not in extremes:
-            outcomes = [found.outcomes[address.pattern, one, method] for one in extremes]
-            if method == "HEAD" and outcomes == [found.outcomes[address.pattern, one, "GET"] for one in extremes]:
-                found.outcomes[address.pattern, who, method] = found.outcomes[address.pattern, who, "GET"]
-                continue
-            if outcomes[0] == NO_METHOD:
-                found.outcomes[address.pattern, who, method] = NO_METHOD
-                continue
+    """A method that an address does not have for administrators it has for no other role; HEAD is GET for all, if it is
+    so for administrators and strangers. The others are not asked again."""
+    first = [who for who in ("administrators", STRANGER) if who in asking and method != "GET"]
+    told = {who: found.outcomes.get((address.pattern, who, "GET")) for who in asking}
+    for who in sorted(asking, key=lambda who: first.index(who) if who in first else len(first)):
+        asked = [found.outcomes.get((address.pattern, one, method)) for one in first]
+        if first and who in ROLES and asked[0] == NO_METHOD:
+            found.outcomes[address.pattern, who, method] = NO_METHOD
+            continue
+        if method == "HEAD" and first and asked == [told[one] for one in first]:
+            found.outcomes[address.pattern, who, method] = str(told[who])
+            continue
         secret, client = asking[who]
         is_read = who == "viewers" and method == "GET"
         with nullcontext() if is_read else _unrendered():
@@ -232,7 +232,10 @@ def _ask(client: Client, method: str, path: str, data: dict[str, Any] = NO_FORM,
     if path.startswith("/accounts/"):
         cache.clear()  # of guesses: after a few, everybody is told to wait
     cookies = SimpleCookie(client.cookies.output(header="", sep=";"))
-    with nullcontext() if method in ("GET", "HEAD") else transaction.atomic():
+    user = getattr(client, "user", None)
+    # Who it is, and what that person may, is read once, not for each of a thousand requests.
+    known = patch("django.contrib.auth.middleware.get_user", return_value=user) if user else nullcontext()
+    with known, nullcontext() if method in ("GET", "HEAD") else transaction.atomic():
         response: Any = client.post(path, data) if data else client.generic(method, path, headers=headers)
         # Read before all is undone: files are made while they are taken.
         response.whole = b"".join(response.streaming_content) if response.streaming else response.content
