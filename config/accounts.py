@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
@@ -79,8 +77,6 @@ def _may_touch(request: HttpRequest, account: Any) -> bool:
 
 
 admin.site.unregister(User)
-# Factors and sign-ins are their owners', under “Your sign-in”; nobody is to look at them or make any here.
-admin.site.unregister([EmailAddress, Authenticator, UserSession])
 admin.site.register(User, AccountAdmin)
 # What pages call the apps.
 apps.get_app_config("auth").verbose_name = "Accounts"

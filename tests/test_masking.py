@@ -106,7 +106,7 @@ def test_an_upgrade_takes_numbers_from_nobody(db):
     for name, codename in (("desk", "view_session"), ("sales", "change_customer"), ("prices", "view_tier")):
         Group.objects.create(name=name).permissions.add(permissions[codename])
 
-    import_module("customers.migrations.0010_who_sees_numbers").give_the_permission(apps, None)
+    import_module("customers.migrations.0011_who_sees_numbers").give_the_permission(apps, None)
 
     having = set(Group.objects.filter(permissions__codename="view_numbers").values_list("name", flat=True))
     assert having == {"desk", "sales", "viewers", "managers", "administrators"}
