@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 SEE_NUMBERS = "customers.view_numbers"
@@ -22,14 +24,25 @@ _NUMBER = (
 )
 _IN_TEXTS = re.compile(f"{_EMAIL}|{_NUMBER}")
 
+
+@dataclass
+class _Asking:
+    user: Any
+
+    @cached_property
+    def may_see(self) -> bool:
+        """Found out once: a file may have a million numbers."""
+        return bool(self.user.has_perm(SEE_NUMBERS))
+
+
 # The member of staff who asks; None where nobody does, as in the worker, at the webhook and for API keys.
-_asking: ContextVar[Any] = ContextVar("asking", default=None)
+_asking: ContextVar[_Asking | None] = ContextVar("asking", default=None)
 
 
 @contextmanager
 def shown_to(user: Any) -> Iterator[None]:
     """Within it, numbers are shown as the user may see them. `user` may be lazy: it is looked at only when needed."""
-    token = _asking.set(user)
+    token = _asking.set(_Asking(user))
     try:
         yield
     finally:
@@ -37,8 +50,8 @@ def shown_to(user: Any) -> Iterator[None]:
 
 
 def may_see_numbers() -> bool:
-    user = _asking.get()
-    return user is None or bool(user.has_perm(SEE_NUMBERS))
+    asking = _asking.get()
+    return asking is None or asking.may_see
 
 
 def shown_number(number: str) -> str:
