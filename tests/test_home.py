@@ -3,6 +3,7 @@
 import os
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 import time_machine
@@ -236,7 +237,10 @@ def test_the_admins_page_of_an_object_leads_to_its_reports_and_a_session_leads_b
         (tools,) = re.findall(r'<ul class="object-tools">(.*?)</ul>', page, re.DOTALL)
         assert [address for address in re.findall(r'href="([^"]+)"', tools) if "reports" in address] == addresses
         assert {ana.get(address).status_code for address in addresses} == {200}
+    # An agent's name leads to the agent's page of reports, and that leads on.
     back = ana.get(f"/reports/sessions/{session.pk}/").content.decode()
+    (of_agent,) = re.findall(r'href="(/reports/\?agent=[^"]+)"', back)
+    back += ana.get(unescape(of_agent)).content.decode()
     assert [page for page in pages.values() if f'href="{page}"' not in back] == []
 
 
