@@ -42,6 +42,7 @@ PLACES = (
             "reports:customer",
             "reports:allow-more",
             "reports:change-tier",
+            "reports:erase",
             "reports:top-customers",
             "reports:upgrade-candidates",
             "reports:unknown-callers",

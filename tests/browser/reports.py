@@ -45,6 +45,7 @@ PAGES = [
     ReportPage("customers/{customer}/", "{name}"),
     ReportPage("customers/{customer}/more/", "Allow more: {name}", has_table=False),
     ReportPage("customers/{customer}/tier/", "Change tier: {name}", has_table=False),
+    ReportPage("customers/{customer}/erase/", "Erase {name}"),
     ReportPage("statements/?month={month}", "Statements"),
     ReportPage("statements/{customer}/{month}/", "Statement of {name}"),
     ReportPage("statements/close/?month=2024-01", "Close January 2024", has_table=False),

@@ -247,3 +247,23 @@ def test_webhook_health_counts_and_explains(page: Page, server):
     shown = int(row.locator("a").inner_text())
     row.locator("a").click()
     expect(page.get_by_text(re.compile(f"{shown} .*event"))).to_be_visible()
+
+
+def test_a_customer_is_exported_and_erased_after_a_question(page: Page, server):
+    send(server, begin_body(sessionId="to-erase", phoneNumber="+15559998877", timestamp=now()))
+    open_page(page, server, "sessions/?period=7d")
+    page.get_by_role("link", name="+15559998877").first.click()
+    page.get_by_role("link", name="Erase…").click()
+    assert_heading(page, "Erase +15559998877")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export all that is known first").click()
+    assert b"+15559998877" in download.value.path().read_bytes()
+
+    page.get_by_role("button", name="Erase for good").click()
+    expect(page.get_by_text("Type “erase”, or go back")).to_be_visible()
+    assert_accessible(page)
+    page.get_by_label("To go on, type the word “erase”").fill("erase")
+    page.get_by_role("button", name="Erase for good").click()
+    expect(page.get_by_text("This customer is being erased.")).to_be_visible()
+    expect(page.get_by_role("link", name="Erase…")).to_have_count(0)
+    assert_accessible(page)
