@@ -9,7 +9,7 @@ from automations.models import Attempt, Delivery, Rule
 from automations.rules.judging import judge
 from config.first_run import set_up
 from config.models import FailedSignIns
-from customers.models import PhoneNumber
+from customers.models import Customer, Erasure, PhoneNumber
 from customers.search.keeping import keep_search_keys
 from sessions_app.models import RefusedRequests, WebhookEvent
 from tests.builders import limit, make_customer, make_livetok, make_tier, set_policy
@@ -54,5 +54,7 @@ def make_installation() -> None:
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     RefusedRequests.objects.create(hour=now, count=1, last_at=now)
     FailedSignIns.objects.create(hour=now, count=1)
+    erased = Customer.objects.create(tier=tier, name="Erased customer")
+    Erasure.objects.create(customer=erased, requested_at=now, finished_at=now, by="boss")
     assert PhoneNumber.objects.count() == 2
     assert Delivery.objects.count() > 2
