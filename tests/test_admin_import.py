@@ -84,6 +84,51 @@ def test_an_import_with_its_preview_works(ana):
     assert ada.numbers.first().history.get().history_change_reason == "import of crm.csv"
 
 
+def test_what_somebody_changes_after_the_preview_is_shown_again_instead_of_undone(ana):
+    """Also a customer whose row changes nothing, and one who is gone; not what the file leaves as it is."""
+    tier = make_tier("premium")
+    for name in ("Ada", "bo", "cy", "di"):
+        make_customer(tier, f"name:{name}", external_id=name, name=name)
+    rows = ["Ada,Ada,,active", "bo,Bo,,active", "cy,Cy,premium,active", "di,Di,,active", "new,New,premium,"]
+    preview = upload(ana, "\n".join(["external_id,name,tier,status", *rows]))
+    Customer.objects.filter(name="Ada").update(status="paused")
+    Customer.objects.filter(name="bo").update(notes="Called back.")
+    Customer.objects.get(name="cy").delete()
+    Customer.objects.filter(name="di").update(name="Di")  # as the file has it
+    before = list(Customer.objects.order_by("pk").values())
+
+    refused = confirm(ana, preview)
+
+    text = page_text(refused)
+    assert "Nothing was imported: of 2 rows, somebody changed the customer after the preview." in text
+    assert [(row.number, row.is_new) for row in refused.context["result"].not_shown] == [(2, False), (4, True)]
+    assert "<del>paused</del> <ins>active</ins>" in refused.content.decode()
+    assert list(Customer.objects.order_by("pk").values()) == before, "nothing is half done"
+    assert "The uploaded file is gone" in page_text(confirm(ana, preview)), "what it showed is not true any more"
+
+    assert "Import finished: 2 new, 2 changed, 1 unchanged." in page_text(confirm(ana, refused))
+    assert set(Customer.objects.values_list("name", "status")) == {
+        (name, "active") for name in ("Ada", "Bo", "Cy", "Di", "New")
+    }
+
+
+def test_a_call_after_the_preview_keeps_no_row_from_being_imported_but_a_block_does(ana, livetok):
+    make_tier("premium")
+    file = "external_id,name,tier,status,numbers\ncrm-1,Ada,premium,active,+15550001111\n"
+    first, second = upload(ana, file), upload(ana, file.replace("1", "2"))
+    livetok.begin(sessionId="1", phoneNumber="+15550001111")
+    livetok.begin(sessionId="2", phoneNumber="+25550002222")
+
+    assert "Import finished" in page_text(confirm(ana, first))
+    blocked = Customer.objects.get(external_id=None)
+    blocked.status = "blocked"
+    blocked._history_user = ana.user
+    blocked.save()
+
+    assert "<del>blocked</del> <ins>active</ins>" in confirm(ana, second).content.decode()
+    assert set(Customer.objects.values_list("name", "status")) == {("Ada", "active"), ("", "blocked")}
+
+
 def test_absent_columns_leave_what_there_is(ana):
     customer = make_customer(make_tier(), external_id="crm-1", email="ada@example.com", status="paused")
 

@@ -103,6 +103,17 @@ def test_what_somebody_changes_meanwhile_breaks_it_off_with_words(ana, before_pi
     assert Customer.objects.filter(external_id__startswith="crm-").count() == FIRST_ROWS + 1
 
 
+def test_a_customer_who_is_changed_while_the_rows_before_are_stored_breaks_it_off(ana, before_pieces):
+    customer = make_customer(make_tier("basic"), external_id="crm-22", name="Ada")
+    before_pieces += [None, lambda: Customer.objects.filter(pk=customer.pk).update(name="Ada Lovelace")]
+
+    text = page_text(imported(ana, file_of()))
+
+    assert f"The import broke off: the rows before row {FIRST_ROWS + 2} are stored" in text
+    assert "24 – Somebody changed this customer after the preview." in text
+    assert Customer.objects.get(pk=customer.pk).name == "Ada Lovelace"
+
+
 @pytest.mark.only("postgresql")
 def test_a_connection_that_is_cut_meanwhile_is_told_like_any_other_fault(transactional_db, before_pieces):
     make_tier("premium")

@@ -13,7 +13,8 @@ from import_export.results import RowResult
 from customers.admin.pages import admin_page
 from customers.downloads import TooManyDownloads, one_of_few, say_too_many
 from customers.importing.formats import CustomerCsv, CustomerXlsx, FileRows
-from customers.importing.resource import MOST_LISTED, CustomerResource, ImportResult
+from customers.importing.resource import CustomerResource
+from customers.importing.results import MOST_LISTED, ImportResult
 from customers.importing.storing import import_rows
 from customers.importing.tables import UnreadableFile
 from customers.importing.uploads import KeptUpload, UnknownUpload
@@ -21,6 +22,7 @@ from customers.importing.workbooks import NOT_READABLE
 from customers.masking import may_see_numbers
 
 LARGEST_FILE = 5 * 1024 * 1024
+GONE = "The uploaded file is gone: previews are kept for a day. Choose the file again."
 
 
 class CustomerImportForm(ImportForm):
@@ -37,6 +39,14 @@ FORMATS = [CustomerCsv, CustomerXlsx]
 class CustomerConfirmForm(ConfirmImportForm):
     # The library's field takes anything; the preview sends the format's place along.
     format = forms.ChoiceField(choices=[(str(place), "") for place in range(len(FORMATS))], widget=forms.HiddenInput)
+
+
+class ChangedMeanwhile(Exception):
+    """Rows of a confirmed import would change more than its preview had shown; nothing is stored."""
+
+    def __init__(self, result: ImportResult) -> None:
+        super().__init__(result)
+        self.result = result
 
 
 class CustomerImportMixin(ImportExportMixin):
@@ -78,7 +88,10 @@ class CustomerImportMixin(ImportExportMixin):
         is_waiting = False
         try:
             response = super().import_action(request, **kwargs)
-            is_waiting = "confirm_form" in response.context_data
+            name = getattr(request.FILES.get("import_file"), "tmp_storage_name", None)
+            if name and "confirm_form" in response.context_data:
+                KeptUpload(name=name).keep_shown(response.context_data["result"].marks)
+                is_waiting = True
         finally:
             name = getattr(request.FILES.get("import_file"), "tmp_storage_name", None)
             if name and not is_waiting:
@@ -92,8 +105,15 @@ class CustomerImportMixin(ImportExportMixin):
                 text = "This is not what the preview asked for. Choose the file again."
             else:
                 return super().process_import(request, **kwargs)
-        except (FileNotFoundError, UnknownUpload):
-            text = "The uploaded file is gone: previews are kept for a day. Choose the file again."
+        except ChangedMeanwhile as changed:
+            return self._preview_again(request, form, changed.result)
+        except FileNotFoundError:
+            if outcome := KeptUpload(name=form.cleaned_data["import_file_name"]).outcome():
+                self.message_user(request, outcome, messages.SUCCESS)
+                return HttpResponseRedirect("../")
+            text = GONE
+        except UnknownUpload:
+            text = GONE
         except UnreadableFile as error:
             KeptUpload(name=form.cleaned_data["import_file_name"]).remove()
             text = str(error)
@@ -102,7 +122,29 @@ class CustomerImportMixin(ImportExportMixin):
 
     def process_dataset(self, dataset: FileRows, form: forms.Form, request: HttpRequest, **kwargs: Any) -> ImportResult:
         assert isinstance(request.user, User)
-        return import_rows(dataset, form.cleaned_data.get("original_file_name"), request.user)
+        upload = KeptUpload(name=form.cleaned_data["import_file_name"])
+        result = import_rows(dataset, form.cleaned_data["original_file_name"], request.user, upload.shown())
+        if result.not_shown and not result.problems:
+            raise ChangedMeanwhile(result)
+        if not result.problems:
+            upload.keep_outcome(_outcome(result))
+        return result
+
+    def _preview_again(self, request: HttpRequest, form: forms.Form, result: ImportResult) -> HttpResponse:
+        """Under another name: what another page shows of the file is not confirmed by this."""
+        before = KeptUpload(name=form.cleaned_data["import_file_name"])
+        upload = KeptUpload()
+        upload.save(before.read())
+        upload.keep_shown(result.marks)
+        before.remove()
+        confirm_form = self.confirm_form_class(initial={**form.cleaned_data, "import_file_name": upload.name})
+        context = {
+            **self.get_import_context_data(),
+            "title": "Import",
+            "result": result,
+            "confirm_form": confirm_form,
+        }
+        return admin_page(request, self.import_template_name, context, of=self)
 
     def process_result(self, result: ImportResult, request: HttpRequest) -> HttpResponse:
         """What was good in the preview may not be any more, and storing may break off; then the page says so."""
@@ -117,16 +159,19 @@ class CustomerImportMixin(ImportExportMixin):
         return admin_page(request, self.import_template_name, context, of=self)
 
     def add_success_message(self, result: ImportResult, request: HttpRequest) -> None:
-        """In the preview's words."""
-        new, changed, unchanged = (
-            result.totals[kind]
-            for kind in (RowResult.IMPORT_TYPE_NEW, RowResult.IMPORT_TYPE_UPDATE, RowResult.IMPORT_TYPE_SKIP)
-        )
-        text = f"Import finished: {new} new, {changed} changed, {unchanged} unchanged."
-        self.message_user(request, text, messages.SUCCESS)
+        self.message_user(request, _outcome(result), messages.SUCCESS)
 
     def create_import_form_again(self, request: HttpRequest) -> forms.Form:
         form: forms.Form = self.get_import_form_class(request)(
             self.get_import_formats(), self.get_import_resource_classes(request)
         )
         return form
+
+
+def _outcome(result: ImportResult) -> str:
+    """In the preview's words."""
+    new, changed, unchanged = (
+        result.totals[kind]
+        for kind in (RowResult.IMPORT_TYPE_NEW, RowResult.IMPORT_TYPE_UPDATE, RowResult.IMPORT_TYPE_SKIP)
+    )
+    return f"Import finished: {new} new, {changed} changed, {unchanged} unchanged."

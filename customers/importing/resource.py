@@ -2,14 +2,11 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from import_export import resources
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
@@ -27,51 +24,19 @@ from customers.importing.cells import (
     text_of,
 )
 from customers.importing.formats import FileRows
+from customers.importing.results import MOST_LISTED, ChangedRow, ImportResult, Remark, changed_row
+from customers.importing.shown import Marks, marks_of, untouched
 from customers.masking import may_see_numbers
 from customers.models import Customer, PhoneNumber, Tier
 from customers.phones import is_number
 from customers.search.keeping import keep_search_keys
 from customers.spreadsheets import cell_of
 
-MOST_LISTED = 500  # on a page; the others are counted
 NO_ID = (
     "Give the customer's id in your CRM; rows are matched by it. Only a row whose numbers all belong to one customer "
     "without an id needs none."
 )
-
-
-@dataclass(frozen=True)
-class Remark:
-    """What is to be said of a row; a column of "" means the whole row."""
-
-    number: int
-    column: str
-    text: str
-
-
-@dataclass(frozen=True)
-class ChangedRow:
-    number: int
-    is_new: bool
-    cells: Sequence[SafeString]
-
-
-class ImportResult(resources.Result):
-    """The library's result with what our page shows of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.problems: list[Remark] = []
-        self.warnings: list[Remark] = []
-        self.changed_rows: list[ChangedRow] = []
-        self.changed_places: list[int] = []
-        self.columns_not_read: Sequence[str] = ()
-        self.broken_off_at: int | None = None
-
-    def break_off(self, number: int, problems: Sequence[Remark]) -> None:
-        """From this row of the file on, nothing is stored."""
-        self.broken_off_at = number
-        self.problems = list(problems)
+CHANGED_MEANWHILE = "Somebody changed this customer after the preview. Import the file again, and look at this row."
 
 
 def _cells(resource: resources.Resource, instance: Any) -> list[str]:
@@ -79,19 +44,13 @@ def _cells(resource: resources.Resource, instance: Any) -> list[str]:
     return [text_of(cell_of(field.export(instance))) for field in resource.get_import_fields()]
 
 
-def _difference(old: str, new: str) -> SafeString:
-    if old == new:
-        return format_html("{}", new)
-    if not old:
-        return format_html("<ins>{}</ins>", new)
-    return format_html("<del>{}</del> <ins>{}</ins>", old, new) if new else format_html("<del>{}</del>", old)
-
-
 class CustomerResource(resources.ModelResource):
     """Matched by external id, and customers without one by their numbers; absent columns leave what there is.
 
     What the rows are matched with is read at once before the first row. A preview only reads. `store` takes rows that a
     preview has found good, a few at a time, and writes them after the last in as few statements as it can.
+
+    `shown` are the marks of the preview that somebody has looked at; None: nobody has, and nothing is compared.
     """
 
     external_id = Column("external_id", Cell(), is_kept_where_blank=True)
@@ -110,6 +69,10 @@ class CustomerResource(resources.ModelResource):
         skip_diff = True  # it would copy every customer; `skip_row` compares cells instead
 
     is_preview = True
+
+    def __init__(self, shown: Marks | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._marks_shown = shown
 
     @classmethod
     def get_result_class(cls) -> type[ImportResult]:
@@ -153,6 +116,8 @@ class CustomerResource(resources.ModelResource):
         self._remarks: list[Remark] = []
         self._shown: list[ChangedRow] = []
         self._places: list[int] = []
+        self._marks: set[str] = set()
+        self._not_shown: list[ChangedRow] = []
         self.new: list[Customer] = []
         self.changed: list[Customer] = []
         self._changed_columns: set[str] = set()
@@ -186,6 +151,10 @@ class CustomerResource(resources.ModelResource):
             found_now = stored.filter(pk__in=pks, external_id__isnull=True)
             self._without_id |= {found.pk: found for found in found_now}
         self._first_contacts = {pk: found for pk, found in self._without_id.items() if found.is_provisional()}
+        self._untouched: set[int] = set()
+        if self._marks_shown is not None:
+            for pks in _in_parts(self._first_contacts):
+                self._untouched |= untouched(pks)
 
     # Row by row
 
@@ -298,9 +267,15 @@ class CustomerResource(resources.ModelResource):
         if not is_create:
             compared = zip(COLUMNS, self._before, self._after, strict=True)
             self._changed_columns |= {name for name, old, new in compared if old != new and name != "numbers"}
-        if self.is_preview and len(self._shown) < MOST_LISTED:
-            cells = [_difference(old, new) for old, new in zip(self._before, self._after, strict=True)]
-            self._shown.append(ChangedRow(self._number, is_create, cells))
+        marks = set(marks_of(self._number, instance.pk, self._before, self._after))
+        changes = changed_row(self._number, is_create, self._before, self._after)
+        if self.is_preview:
+            self._marks |= marks
+            if len(self._shown) < MOST_LISTED:
+                self._shown.append(changes)
+        # A caller who became a first contact meanwhile is nobody's change.
+        if self._marks_shown is not None and not marks <= self._marks_shown and instance.pk not in self._untouched:
+            self._not_shown.append(changes)
 
     # After the last row
 
@@ -308,7 +283,10 @@ class CustomerResource(resources.ModelResource):
         result.columns_not_read = dataset.columns_not_read
         result.warnings = self._remarks
         result.changed_rows, result.changed_places = self._shown, self._places
+        result.marks, result.not_shown = self._marks, self._not_shown
         result.problems = list(_problems(result, dataset.numbers))
+        if not self.is_preview:
+            result.problems += [Remark(row.number, "", CHANGED_MEANWHILE) for row in self._not_shown]
         if not self.is_preview and not result.problems:
             self._write()
 

@@ -8,7 +8,9 @@ from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.auth.models import User
 
 from customers.importing.formats import FileRows
-from customers.importing.resource import CustomerResource, ImportResult, Remark
+from customers.importing.resource import CustomerResource
+from customers.importing.results import ImportResult, Remark
+from customers.importing.shown import Marks
 from customers.turns import FIRST_ROWS, PAUSE_SECONDS, next_rows, short_transaction
 
 logger = logging.getLogger(__name__)
@@ -22,21 +24,23 @@ class RowsRefused(Exception):
         self.problems = problems
 
 
-def import_rows(dataset: FileRows, file_name: str | None, user: User) -> ImportResult:
+def import_rows(dataset: FileRows, file_name: str | None, user: User, shown: Marks | None = None) -> ImportResult:
     """Check the whole file, then store the rows that change something, in their order.
 
-    Where something is wrong with a row, nothing is stored. Where storing breaks off, the result's `broken_off_at` is
-    the first row that is not stored, and its `problems` say why; the file can be imported again.
+    Where something is wrong with a row, nothing is stored. Nor is where rows change more than the preview with the
+    marks `shown` told: the result's `not_shown` has these rows, and its `marks` are those of a new preview. Where
+    storing breaks off, the result's `broken_off_at` is the first row that is not stored, and its `problems` say why;
+    the file can be imported again.
     """
-    result: ImportResult = CustomerResource().import_data(dataset, dry_run=True, file_name=file_name, user=user)
-    if result.problems:
+    result: ImportResult = CustomerResource(shown).import_data(dataset, dry_run=True, file_name=file_name, user=user)
+    if result.problems or result.not_shown:
         return result
     remaining = result.changed_places
     size = FIRST_ROWS
     while remaining:
         piece = dataset.part(remaining[:size])
         try:
-            seconds = _store(piece, file_name, user)
+            seconds = _store(piece, file_name, user, shown)
         except RowsRefused as refused:
             result.break_off(piece.numbers[0], refused.problems)
             break
@@ -52,11 +56,11 @@ def import_rows(dataset: FileRows, file_name: str | None, user: User) -> ImportR
     return result
 
 
-def _store(piece: FileRows, file_name: str | None, user: User) -> float:
+def _store(piece: FileRows, file_name: str | None, user: User, shown: Marks | None) -> float:
     """Returns for how many seconds others had to wait, so far as Python knows. Raises RowsRefused."""
     with short_transaction():
         started = time.perf_counter()
-        resource = CustomerResource()
+        resource = CustomerResource(shown)
         result: ImportResult = resource.store(piece, file_name, user)
         if result.problems:
             raise RowsRefused(result.problems)

@@ -9,7 +9,11 @@ from uuid import uuid4
 from django.conf import settings
 from import_export.tmp_storages import BaseStorage
 
+from customers.importing.shown import Marks
+
 KEPT_SECONDS = 24 * 60 * 60
+# Beside the upload.
+SHOWN, OUTCOME = ".shown", ".outcome"
 
 
 class UnknownUpload(Exception):
@@ -41,10 +45,10 @@ class KeptUpload(BaseStorage):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def _path(self) -> Path:
+    def _path(self, kind: str = "") -> Path:
         if not re.fullmatch(r"[0-9a-f]{32}", self.name or ""):
             raise UnknownUpload(self.name)
-        return self._folder() / self.name
+        return self._folder() / f"{self.name}{kind}"
 
     def save(self, data: bytes) -> None:
         # Nothing else cleans the folder: each upload deletes what earlier ones left behind.
@@ -59,4 +63,32 @@ class KeptUpload(BaseStorage):
         return self._path().read_bytes()
 
     def remove(self) -> None:
-        self._path().unlink(missing_ok=True)
+        for path in (self._path(), self._path(SHOWN)):
+            path.unlink(missing_ok=True)
+
+    def keep_shown(self, marks: Marks) -> None:
+        """What the preview of this file has shown."""
+        self._write(SHOWN, "\n".join(marks))
+
+    def shown(self) -> Marks:
+        """Empty where it is not known: then the preview is shown anew."""
+        return frozenset(self._text(SHOWN).split())
+
+    def keep_outcome(self, text: str) -> None:
+        """What came of the file, for whoever sends the confirmation twice."""
+        self._write(OUTCOME, text)
+
+    def outcome(self) -> str:
+        """Blank where the file was not imported."""
+        return self._text(OUTCOME)
+
+    def _write(self, kind: str, text: str) -> None:
+        path = self._path(kind)
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+
+    def _text(self, kind: str) -> str:
+        try:
+            return self._path(kind).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
