@@ -65,12 +65,13 @@ class RowChange:
 
 @dataclass(frozen=True)
 class Entry:
-    """One save: what one person or key changed within a moment."""
+    """One save: what one person or key changed within a moment. `user_id` is the person's."""
 
     at: datetime
     who: str
     why: str
     rows: tuple[RowChange, ...]
+    user_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,8 @@ def _entry(save: Sequence[Step], names: "_Names") -> Entry:
     # An API key is no user: the reason says whose change it was.
     who, reason = names.who(last), last.history_change_reason or ""
     why = reason if who else ""
-    return Entry(last.history_date, who or reason or "Frontdesk", why, tuple(change for change in changes if change))
+    rows_changed = tuple(change for change in changes if change)
+    return Entry(last.history_date, who or reason or "Frontdesk", why, rows_changed, last.history_user_id)
 
 
 def _row_change(step: Step, names: "_Names") -> RowChange | None:

@@ -505,7 +505,7 @@ def test_a_viewer_sees_a_destination_without_its_secrets_and_changes_nothing(ana
     assert Destination.objects.get().paused_at is not None
 
 
-def test_a_stale_form_does_not_undo_what_somebody_else_set(ana):
+def test_a_stale_form_does_not_undo_what_was_set_in_another_window(ana):
     destination = make_destination()
     add_secret(destination, "token", "s")
     path = f"{PATH}{destination.pk}/change/"
@@ -514,7 +514,7 @@ def test_a_stale_form_does_not_undo_what_somebody_else_set(ana):
 
     response = ana.post(path, {**form, "name": "Mine", "secrets-0-value": "typed"})
 
-    assert "somebody else saved this" in text_of(response)
+    assert "you saved other values yourself" in text_of(response)
     assert "typed" not in response.content.decode()
     destination.refresh_from_db()
     assert (destination.address, opened(destination)) == ("https://other.acme.com/", {"token": "s"})

@@ -2,11 +2,12 @@
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.contrib.messages import get_messages
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from customers.keys import create_key
-from customers.models import ApiKey, Customer, DenialMessage, LimitOverride, Policy, Tier
+from customers.models import ApiKey, Customer, DenialMessage, LimitOverride, PhoneNumber, Policy, Tier, TierLimit
 from tests.api import Api
 from tests.builders import limit, make_channel, make_customer, make_livetok, make_override, make_tier
 from tests.staff import errors_of, form_in, form_of, list_of, staff, text_of, with_row
@@ -205,6 +206,39 @@ def test_channels_keys_people_and_groups_are_guarded_too(ana, bob):
         assert "– Bob Berg" in text_of(refused), path
         assert form_in(refused).items() >= changes.items()
         assert ana.post(path, form_in(refused)).status_code == 302
+
+
+def histories():
+    return [list(model.history.values()) for model in (Customer, PhoneNumber, LimitOverride, Tier, TierLimit, Policy)]
+
+
+def test_who_sends_one_form_twice_is_told_that_it_is_saved(ana, bob):
+    """Rows that are new, changed, taken out and, as a number, stored anew; and a second word that nothing stores."""
+    make_channel("telephony")
+    tier = make_tier("premium", limit("call_minutes", 60), limit("messages", 100))
+    customer = make_customer(tier, "+442079460958", "+442079460959", name="Ada")
+    new_override = {"metric": "call_minutes", "period": "day", "amount": "90", "hard": "on", "note": "VIP"}
+    opened = with_row(form_of(ana, change(customer)), "overrides", **new_override)
+    tiers = form_of(ana, change(tier)) | {"limits-0-amount": "61", "limits-1-DELETE": "on"}
+    denied = form_of(ana, POLICY) | {"emergency": "deny_all", "deny_all_confirmed": "on"}
+    listed = list_of(ana, MESSAGES) | {"form-0-message": "Please register."}
+    numbers = {"numbers-0-number": "+442079460957", "numbers-1-DELETE": "on", "status": "paused"}
+    for path, form, other in (
+        (change(customer), opened | numbers, {"overrides-0-note": "Else"}),
+        (change(tier), tiers | {"allowed_channels": ["telephony"]}, {"limits-0-amount": "62"}),
+        (POLICY, denied, {"limits_in_answer": "what_is_left"}),
+        (MESSAGES, listed, {"form-0-message": "Else"}),
+    ):
+        assert ana.post(path, form).status_code == 302, path
+        before = histories()
+
+        assert "you saved other values yourself" in text_of(ana.post(path, form | other))
+        assert "somebody else saved this" in text_of(bob.post(path, form))
+        twice = ana.post(path, form)
+
+        assert twice.status_code == 302, path
+        assert "success" in {message.level_tag for message in get_messages(twice.wsgi_request)}
+        assert histories() == before, path
 
 
 def test_a_list_that_is_edited_keeps_both_messages(ana, bob):

@@ -267,6 +267,26 @@ def test_what_is_saved_after_an_error_was_found_is_not_overlooked(ana, ada, monk
     assert [row[0] for row in rows_of(ada)] == [90]
 
 
+def test_who_clicks_twice_is_told_what_came_of_the_first(ana, ada):
+    business = make_tier("business", limit("call_minutes", 70))
+    for what, given, other in (
+        ("more", {"amount": "90", "until": "friday", "note": "moving"}, {"amount": "80"}),
+        ("tier", {"tier": str(business.pk)}, {"tier": str(ada.tier_id)}),
+    ):
+        form = filled_in(ana.get(address(ada, what))) | given
+        first = ana.post(address(ada, what), form)
+        saves = history_of(Customer, ada.pk, PARTS)
+
+        assert "you saved other values yourself" in text_of(ana.post(address(ada, what), form | other))
+        twice = ana.post(address(ada, what), form)
+
+        assert (twice.status_code, said(twice)[-1]) == (302, said(first)[-1])
+        assert history_of(Customer, ada.pk, PARTS) == saves
+    pause = {"shown": "active", "status": "paused"}
+    assert said(ana.post(address(ada, "status"), pause))[-1] == said(ana.post(address(ada, "status"), pause))[-1]
+    assert ada.history.count() == 3
+
+
 def test_tier_and_status_are_changed_with_who_did_it(ana, ada, livetok: LiveTok):
     business, old = make_tier("business"), make_tier("old", is_active=False)
     refused = send(ana, ada, "tier", tier=str(old.pk))

@@ -45,6 +45,7 @@ def _turned_away() -> str:
 @admin.register(Policy)
 class PolicyAdmin(HistoryAdmin):
     form = PolicyForm
+    confirmations = ["deny_all_confirmed"]
     change_form_template = "admin/customers/policy/change_form.html"
     radio_fields = {
         "unknown_callers": admin.HORIZONTAL,

@@ -1,18 +1,19 @@
 """Forms that know which state they showed: what somebody else saved meanwhile is not undone unawares.
 
 A stale form is refused and shown again, with what the person had changed laid over what is stored now: saving again is
-a decision, and undoes nothing that the page does not say.
+a decision, and undoes nothing that the page does not say. Whoever sends one form twice is told what came of the first.
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.contrib.contenttypes.models import ContentType
@@ -26,9 +27,9 @@ from django.template.response import TemplateResponse
 from customers.history import Entry, Part
 
 STATE_FIELD = "_shown_state"
-OWN_KEPT = "Somebody else changed this meanwhile. What you gave is kept here; saving again replaces what is stored now."
-OTHERS_TAKEN = "Somebody else changed this meanwhile. This is what is stored now."
-ROW_REMOVED = "Somebody else removed this row meanwhile. Saving again adds it again; to leave it out, empty the row."
+OWN_KEPT = "This was changed meanwhile. What you gave is kept here; saving again replaces what is stored now."
+OTHERS_TAKEN = "This was changed meanwhile. This is what is stored now."
+ROW_REMOVED = "This row was removed meanwhile. Saving again adds it again; to leave it out, empty the row."
 # They change by themselves, or no form shows them.
 _LEFT_OUT = frozenset({"last_login", "last_used_at", "password", "secret_sha256"})
 _DIGEST_LENGTH = 8
@@ -131,9 +132,48 @@ def own_input(form: forms.BaseForm, shown: Digests, now: Digests, not_theirs: It
     return laid
 
 
+def _would_store(form: forms.BaseForm, now: Iterable[str], not_stored: Iterable[str]) -> Digests | None:
+    """By field, what a form that was sent would store; None where something is wrong in it, or nobody can tell."""
+    form.is_valid()
+    names = [name for name, given in form.fields.items() if not given.disabled and name not in not_stored]
+    cleaned: dict[str, Any] = getattr(form, "cleaned_data", {})
+    unknown = [name for name in names if name not in now]
+    if any(name not in cleaned for name in names) or any(cleaned[name] for name in unknown):
+        return None
+    return {name: digest(cleaned[name]) for name in names if name in now}
+
+
+def _is_stored(form: forms.BaseForm, now: Digests, not_stored: Iterable[str]) -> bool:
+    wanted = _would_store(form, now, {*_LEFT_OUT, *not_stored})
+    return form.is_valid() and wanted is not None and wanted.items() <= now.items()
+
+
+def _rows_are_stored(formset: Any, prefix: str, now: dict[str, Digests]) -> bool:
+    """Whether the rows that a formset would keep are those that are stored, whatever their numbers are."""
+    stored = [row for name, row in now.items() if name.startswith(f"{prefix}-")]
+    columns = {column.name for column in formset.model._meta.concrete_fields}
+    kept: Counter[tuple[tuple[str, str], ...]] = Counter()
+    names: Iterable[str] = ()
+    for index, form in enumerate(formset.forms):
+        is_deleted = DELETION_FIELD_NAME in form.fields and form[DELETION_FIELD_NAME].data
+        if is_deleted or (index >= formset.initial_form_count() and not form.has_changed()):
+            continue
+        wanted = _would_store(form, columns, _own_fields(formset))
+        if wanted is None:
+            return False
+        names = wanted.keys()
+        kept[tuple(wanted.items())] += 1
+    return kept == Counter(tuple((name, row[name]) for name in names) for row in stored)
+
+
+def _own_fields(formset: Any) -> set[str]:
+    """What a formset has in each row for itself."""
+    return {formset.model._meta.pk.name, DELETION_FIELD_NAME, getattr(getattr(formset, "fk", None), "name", "")}
+
+
 def _lay_rows(formset: Any, prefix: str, shown: State, now: dict[str, Digests], laid_over: LaidOver) -> None:
     pk_name = formset.model._meta.pk.name
-    hidden = {pk_name, DELETION_FIELD_NAME, getattr(getattr(formset, "fk", None), "name", "")}
+    hidden = _own_fields(formset)
     for index, form in enumerate(formset.forms):
         is_stored = index < formset.initial_form_count()
         name = f"{prefix}-{form.data.get(form.add_prefix(pk_name))}" if is_stored else ""
@@ -195,6 +235,8 @@ class StaleAwareAdmin(admin.ModelAdmin):
     """A model whose forms, and whose list where it is edited, refuse what is stale. `history_parts` are its inlines."""
 
     history_parts: Sequence[Part] = ()
+    # Fields of the form that ask for a second word, and are not stored.
+    confirmations: Sequence[str] = ()
 
     def history_points(self) -> dict[str, int]:
         """How far the history goes now."""
@@ -205,7 +247,7 @@ class StaleAwareAdmin(admin.ModelAdmin):
         kind = ContentType.objects.get_for_model(self.model)
         later = LogEntry.objects.filter(content_type=kind, object_id=str(pk), pk__gt=points.get("", 0))
         return [
-            Entry(entry.action_time, entry.user.get_full_name() or entry.user.get_username(), str(entry), ())
+            Entry(entry.action_time, _name_of(entry.user), str(entry), (), entry.user_id)
             for entry in later.select_related("user").order_by("-pk")
         ]
 
@@ -232,6 +274,8 @@ class StaleAwareAdmin(admin.ModelAdmin):
             return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **context})
         with transaction.atomic():
             context = self._shown(request, object_id)
+            if "stored_already" in context:
+                return self.response_change(request, context["stored_already"])
             return super().changeform_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def _shown(self, request: HttpRequest, object_id: str) -> dict[str, Any]:
@@ -248,21 +292,28 @@ class StaleAwareAdmin(admin.ModelAdmin):
         if shown is not None and shown.rows == now.rows:
             return {"shown_state": now}
         base = shown or now
-        laid_over = self._own_input(request, obj, base, now.rows)
-        _show_anew(request, laid_over)
+        form, formsets = self._sent(request, obj)
         changes = self.changes_since(obj.pk, base.seen)
-        return {"shown_state": now, "stale": {"is_known": shown is not None, "changes": changes}}
+        if shown is not None and are_last_by(request.user, changes):
+            is_stored = _is_stored(form, now.rows[""], self.confirmations)
+            if is_stored and all(_rows_are_stored(formset, prefix, now.rows) for prefix, formset in formsets.items()):
+                return {"stored_already": obj}
+        laid_over = LaidOver(own_input(form, base.rows.get("", now.rows[""]), now.rows[""]))
+        for prefix, formset in formsets.items():
+            _lay_rows(formset, prefix, base, now.rows, laid_over)
+        _show_anew(request, laid_over)
+        return {"shown_state": now, "stale": stale_words(request.user, shown is not None, changes)}
 
-    def _own_input(self, request: HttpRequest, obj: Any, shown: State, now: dict[str, Digests]) -> LaidOver:
+    def _sent(self, request: HttpRequest, obj: Any) -> tuple[forms.BaseForm, dict[str, Any]]:
+        """The form that was sent, and by their prefixes the formsets of rows that the person may change."""
         fields = flatten_fieldsets(self.get_fieldsets(request, obj))
         form = self.get_form(request, obj, change=True, fields=fields)(request.POST, request.FILES, instance=obj)
-        laid_over = LaidOver(own_input(form, shown.rows.get("", now[""]), now[""]))
+        formsets = {}
         for kind, inline in self.get_formsets_with_inlines(request, obj):
             prefix = kind.get_default_prefix()
             if inline.has_change_permission(request, obj):
-                formset = kind(**self.get_formset_kwargs(request, obj, inline, prefix))
-                _lay_rows(formset, prefix, shown, now, laid_over)
-        return laid_over
+                formsets[prefix] = kind(**self.get_formset_kwargs(request, obj, inline, prefix))
+        return form, formsets
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         kind = super().get_form(request, obj, change=change, **kwargs)
@@ -302,18 +353,37 @@ class StaleAwareAdmin(admin.ModelAdmin):
         stale = [row.pk for row in rows if base.rows.get(f"{prefix}-{row.pk}") != now[f"{prefix}-{row.pk}"]]
         if shown is not None and not stale:
             return {"shown_state": State(now, points)}
-        laid_over = LaidOver()
-        _lay_rows(kind(request.POST, queryset=rows), prefix, base, now, laid_over)
-        laid_over.new.clear()
-        _show_anew(request, laid_over)
+        formset = kind(request.POST, queryset=rows)
         changes = [change for pk in stale for change in self.changes_since(pk, base.seen)]
         changes.sort(key=lambda change: change.at, reverse=True)
-        return {"stale": {"is_known": shown is not None, "changes": changes}}
+        if shown is not None and are_last_by(request.user, changes) and _rows_are_stored(formset, prefix, now):
+            self.message_user(request, "Your changes are saved.", messages.SUCCESS)
+            return {"shown_state": State(now, points)}
+        laid_over = LaidOver()
+        _lay_rows(formset, prefix, base, now, laid_over)
+        laid_over.new.clear()
+        _show_anew(request, laid_over)
+        return {"stale": stale_words(request.user, shown is not None, changes)}
 
     def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
         kind = super().get_changelist_formset(request, **kwargs)
         laid_over = _laid_over(request)
         return kind if laid_over is None else laid_formset(kind, kind.get_default_prefix(), laid_over)
+
+
+def _name_of(person: Any) -> str:
+    return str(person.get_full_name() or person.get_username())
+
+
+def are_last_by(person: Any, changes: Sequence[Entry]) -> bool:
+    """Whether the newest of these changes, which come first, is this person's own."""
+    return bool(changes) and changes[0].user_id == person.pk
+
+
+def stale_words(person: Any, is_known: bool, changes: Sequence[Entry]) -> dict[str, Any]:
+    """For the template that says why a form was refused."""
+    is_own = bool(changes) and all(change.user_id == person.pk for change in changes)
+    return {"is_known": is_known, "is_own": is_own, "changes": changes}
 
 
 def _show_anew(request: HttpRequest, laid_over: LaidOver) -> None:

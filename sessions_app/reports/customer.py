@@ -20,7 +20,8 @@ from customers.personal.erasing import YOUNG
 from sessions_app.billing.statements import Month
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import ONE_DAY, local_day
-from sessions_app.reports.customer_changes import limit_name, may_allow_more
+from sessions_app.reports.change_forms import limit_name
+from sessions_app.reports.customer_changes import may_allow_more
 from sessions_app.reports.customers import CANDIDATE_SHARE, DAYS_AT_LIMIT, DAYS_DEFINITION, use_address
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import (

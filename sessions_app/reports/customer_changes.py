@@ -6,60 +6,38 @@ Each is stored by the functions, and with the history, that the admin and the AP
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from math import floor
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
-from customers.admin.stale import STATE_FIELD, digest, rows_of
+from customers.admin.stale import STATE_FIELD, are_last_by, digest, rows_of, stale_words
 from customers.editing import CustomerIsErased, bring_instance, lock_customer
 from customers.granting import allow_more
-from customers.history import Part, history_of, history_points
-from customers.limits import Limit, Metric
-from customers.models import Customer, LimitOverride, PhoneNumber, Tier
-from sessions_app.periods import ONE_DAY, local_day, starts_at
+from customers.history import Part, history_of, history_points, records_of
+from customers.limits import Metric
+from customers.models import Customer, LimitOverride, PhoneNumber
+from sessions_app.reports.change_forms import MOST_AMOUNT, AllowMoreForm, ChangeTierForm, Ends, limit_code
 from sessions_app.reports.frame.pages import action, page
 from sessions_app.reports.outlook import OutlookLine, outlook_lines
 from sessions_app.usage.outlook import ready_for_outlook, setting_at
 from sessions_app.usage.standing import LimitUse, Standing, standings
-from sessions_app.wording import short_number
 
 CHANGE_CUSTOMERS = "customers.change_customer"
 ALLOW_MORE = (CHANGE_CUSTOMERS, "customers.add_limitoverride", "customers.change_limitoverride")
 PARTS = (Part(PhoneNumber, "customer"), Part(LimitOverride, "customer"))
-MOST_AMOUNT = 1_000_000_000
-LAST_DAY = date(2999, 12, 31)
-FRIDAY = 4
 STATUS_SAID = {
     Customer.Status.ACTIVE: "{} is active: let in again, as far as the limits allow.",
     Customer.Status.PAUSED: "{} is paused: every session is denied until somebody lets this customer in again.",
 }
-
-
-def limit_name(limit: Limit) -> str:
-    """Such as "Call minutes a day on telephony"."""
-    words = [limit.metric.words.capitalize()]
-    words += [f"a {limit.period}"] if limit.period else []
-    words += [f"on {limit.channel}"] if limit.channel is not None else []
-    words += [f"with agent {limit.agent}"] if limit.agent is not None else []
-    return " ".join(words)
-
-
-def limit_code(limit: Limit) -> str:
-    """A limit as forms and addresses name it: short, whatever an agent's id is."""
-    code = f"{limit.metric}_{limit.period}".removesuffix("_")
-    return f"{code}-{digest(json.dumps([limit.channel, limit.agent]))}" if limit.has_scope else code
 
 
 def may_allow_more(user: Any, standing: Standing) -> bool:
@@ -82,139 +60,6 @@ def _proposed(uses: list[LimitUse], lines: list[OutlookLine]) -> str:
     return limit_code(by_limit or fullest)
 
 
-class Ends:
-    """The days that an override can end with, by the customer's calendar, as limits and statements. Each is included.
-
-    A month's statement goes by what holds on the month's last instant in the customer's time: so does its last day.
-    """
-
-    def __init__(self, now: datetime, zone: ZoneInfo) -> None:
-        self.zone = zone
-        self.today = today = local_day(now, zone)
-        next_month = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-        self.days = {
-            "today": today,
-            "friday": today + timedelta(days=(FRIDAY - today.weekday()) % 7),
-            "month": next_month - ONE_DAY,
-        }
-
-    def choices(self) -> list[tuple[str, str]]:
-        return [
-            ("today", f"Today, {_day_words(self.today)}"),
-            ("friday", f"End of Friday, {_day_words(self.days['friday'])}"),
-            ("month", f"End of the month, {_day_words(self.days['month'])}"),
-            ("date", "Another day"),
-        ]
-
-
-def _day_words(day: date) -> str:
-    return f"{day:%a} {day.day} {day:%b %Y}"
-
-
-class AllowMoreForm(forms.Form):
-    limit = forms.ChoiceField(label="Limit")
-    amount = forms.IntegerField(
-        label="New limit, in all",
-        min_value=0,
-        max_value=MOST_AMOUNT,
-        widget=forms.NumberInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
-        error_messages={
-            "required": "Give the new limit as a whole number, such as 150.",
-            "invalid": "Give the new limit as a whole number, such as 150.",
-            "max_value": f"Give a new limit of {MOST_AMOUNT:,} at most, or an override without an amount in the admin.",
-        },
-    )
-    until = forms.ChoiceField(label="Until", widget=forms.RadioSelect, required=False)
-    day = forms.DateField(
-        label="Day",
-        required=False,
-        input_formats=["%Y-%m-%d"],
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-        error_messages={"invalid": "Give a day as year, month and day, such as 2026-12-04."},
-    )
-    note = forms.CharField(label="Why, for your colleagues (may stay empty)", required=False, max_length=200)
-
-    def __init__(self, data: Mapping[str, Any] | None, uses: list[LimitUse], ends: Ends, **options: Any) -> None:
-        super().__init__(data, use_required_attribute=False, auto_id="more-%s", label_suffix="", **options)
-        self.uses = {limit_code(use.limit): use for use in uses}
-        self.ends = ends
-        shown: Any = self.fields
-        shown["limit"].choices = [(code, _limit_choice(use)) for code, use in self.uses.items()]
-        shown["until"].choices = self.ends.choices()
-
-    @property
-    def chosen(self) -> LimitUse:
-        return self.uses[self.cleaned_data["limit"]]
-
-    @property
-    def last_day(self) -> date:
-        return self.cleaned_data["day"] or self.ends.days[self.cleaned_data["until"]]
-
-    @property
-    def ends_at(self) -> datetime:
-        return starts_at(self.last_day + ONE_DAY, self.ends.zone)
-
-    def clean(self) -> dict[str, Any]:
-        given = super().clean() or self.cleaned_data
-        if {"limit", "amount"} <= given.keys():
-            self._check_amount(self.uses[given["limit"]], given["amount"])
-        if {"until", "day"} <= given.keys():
-            self._check_end(given["until"], given["day"])
-        return given
-
-    def _check_end(self, until: str, day: date | None) -> None:
-        """A day that is given is meant, also where "another day" was not clicked."""
-        if day is None:
-            if until == "date":
-                self.add_error("day", "Give the day, such as 2026-12-04, or choose one of the others.")
-            elif not until:
-                self.add_error("until", "Choose until when it holds.")
-        elif until in self.ends.days and self.ends.days[until] != day:
-            self.add_error("day", "You chose another end above. Choose “Another day”, or empty this field.")
-        elif day < self.ends.today:
-            self.add_error("day", f"Give a day from today, {self.ends.today}, on.")
-        elif day > LAST_DAY:
-            self.add_error("day", f"Give a day up to {LAST_DAY}, or an override without an end in the admin.")
-
-    def _check_amount(self, use: LimitUse, amount: int) -> None:
-        least = max(floor(use.used or 0.0), use.limit.amount or 0) + 1
-        if amount < least:
-            used = f", and {short_number(use.used)} are used" if use.used else ""
-            self.add_error("amount", f"Give {least} or more: the limit is {use.limit.amount} now{used}.")
-
-
-def _limit_choice(use: LimitUse) -> str:
-    amount = short_number(use.limit.amount or 0)
-    used = "" if use.used is None else f", {short_number(use.used)} used"
-    return f"{limit_name(use.limit)}: {amount} now{used}{'' if use.limit.hard else ' (soft)'}"
-
-
-class ChangeTierForm(forms.Form):
-    tier = forms.ModelChoiceField(
-        Tier.objects.none(),
-        label="Tier",
-        widget=forms.RadioSelect,
-        empty_label=None,
-        error_messages={
-            "required": "Choose a tier.",
-            "invalid_choice": "This tier is not offered any more. Choose another one.",
-        },
-    )
-
-    def __init__(self, data: Mapping[str, Any] | None, customer: Customer) -> None:
-        super().__init__(
-            data, initial={"tier": customer.tier}, use_required_attribute=False, auto_id="tier-%s", label_suffix=""
-        )
-        shown: Any = self.fields["tier"]
-        offered = Tier.objects.filter(Q(is_active=True) | Q(pk=customer.tier_id))
-        shown.queryset = offered.order_by("name").prefetch_related("limits")
-        shown.label_from_instance = _tier_choice
-
-
-def _tier_choice(tier: Tier) -> str:
-    return f"{tier} – {', '.join(str(limit) for limit in tier.limits.all()) or 'unlimited'}"
-
-
 @dataclass(frozen=True)
 class Shown:
     """What a form showed of a customer, as one digest of all that the admin's form has one for each field of."""
@@ -235,7 +80,10 @@ def _read_shown(text: str) -> Shown | None:
 
 
 Make = Callable[[Mapping[str, Any] | None, Standing, list[OutlookLine], datetime], forms.Form]
+# What a valid form stores, in words.
 Store = Callable[[Any, Customer, datetime], str]
+# The same of what was sent where it is stored already; blank where it is not.
+Stored = Callable[[Standing, datetime], str]
 
 
 @action(*ALLOW_MORE)
@@ -250,14 +98,26 @@ def more(request: HttpRequest, pk: int) -> HttpResponseBase:
         return AllowMoreForm(data, uses, Ends(now, standing.zone), initial={"limit": proposed})
 
     def store(form: AllowMoreForm, customer: Customer, now: datetime) -> str:
-        limit, amount = form.chosen.limit, form.cleaned_data["amount"]
-        note = form.cleaned_data["note"]
+        limit, amount, note = form.chosen.limit, form.cleaned_data["amount"], form.cleaned_data["note"]
         assert isinstance(request.user, User)
         told = allow_more(customer, limit, amount, form.ends_at, now=now, author=request.user, note=note)
-        until = f"until the end of {_day_words(form.last_day)} ({form.ends.zone.key})"
-        return " ".join([f"{customer}: {limit_name(limit).lower()}, {short_number(amount)} {until}.", *told])
+        return " ".join([f"{customer}: {form.in_words()}", *told])
 
-    return _edited(request, pk, "reports/allow_more.html", "Allow more", make, store)
+    def stored(standing: Standing, now: datetime) -> str:
+        form = AllowMoreForm(request.POST, list(standing.uses), Ends(now, standing.zone))
+        form.asks_for_more = False
+        if not form.is_valid():
+            return ""
+        given = form.cleaned_data
+        found = LimitOverride.objects.valid_at(now).filter(customer=pk, valid_until=form.ends_at)
+        is_stored = any(
+            (override.as_limit().key, override.amount) == (form.chosen.limit.key, given["amount"])
+            and given["note"] in ("", override.note)
+            for override in found
+        )
+        return f"{standing.customer}: {form.in_words()}" if is_stored else ""
+
+    return _edited(request, pk, "reports/allow_more.html", "Allow more", make, store, stored)
 
 
 @action(CHANGE_CUSTOMERS)
@@ -271,7 +131,12 @@ def tier(request: HttpRequest, pk: int) -> HttpResponseBase:
         is_changed = bring_instance(customer, {"tier": form.cleaned_data["tier"]})
         return f"{customer} is on tier {customer.tier}." if is_changed else f"{customer} stays on tier {customer.tier}."
 
-    return _edited(request, pk, "reports/change_tier.html", "Change tier", make, store)
+    def stored(standing: Standing, now: datetime) -> str:
+        customer = standing.customer
+        is_stored = request.POST.get("tier") == str(customer.tier_id)
+        return f"{customer} is on tier {customer.tier}." if is_stored else ""
+
+    return _edited(request, pk, "reports/change_tier.html", "Change tier", make, store, stored)
 
 
 @action(CHANGE_CUSTOMERS)
@@ -286,7 +151,10 @@ def status(request: HttpRequest, pk: int) -> HttpResponseBase:
         return HttpResponseRedirect(address)
     with transaction.atomic():
         customer = _locked(pk)
-        if customer.status != shown:
+        if customer.status == wanted != shown and _last_changed_by(customer) == request.user.pk:
+            # Sent twice, as by a double click.
+            messages.success(request, STATUS_SAID[Customer.Status(wanted)].format(customer))
+        elif customer.status != shown:
             text = f"Nothing was changed: {customer} is {customer.get_status_display().lower()} meanwhile. Look again."
             messages.warning(request, text)
         else:
@@ -295,21 +163,34 @@ def status(request: HttpRequest, pk: int) -> HttpResponseBase:
     return HttpResponseRedirect(address)
 
 
-def _edited(request: HttpRequest, pk: int, template: str, what: str, make: Make, store: Store) -> HttpResponseBase:
-    """A form of one customer, as the admin has it: stored under the customer's lock, and refused where it is stale."""
+def _last_changed_by(customer: Customer) -> int | None:
+    records = records_of(Customer)._base_manager.filter(id=customer.pk).order_by("-history_date", "-history_id")
+    last: int | None = records.values_list("history_user_id", flat=True).first()
+    return last
+
+
+def _edited(
+    request: HttpRequest, pk: int, template: str, what: str, make: Make, store: Store, stored: Stored
+) -> HttpResponseBase:
+    """A form of one customer, as the admin has it: stored under the customer's lock, and refused where it is stale.
+
+    One's own that is sent twice is answered as the first was.
+    """
     address = reverse("reports:customer", args=[pk])
     if request.method != "POST":
         return _form_page(request, pk, template, what, make)
     with transaction.atomic():
         customer = _locked(pk)
+        now = timezone.now()
+        standing, lines = _standing(pk, now)
         shown = _read_shown(request.POST.get(STATE_FIELD, ""))
         if shown is None or shown.rows != digest(rows_of(Customer, pk, PARTS)):
             changes = history_of(Customer, pk, PARTS, after=shown.seen) if shown else []
-            return _form_page(
-                request, pk, template, what, make, stale={"is_known": shown is not None, "changes": changes}
-            )
-        now = timezone.now()
-        standing, lines = _standing(pk, now)
+            if are_last_by(request.user, changes) and (said := stored(standing, now)):
+                messages.success(request, said)
+                return HttpResponseRedirect(address)
+            stale = stale_words(request.user, shown is not None, changes)
+            return _form_page(request, pk, template, what, make, stale=stale)
         form = make(request.POST, standing, lines, now)
         if form.is_valid():
             try:

@@ -18,8 +18,9 @@ from customers.zones import company_zone
 from sessions_app.billing.statements import Month
 from sessions_app.models import Session, SessionQuerySet, WebhookEvent
 from sessions_app.periods import local_day, span_of
+from sessions_app.reports.change_forms import limit_code
 from sessions_app.reports.customer import statement_address
-from sessions_app.reports.customer_changes import ALLOW_MORE, limit_code
+from sessions_app.reports.customer_changes import ALLOW_MORE
 from sessions_app.reports.frame.export import MOST_XLSX_ROWS, export
 from sessions_app.reports.frame.figures import query_of
 from sessions_app.reports.frame.pages import page as render_page

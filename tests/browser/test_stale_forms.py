@@ -31,7 +31,7 @@ def test_a_block_stays_and_so_does_what_the_other_had_typed(
     other.get_by_role("button", name="Save", exact=True).click()
 
     told = other.get_by_role("alert")
-    expect(told).to_contain_text("Nothing was saved: somebody else saved this after you had opened it.")
+    expect(told).to_contain_text("Nothing was saved: you saved other values yourself")
     expect(told.get_by_role("row", name="Status Active Blocked")).to_be_visible()
     expect(other.get_by_label("Email")).to_have_value("ada@example.com")
     expect(other.get_by_label("Blocked")).to_be_checked()
