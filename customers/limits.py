@@ -4,6 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+# The largest amount everywhere: what PostgreSQL's integers hold. SQLite would take more, and could not be moved then.
+MOST_AMOUNT = 2**31 - 1
+TOO_MUCH = f"Amount: give {MOST_AMOUNT:,} at most."
+
 
 class Metric(StrEnum):
     """What can be limited."""

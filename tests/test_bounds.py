@@ -1,13 +1,16 @@
 """What is too much is refused in words, before work is done on it: by the API and by the admin's forms."""
 
 import json
+from importlib import import_module
 
 import pytest
+from django.db import connection
 from django.test import Client
 
-from customers.models import PhoneNumber, TierLimit
+from customers.limits import MOST_AMOUNT
+from customers.models import LimitOverride, PhoneNumber, TierLimit
 from tests.api import Api
-from tests.builders import make_customer, make_tier
+from tests.builders import limit, make_customer, make_override, make_tier
 from tests.staff import errors_of, form_of, staff, text_of
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +41,45 @@ def test_a_list_of_the_api_has_its_largest_length(api, path, name, entry):
         for method in ("PUT", "PATCH"):
             errors = api.ok(method, path, {name: [entry] * count}, 400)
             assert errors == {name: ["Ensure this field has no more than 200 elements."]}
+
+
+def test_an_amount_has_the_same_maximum_on_each_form_and_in_the_api(api):
+    """Allow more has it too: see what a customer's page changes."""
+    ana = staff("administrators")
+    customer = make_customer(make_tier("premium", limit("call_minutes", 60)), external_id="crm-1")
+    make_override(customer, limit("call_minutes", 60))
+    tier_page, customer_page = (
+        f"/admin/customers/{row._meta.model_name}/{row.pk}/change/" for row in (customer.tier, customer)
+    )
+    until = {"edit-valid_until_0": "2100-01-01", "edit-valid_until_1": "00:00", "edit-metric": "call_minutes"}
+    chosen = {"action": "give_override", "_selected_action": customer.pk, "preview": "1", "edit-period": "day", **until}
+    row = {"metric": "call_minutes", "period": "day"}
+
+    for amount, is_taken in ((MOST_AMOUNT, True), (MOST_AMOUNT + 1, False), (2**63 - 1, False)):
+        status = 200 if is_taken else 400
+        for path, name in ((TIER, "limits"), (CRM_1, "overrides")):
+            said = api.ok("PATCH", path, {name: [row | {"amount": amount}]}, status)
+            assert is_taken or said == {f"{name}[0].amount": ["Amount: give 2,147,483,647 at most."]}
+        for path, name in ((tier_page, "limits"), (customer_page, "overrides")):
+            page = ana.post(path, form_of(ana, path) | {f"{name}-0-amount": str(amount)})
+            assert page.status_code == 302 or "Amount: give 2,147,483,647 at most." in errors_of(page)
+            assert (page.status_code == 302) is is_taken, path
+        page = ana.post("/admin/customers/customer/", chosen | {"edit-amount": str(amount)})
+        assert ("Amount: give 2,147,483,647 at most." in text_of(page)) is not is_taken
+    assert [row.amount for row in (TierLimit.objects.get(), LimitOverride.objects.get())] == [MOST_AMOUNT] * 2
+
+
+@pytest.mark.only("sqlite")
+def test_an_amount_that_was_too_large_for_postgresql_is_brought_within_the_maximum():
+    from_before = make_tier("premium", limit("call_minutes", 2**63 - 1), limit("sessions", 9, "month"))
+    migration = import_module("customers.migrations.0010_amounts_have_a_maximum")
+
+    with connection.cursor() as cursor:
+        for statement in migration.WITHIN:
+            cursor.execute(statement)
+
+    assert sorted(from_before.limits.values_list("amount", flat=True)) == [9, MOST_AMOUNT]
+    assert sorted(TierLimit.history.values_list("amount", flat=True)) == [9, MOST_AMOUNT]
 
 
 def test_two_hundred_are_not_too_many(api):

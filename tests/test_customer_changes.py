@@ -31,7 +31,7 @@ APART = (
     "Another override of this limit (0 call minutes a day) is planned from Mon 18 Mar 2024, 00:00:00 until Wed 20 Mar "
     "2024, 00:00:00, and would be lost. Choose an earlier end, or remove that one in the admin."
 )
-TOO_MUCH = "Give a new limit of 1,000,000,000 at most, or an override without an amount in the admin."
+TOO_MUCH = "Give a new limit of 2,147,483,647 at most, or an override without an amount in the admin."
 TOO_LATE = "Give a day up to 2999-12-31, or an override without an end in the admin."
 REPLACED = " It replaces 70 call minutes a day, planned from Sat 16 Mar 2024, 00:00:00 until Wed 20 Mar 2024, 00:00:00."
 MINUTES = "call_minutes_day"
@@ -171,7 +171,7 @@ def test_more_is_given_over_what_is_planned_which_holds_afterwards(ana, ada, sto
         ({"amount": "a lot"}, "amount", "Give the new limit as a whole number, such as 150."),
         ({"amount": "60"}, "amount", "Give 62 or more: the limit is 60 now, and 61 are used."),
         ({"amount": "61"}, "amount", "Give 62 or more: the limit is 60 now, and 61 are used."),
-        ({"amount": "1000000001"}, "amount", TOO_MUCH),
+        ({"amount": "2147483648"}, "amount", TOO_MUCH),
         ({"until": ""}, "until", "Choose until when it holds."),
         ({"until": "date"}, "day", "Give the day, such as 2026-12-04, or choose one of the others."),
         ({"until": "date", "day": "4.12."}, "day", "Give a day as year, month and day, such as 2026-12-04."),

@@ -22,7 +22,7 @@ from customers.admin.pages import admin_page, counted
 from customers.bulk_edits import Progress, Write, edit_all, give_override, in_the_way, set_field
 from customers.editing import OverrideValues, check_period
 from customers.labels import with_named_parts
-from customers.limits import Metric
+from customers.limits import MOST_AMOUNT, TOO_MUCH, Metric
 from customers.models import Agent, Channel, Customer, LimitOverride, Tier
 from customers.models.limits import METRIC_CHOICES, PERIOD_CHOICES
 
@@ -40,7 +40,11 @@ class OverrideForm(forms.Form):
         help_text="None for concurrent sessions alone.",
     )
     amount = forms.IntegerField(
-        min_value=0, max_value=2**31 - 1, required=False, help_text="0: none at all. Blank: unlimited."
+        min_value=0,
+        max_value=MOST_AMOUNT,
+        required=False,
+        error_messages={"max_value": TOO_MUCH},
+        help_text="0: none at all. Blank: unlimited.",
     )
     valid_until = forms.SplitDateTimeField(widget=AdminSplitDateTime, help_text="Up to but not including.")
     channel = forms.ModelChoiceField(Channel.objects.all(), required=False, empty_label="all channels")

@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from customers.editing import MOST_ROWS
 from customers.lengths import LONGEST_TEXT
+from customers.limits import MOST_AMOUNT, TOO_MUCH
 from customers.models import Channel, Customer, Tier
 from customers.models.fields import validate_context, validate_currency, validate_time_zone
 
@@ -63,6 +64,15 @@ class WholeNumber(serializers.IntegerField):
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return data
+
+
+class Amount(WholeNumber):
+    """How much a limit grants."""
+
+    default_error_messages = {"max_value": TOO_MUCH}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_value": MOST_AMOUNT} | kwargs)
 
 
 @extend_schema_field({"type": "integer", "enum": Tier.Rounding.values})

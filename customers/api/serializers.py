@@ -44,7 +44,7 @@ class LimitSerializer(StrictSerializer):
         allow_blank=True,
         help_text=f"{periods_in_words('`{}`'.format, none='have no period')}.",
     )
-    amount = fields.WholeNumber(help_text="0: none at all.")
+    amount = fields.Amount(help_text="0: none at all.")
     channel = fields.ChannelSlug(
         source="channel_id", default=None, allow_null=True, help_text="Null: all channels. A new word makes a channel."
     )
@@ -62,7 +62,7 @@ class LimitSerializer(StrictSerializer):
 class OverrideSerializer(LimitSerializer):
     """For one customer, instead of the tier's row of the same metric, period, channel and agent."""
 
-    amount = fields.WholeNumber(allow_null=True, help_text="0: none at all. Null: unlimited.")
+    amount = fields.Amount(allow_null=True, help_text="0: none at all. Null: unlimited.")
     valid_from = fields.Moment(default=None, allow_null=True, help_text="Null: since ever.")
     valid_until = fields.Moment(default=None, allow_null=True, help_text="Up to but not including. Null: for ever.")
     note = fields.Text(default="", allow_blank=True, max_length=200)

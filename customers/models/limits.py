@@ -7,11 +7,12 @@ from operator import or_
 from typing import Any
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
-from customers.limits import Limit, Metric, Period, metrics_by_periods, periods_in_words
+from customers.limits import MOST_AMOUNT, TOO_MUCH, Limit, Metric, Period, metrics_by_periods, periods_in_words
 from customers.models.channels import Agent, Channel
 from customers.models.customers import Customer
 from customers.models.tiers import Tier
@@ -62,7 +63,9 @@ class TierLimit(LimitRow):
     """The most that a tier grants of a metric."""
 
     tier = models.ForeignKey(Tier, on_delete=models.CASCADE, related_name="limits")
-    amount = models.PositiveIntegerField(help_text="0: none at all. For unlimited, have no row.")
+    amount = models.PositiveIntegerField(
+        validators=[MaxValueValidator(MOST_AMOUNT, TOO_MUCH)], help_text="0: none at all. For unlimited, have no row."
+    )
 
     history = HistoricalRecords()
 
@@ -112,7 +115,12 @@ class LimitOverride(LimitRow):
     """For one customer, instead of the tier's row of the same metric, period, channel and agent."""
 
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="overrides")
-    amount = models.PositiveIntegerField(null=True, blank=True, help_text="0: none at all. Blank: unlimited.")
+    amount = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(MOST_AMOUNT, TOO_MUCH)],
+        help_text="0: none at all. Blank: unlimited.",
+    )
     valid_from = models.DateTimeField(null=True, blank=True, help_text="Blank: since ever.")
     valid_until = models.DateTimeField(null=True, blank=True, help_text="Up to but not including. Blank: for ever.")
     note = models.CharField(max_length=200, blank=True, help_text="Why, for your colleagues.")

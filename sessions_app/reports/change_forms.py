@@ -11,13 +11,12 @@ from django import forms
 from django.db.models import Q
 
 from customers.admin.stale import digest
-from customers.limits import Limit
+from customers.limits import MOST_AMOUNT, Limit
 from customers.models import Customer, Tier
 from sessions_app.periods import ONE_DAY, local_day, starts_at
 from sessions_app.usage.standing import LimitUse
 from sessions_app.wording import short_number
 
-MOST_AMOUNT = 1_000_000_000
 LAST_DAY = date(2999, 12, 31)
 FRIDAY = 4
 

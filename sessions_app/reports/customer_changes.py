@@ -23,9 +23,9 @@ from customers.admin.stale import STATE_FIELD, are_last_by, digest, rows_of, sta
 from customers.editing import CustomerIsErased, bring_instance, lock_customer
 from customers.granting import allow_more
 from customers.history import Part, history_of, history_points, records_of
-from customers.limits import Metric
+from customers.limits import MOST_AMOUNT, Metric
 from customers.models import Customer, LimitOverride, PhoneNumber
-from sessions_app.reports.change_forms import MOST_AMOUNT, AllowMoreForm, ChangeTierForm, Ends, limit_code
+from sessions_app.reports.change_forms import AllowMoreForm, ChangeTierForm, Ends, limit_code
 from sessions_app.reports.frame.pages import action, page
 from sessions_app.reports.outlook import OutlookLine, outlook_lines
 from sessions_app.usage.outlook import ready_for_outlook, setting_at
