@@ -6,20 +6,23 @@ Whoever was changed stays changed where a later piece fails; the same edit again
 import logging
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.db import DatabaseError
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from customers.editing import REASON_LENGTH, OverrideValues, check_period, lock_customers
-from customers.models import Customer, LimitOverride
+from customers.limits import Limit, effective_limits, smallest_amount
+from customers.models import Customer, LimitOverride, TierLimit
 from customers.turns import FIRST_ROWS, PAUSE_SECONDS, next_rows, short_transaction
 
 logger = logging.getLogger(__name__)
@@ -76,13 +79,13 @@ def edit_all(keys: Sequence[int], write: Write, told: str, user: User, progress:
     progress.is_through = start >= len(keys)
 
 
-def set_field(name: str, value: Any) -> Write:
-    """Such as the tier or the status, of those who have another one."""
+def set_field(name: str, value: Any, keeping: Collection[Any] = ()) -> Write:
+    """Such as the tier or the status, of those who have another one; who has one of `keeping` stays as it is."""
 
-    stored_as = getattr(value, "pk", value)
+    stays = {getattr(value, "pk", value), *keeping}
 
     def write(customers: list[Customer], user: User) -> list[Customer]:
-        customers = [customer for customer in customers if customer.serializable_value(name) != stored_as]
+        customers = [customer for customer in customers if customer.serializable_value(name) not in stays]
         for customer in customers:
             setattr(customer, name, value)
         told = {"default_user": user, "default_change_reason": WHY[:REASON_LENGTH]}
@@ -92,14 +95,18 @@ def set_field(name: str, value: Any) -> Write:
     return write
 
 
-def give_override(values: OverrideValues) -> Write:
-    """From now until its end, to whoever has none of the same kind in that time."""
+def give_override(values: OverrideValues, *, less_too: bool = False) -> Write:
+    """From now until its end, to whoever has none of the same kind in that time.
+
+    Who would get less by it than now is left out, unless these are meant, too.
+    """
     check_period(values.metric, values.period)
 
     def write(customers: list[Customer], user: User) -> list[Customer]:
         begins = replace(values, valid_from=timezone.now())
-        having = set(in_the_way(begins).filter(customer__in=customers).values_list("customer_id", flat=True))
-        customers = [customer for customer in customers if customer.pk not in having]
+        keys = [customer.pk for customer in customers]
+        left = having_one(keys, begins) | (set() if less_too else getting_less(keys, begins))
+        customers = [customer for customer in customers if customer.pk not in left]
         rows = [LimitOverride(customer=customer, author=user, **vars(begins)) for customer in customers]
         told = {"default_user": user, "default_change_reason": WHY[:REASON_LENGTH]}
         bulk_create_with_history(rows, LimitOverride, **told)
@@ -108,11 +115,39 @@ def give_override(values: OverrideValues) -> Write:
     return write
 
 
-def in_the_way(values: OverrideValues) -> QuerySet[LimitOverride]:
-    """Overrides of the same metric, period, channel and agent that are valid at some time of these."""
+def having_one(keys: Sequence[int], values: OverrideValues) -> set[int]:
+    """Who of these customers has an override of the same kind that is valid at some time of this one."""
     begins: datetime = values.valid_from or timezone.now()
     same = {name: getattr(values, name) for name in ("metric", "period", "channel_id", "agent_id")}
     found = LimitOverride.objects.filter(Q(valid_until__isnull=True) | Q(valid_until__gt=begins), **same)
     if values.valid_until is not None:
         found = found.filter(Q(valid_from__isnull=True) | Q(valid_from__lt=values.valid_until))
-    return found
+    return set(found.filter(customer__in=keys).values_list("customer_id", flat=True))
+
+
+def getting_less(keys: Sequence[int], values: OverrideValues) -> set[int]:
+    """Whom of these customers the override would leave less, where it applies, than holds for them now."""
+    given = LimitOverride(**vars(values)).as_limit()
+    if not given.hard or given.amount is None:
+        return set()
+    same = {"metric": values.metric, "period": values.period}
+    of_tier: dict[int, list[Limit]] = defaultdict(list)
+    for row in TierLimit.objects.filter(**same):
+        of_tier[row.tier_id].append(row.as_limit())
+    own: dict[int, list[Limit]] = defaultdict(list)
+    for override in LimitOverride.objects.valid_at(timezone.now()).filter(customer__in=keys, **same):
+        own[override.customer_id].append(override.as_limit())
+    tiers = Customer.objects.filter(pk__in=keys).values_list("pk", "tier_id")
+    return {
+        pk
+        for pk, tier in tiers
+        if _most(of_tier[tier], [*own[pk], given], given) < _most(of_tier[tier], own[pk], given)
+    }
+
+
+def _most(tier_limits: Sequence[Limit], overrides: Sequence[Limit], scope: Limit) -> float:
+    """What is granted where `scope` applies; of two overrides of one key, the later counts."""
+    limits = effective_limits(tier_limits, overrides)
+    applying = [limit for limit in limits if limit.applies_to(scope.channel, scope.agent)]
+    amount = smallest_amount(applying, scope.metric, scope.period)
+    return inf if amount is None else amount

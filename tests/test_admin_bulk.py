@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from customers import bulk_edits
 from customers.admin.chosen import packed, unpacked
-from customers.models import Customer, LimitOverride
-from tests.builders import limit, make_customer, make_override, make_tier
+from customers.models import Customer, LimitOverride, Tier
+from tests.builders import limit, make_channel, make_customer, make_override, make_tier
 from tests.staff import staff, text_of
 
 LIST = "/admin/customers/customer/"
@@ -34,7 +34,7 @@ def ana(db):
 
 @pytest.fixture
 def three(ana) -> list[Customer]:
-    tier = make_tier("basic")
+    tier = make_tier("basic", limit("call_minutes", 60))
     return [make_customer(tier, f"+1555000{number:04}", name=f"Caller {number}") for number in range(3)]
 
 
@@ -131,6 +131,95 @@ def test_many_get_an_override_but_those_who_have_one_of_its_kind(ana, three, liv
     )
     again = send(ana, "give_override", three, preview="1", **OVERRIDE)
     assert "0 of 3 customers would change" in text_of(again)
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "lines", "then", "outcome"),
+    [
+        (
+            "activate",
+            {},
+            "1 of 3 customers would change: 1 is active already. 1 is blocked, and stays so.",
+            ["active", "active", "blocked"],
+            "Status: Active. 1 customer changed. 2 are active already or are blocked, and stay so.",
+        ),
+        (
+            "activate",
+            {"edit-blocked_too": "on"},
+            "2 of 3 customers would change: 1 is active already. 1 is blocked now.",
+            ["active", "active", "active"],
+            "Status: Active. 2 customers changed. 1 is active already.",
+        ),
+        (
+            "pause",
+            {},
+            "1 of 3 customers would change: 1 is paused already. 1 is blocked, and stays so.",
+            ["paused", "paused", "blocked"],
+            "Status: Paused. 1 customer changed. 2 are paused already or are blocked, and stay so.",
+        ),
+        (
+            "block",
+            {},
+            "2 of 3 customers would change: 1 is blocked already.",
+            ["blocked", "blocked", "blocked"],
+            "Status: Blocked. 2 customers changed. 1 is blocked already.",
+        ),
+    ],
+)
+def test_a_status_is_set_after_a_count_and_who_is_blocked_is_let_in_only_on_purpose(
+    ana, three, action, fields, lines, then, outcome
+):
+    before = ["active", "paused", "blocked"]
+    for customer, status in zip(three, before, strict=True):
+        Customer.objects.filter(pk=customer.pk).update(status=status)
+
+    # Neither the action nor its button changes anybody who was not counted.
+    send(ana, action, three)
+    planned = send(ana, action, three, apply="1", **fields)
+    assert lines in text_of(planned).replace(", from the next call of each.", ":")
+    assert list(Customer.objects.order_by("pk").values_list("status", flat=True)) == before
+    assert ana.post(LIST, hidden_in(planned) | {"apply": "1"}).status_code == 302
+
+    assert list(Customer.objects.order_by("pk").values_list("status", flat=True)) == then
+    assert outcome in text_of(ana.get(LIST))
+    changed = [customer for customer, old, new in zip(three, before, then, strict=True) if old != new]
+    assert [customer.history.count() for customer in changed] == [2] * len(changed)
+    assert {customer.history.first().history_user for customer in changed} == {ana.user}
+
+
+def test_an_override_for_many_leaves_out_who_would_get_less_than_now(ana):
+    """Whoever has more, or no limit at all, where the override applies; a row for elsewhere takes nothing away."""
+    make_channel("telephony")
+    tiers = {
+        "more": [limit("call_minutes", 120)],
+        "none": [limit("call_minutes", 9, "month")],
+        "soft": [limit("call_minutes", 60, hard=False)],
+        "other": [limit("call_minutes", 60), limit("call_minutes", 120, channel_id="telephony")],
+        "same": [limit("call_minutes", 90)],
+    }
+    customers = {name: make_customer(make_tier(name, *rows), f"name:{name}", name=name) for name, rows in tiers.items()}
+    lifted = make_customer(Tier.objects.get(slug="same"), "name:lifted", name="lifted")
+    make_override(lifted, limit("call_minutes", 500, channel_id="telephony"))
+    chosen = [*customers.values(), lifted]
+
+    planned = send(ana, "give_override", chosen, preview="1", **OVERRIDE)
+    text = text_of(planned)
+    assert "3 of 6 customers would change" in text
+    assert "3 would get less than now, and are left out." in text
+    on_telephony = OVERRIDE | {"edit-channel": "telephony"}
+    # There a day's 60 for all channels bind anyway.
+    assert "2 of 6 customers would change" in text_of(send(ana, "give_override", chosen, preview="1", **on_telephony))
+
+    ana.post(LIST, hidden_in(planned) | {"apply": "1"})
+    given = LimitOverride.objects.filter(amount=90)
+    assert {row.customer.name for row in given} == {"other", "same", "lifted"}
+    assert "3 customers changed. 3 have an override" in text_of(ana.get(LIST))
+
+    all_of_them = send(ana, "give_override", chosen, preview="1", **OVERRIDE, **{"edit-less_too": "on"})
+    assert "3 of 6 customers would change" in text_of(all_of_them)
+    assert "3 get less than now." in text_of(all_of_them)
+    ana.post(LIST, hidden_in(all_of_them) | {"apply": "1"})
+    assert given.all().count() == 6
 
 
 def test_whoever_was_counted_is_changed_in_pieces_and_a_failure_says_how_far_it_came(ana, three, monkeypatch):

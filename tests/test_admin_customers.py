@@ -324,18 +324,6 @@ def queries_of(client, path: str) -> int:
     return len(queries)
 
 
-@pytest.mark.parametrize("action, status", [("activate", "active"), ("pause", "paused"), ("block", "blocked")])
-def test_actions_set_the_status_and_write_history(ana, action, status):
-    customer = make_customer(make_tier(), status="blocked" if status == "active" else "active")
-
-    ana.post(LIST, {"action": action, "_selected_action": [customer.pk]})
-
-    customer.refresh_from_db()
-    assert customer.status == status
-    assert customer.history.first().status == status
-    assert customer.history.first().history_user == ana.user
-
-
 def test_a_customer_with_sessions_cannot_be_deleted(ana):
     make_customer()
     make_livetok().begin()

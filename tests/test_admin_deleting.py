@@ -12,6 +12,7 @@ from customers.models import Customer, Policy, Tier
 from sessions_app.models import Session
 from tests.builders import make_customer, make_livetok, make_tier
 from tests.staff import staff, text_of
+from tests.test_admin_bulk import hidden_in
 from tests.test_locks import PATIENCE_SECONDS, started
 from tests.test_report_statements import wait_until_somebody_waits_for_a_lock
 
@@ -134,7 +135,8 @@ def test_what_works_instead_is_offered_and_done_by_one_button(ana, livetok):
     kept = ana.get(f"{CUSTOMERS}{customer.pk}/delete/").content.decode()
     assert '<button class="button" name="action" value="pause">Pause</button>' in kept
     assert 'type="submit" value="Yes' not in kept
-    ana.post(CUSTOMERS, {"action": "block", "_selected_action": customer.pk})
+    asked = ana.post(CUSTOMERS, {"action": "block", "_selected_action": customer.pk})
+    ana.post(CUSTOMERS, hidden_in(asked) | {"apply": "1"})
     ana.post(TIERS, {"action": "switch_off", "_selected_action": customer.tier_id})
 
     assert Customer.objects.get().status == "blocked"

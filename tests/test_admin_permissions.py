@@ -5,6 +5,7 @@ import re
 import pytest
 from django.urls import reverse
 
+from customers.admin.chosen import packed
 from customers.models import Customer
 from tests.builders import make_channel, make_customer, make_livetok
 from tests.staff import form_of, staff, text_of
@@ -77,7 +78,8 @@ def test_a_viewer_sees_a_customer_with_limits_and_history_and_no_form(db):
     assert "Limits in force now" in text_of(page)
     assert 'name="_save"' not in page.content.decode()
     assert viewer.get(f"/admin/customers/customer/{customer.pk}/history/").status_code == 200
-    viewer.post("/admin/customers/customer/", {"action": "block", "_selected_action": [customer.pk]})
+    sent = {"action": "block", "_selected_action": [customer.pk], "chosen": packed([customer.pk]), "apply": "1"}
+    viewer.post("/admin/customers/customer/", sent)
     assert Customer.objects.get().status == "active"
 
 

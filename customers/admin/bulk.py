@@ -1,7 +1,7 @@
 """One edit of the customers that were chosen in their list: a form, then what it would change, then it is done."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,9 +17,9 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from customers.admin.chosen import chosen_before, chosen_keys, count_among, packed
+from customers.admin.chosen import chosen_before, chosen_keys, in_slices, packed
 from customers.admin.pages import admin_page, counted
-from customers.bulk_edits import Progress, Write, edit_all, give_override, in_the_way, set_field
+from customers.bulk_edits import Progress, Write, edit_all, getting_less, give_override, having_one, set_field
 from customers.editing import OverrideValues, check_period
 from customers.labels import with_named_parts
 from customers.limits import MOST_AMOUNT, TOO_MUCH, Metric
@@ -29,6 +29,12 @@ from customers.models.limits import METRIC_CHOICES, PERIOD_CHOICES
 
 class TierForm(forms.Form):
     tier = forms.ModelChoiceField(Tier.objects.filter(is_active=True), empty_label="Choose one")
+
+
+class ActivateForm(forms.Form):
+    blocked_too = forms.BooleanField(
+        required=False, label="Let in those who are blocked, too", help_text="Off: who is blocked stays so."
+    )
 
 
 class OverrideForm(forms.Form):
@@ -51,6 +57,11 @@ class OverrideForm(forms.Form):
     agent = forms.ModelChoiceField(Agent.objects.all(), required=False, empty_label="all agents")
     hard = forms.BooleanField(initial=True, required=False, help_text=LimitOverride._meta.get_field("hard").help_text)
     note = forms.CharField(max_length=200, required=False, help_text="Why, for your colleagues.")
+    less_too = forms.BooleanField(
+        required=False,
+        label="Give it also to those who get less by it than now",
+        help_text="Off: they are counted, and keep what they have.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -81,16 +92,42 @@ class OverrideForm(forms.Form):
 
 
 @dataclass(frozen=True)
+class Group:
+    """Customers of whom a plan says something: in words for one and for more, and which of some keys they are."""
+
+    words: tuple[str, str]
+    among: Callable[[Sequence[int]], set[int]]
+
+    def in_words(self, count: int) -> str:
+        return f"{count} {self.words[count != 1]}."
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What an edit comes to: its words, whom it leaves as they are and why (of one, of more), how it is written."""
+    """What an edit comes to: its words, whom it leaves as they are and why, and how it is written.
+
+    `taken` are changed, too, but the person should know of them. Who is in two groups counts in the first.
+    """
 
     what: str
-    left: QuerySet[Customer]
-    left_because: tuple[str, str]
+    left: Sequence[Group]
     write: Write
+    taken: Sequence[Group] = ()
 
     def left_in_words(self, count: int) -> str:
-        return f"{count} {self.left_because[count != 1]}."
+        reasons = " or ".join(group.words[count != 1] for group in self.left)
+        return f"{count} {reasons}."
+
+    def counts(self, keys: Sequence[int]) -> list[int]:
+        """How many are in each group, those that are left first."""
+        found = [0] * (len(self.left) + len(self.taken))
+        for some in in_slices(keys):
+            seen: set[int] = set()
+            for place, group in enumerate((*self.left, *self.taken)):
+                members = group.among(some) - seen
+                found[place] += len(members)
+                seen |= members
+        return found
 
 
 @dataclass(frozen=True)
@@ -100,35 +137,53 @@ class BulkEdit:
     plan: Callable[[Any], Plan]
 
 
+def _with(**values: Any) -> Callable[[Sequence[int]], set[int]]:
+    return lambda keys: set(Customer.objects.filter(pk__in=keys, **values).values_list("pk", flat=True))
+
+
 def _plan_tier(form: TierForm) -> Plan:
     tier: Tier = form.cleaned_data["tier"]
-    on_it = Customer.objects.filter(tier=tier)
-    return Plan(f"Tier: {tier}.", on_it, ("is on it already", "are on it already"), set_field("tier", tier))
+    on_it = Group(("is on it already", "are on it already"), _with(tier=tier))
+    return Plan(f"Tier: {tier}.", [on_it], set_field("tier", tier))
 
 
 def _plan_override(form: OverrideForm) -> Plan:
     values = form.values()
     until = date_format(timezone.localtime(values.valid_until), "D j M Y, H:i")
-    having = Customer.objects.filter(pk__in=in_the_way(values).values("customer"))
     rest = "an override of this kind in that time already, which stays"
-    because = (f"has {rest}", f"have {rest}")
-    return Plan(f"Override: {LimitOverride(**vars(values))}, until {until}.", having, because, give_override(values))
+    having = Group((f"has {rest}", f"have {rest}"), lambda keys: having_one(keys, values))
+    what = f"Override: {LimitOverride(**vars(values))}, until {until}."
+    if form.cleaned_data["less_too"]:
+        less = Group(("gets less than now", "get less than now"), lambda keys: getting_less(keys, values))
+        return Plan(what, [having], give_override(values, less_too=True), [less])
+    words = ("would get less than now, and is left out", "would get less than now, and are left out")
+    less = Group(words, lambda keys: getting_less(keys, values))
+    return Plan(what, [having, less], give_override(values))
 
 
-def _status_edit(title: str, status: Customer.Status) -> BulkEdit:
-    because = (f"is {status.label.lower()} already", f"are {status.label.lower()} already")
-    plan = Plan(
-        f"Status: {status.label}.", Customer.objects.filter(status=status), because, set_field("status", status.value)
-    )
-    return BulkEdit(title, forms.Form, lambda form: plan)
+def _plan_status(status: Customer.Status, *, blocked_too: bool = True) -> Plan:
+    label = status.label.lower()
+    there = Group((f"is {label} already", f"are {label} already"), _with(status=status))
+    write = set_field("status", status.value, keeping=() if blocked_too else (Customer.Status.BLOCKED.value,))
+    among_blocked = _with(status=Customer.Status.BLOCKED)
+    if not blocked_too:
+        stays = Group(("is blocked, and stays so", "are blocked, and stay so"), among_blocked)
+        return Plan(f"Status: {status.label}.", [there, stays], write)
+    taken = [Group(("is blocked now", "are blocked now"), among_blocked)]
+    return Plan(f"Status: {status.label}.", [there], write, taken)
 
 
 EDITS = {
     "change_tier": BulkEdit("Change the tier of", TierForm, _plan_tier),
     "give_override": BulkEdit("Give an override to", OverrideForm, _plan_override),
-    "activate": _status_edit("Activate", Customer.Status.ACTIVE),
-    "pause": _status_edit("Pause", Customer.Status.PAUSED),
-    "block": _status_edit("Block", Customer.Status.BLOCKED),
+    "activate": BulkEdit(
+        "Activate",
+        ActivateForm,
+        lambda form: _plan_status(Customer.Status.ACTIVE, blocked_too=form.cleaned_data["blocked_too"]),
+    ),
+    # A blocked customer who was paused would be let in again with the others who are.
+    "pause": BulkEdit("Pause", forms.Form, lambda form: _plan_status(Customer.Status.PAUSED, blocked_too=False)),
+    "block": BulkEdit("Block", forms.Form, lambda form: _plan_status(Customer.Status.BLOCKED)),
 }
 
 # What a page of an edit that goes on posts of its progress.
@@ -156,14 +211,15 @@ def bulk_edit(
         if progress.is_through:
             model_admin.message_user(request, _outcome(plan, progress), messages.SUCCESS)
             return None
-    left = count_among(keys, plan.left) if plan and not is_confirmed else 0
+    counts = plan.counts(keys) if plan and not is_confirmed else []
+    left = sum(counts[: len(plan.left)]) if plan else 0
     context = {
         "title": f"{edit.title} {counted(len(keys), 'customer')}",
         "action": name,
         "form": form,
         "plan": plan,
         "total": len(keys),
-        "left": plan.left_in_words(left) if plan and left else "",
+        "groups": _lines(plan, counts) if plan else [],
         "changes": len(keys) - left,
         "progress": progress,
         "has_begun": is_confirmed,
@@ -175,6 +231,12 @@ def bulk_edit(
         "media": model_admin.media + form.media,
     }
     return admin_page(request, "admin/customers/customer/bulk.html", context, of=model_admin)
+
+
+def _lines(plan: Plan, counts: Sequence[int]) -> list[str]:
+    """What the preview says of each group that has somebody in it."""
+    groups = zip((*plan.left, *plan.taken), counts, strict=False)
+    return [group.in_words(count) for group, count in groups if count]
 
 
 def _outcome(plan: Plan, progress: Progress) -> str:

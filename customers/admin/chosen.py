@@ -59,8 +59,3 @@ def chosen_keys(request: HttpRequest, queryset: QuerySet[Any]) -> list[int]:
 def in_slices(keys: Sequence[int]) -> Iterator[Sequence[int]]:
     """So many at a time as a statement takes as parameters."""
     return (keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE))
-
-
-def count_among(keys: Sequence[int], rows: QuerySet[Any]) -> int:
-    """How many of the rows have one of the keys."""
-    return sum(rows.filter(pk__in=some).count() for some in in_slices(keys))

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -21,14 +21,13 @@ from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 
 from customers.admin.bulk import bulk_edit
-from customers.admin.chosen import chosen_keys
 from customers.admin.contexts import ContextAdmin
 from customers.admin.erasures import ErasingMixin
 from customers.admin.imports import CustomerImportMixin
 from customers.admin.numbers import MASKED, MaskedFieldsMixin, NumberInline, is_in_a_plan, is_whole
-from customers.admin.pages import KeptWhereUsedAdmin, counted, without_related_links
+from customers.admin.pages import KeptWhereUsedAdmin, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
-from customers.editing import check_overrides, claim_number, lock_customer, number_key, number_warning
+from customers.editing import check_overrides, claim_number, number_key, number_warning
 from customers.history import Part
 from customers.models import Customer, LimitOverride, PhoneNumber, SearchKey, Tier
 from customers.models.fields import time_zones
@@ -265,36 +264,15 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
 
     @admin.action(description="Set the selected customers to active", permissions=["change"])
     def activate(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
-        return self._set_status(request, queryset, "activate", Customer.Status.ACTIVE)
+        return bulk_edit(self, request, queryset, "activate")
 
     @admin.action(description="Pause the selected customers", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
-        return self._set_status(request, queryset, "pause", Customer.Status.PAUSED)
+        return bulk_edit(self, request, queryset, "pause")
 
     @admin.action(description="Block the selected customers", permissions=["change"])
     def block(self, request: HttpRequest, queryset: QuerySet[Customer]) -> HttpResponseBase | None:
-        return self._set_status(request, queryset, "block", Customer.Status.BLOCKED)
-
-    def _set_status(
-        self, request: HttpRequest, queryset: QuerySet[Customer], name: str, status: Customer.Status
-    ) -> HttpResponseBase | None:
-        """Row by row, for the history. More than a page of the list has are asked about, and changed in pieces."""
-        if "apply" in request.POST or len(chosen_keys(request, queryset)) > self.list_per_page:
-            return bulk_edit(self, request, queryset, name)
-        changed = 0
-        for pk in queryset.exclude(status=status).filter(erasure=None).values_list("pk", flat=True):
-            try:
-                with transaction.atomic():
-                    customer = lock_customer(pk)
-                    customer.status = status
-                    customer.save(update_fields=["status"])
-                    self.log_change(request, customer, f"Status: {status.label}.")
-            except Customer.DoesNotExist:  # merged into another meanwhile
-                continue
-            changed += 1
-        text = f"{counted(changed, 'customer')} set to {status.label.lower()}."
-        self.message_user(request, text, messages.SUCCESS)
-        return None
+        return bulk_edit(self, request, queryset, "block")
 
 
 def _outlooks(customer_ids: list[int]) -> dict[int, list[str]]:
