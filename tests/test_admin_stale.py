@@ -14,6 +14,7 @@ from tests.staff import errors_of, form_in, form_of, list_of, staff, text_of, wi
 
 POLICY = "/admin/customers/policy/1/change/"
 MESSAGES = "/admin/customers/denialmessage/"
+ADD_CUSTOMER, ADD_TIER = "/admin/customers/customer/add/", "/admin/customers/tier/add/"
 
 
 @pytest.fixture
@@ -239,6 +240,30 @@ def test_who_sends_one_form_twice_is_told_that_it_is_saved(ana, bob):
         assert twice.status_code == 302, path
         assert "success" in {message.level_tag for message in get_messages(twice.wsgi_request)}
         assert histories() == before, path
+
+
+def test_who_sends_a_new_object_twice_makes_one_and_may_make_another_like_it(ana, bob):
+    make_tier("premium")
+    new = with_row(form_of(ana, ADD_CUSTOMER), "numbers", number="+442079460958") | {"name": "Ada"}
+    without_number = form_of(ana, ADD_CUSTOMER) | {"name": "Ada", "tier": str(Tier.objects.get(slug="premium").pk)}
+    tier = with_row(form_of(ana, ADD_TIER), "limits", metric="messages", period="day", amount="9", hard="on")
+    new["tier"] = without_number["tier"]
+    for path, form, model in (
+        (ADD_CUSTOMER, new, Customer),
+        (ADD_CUSTOMER, without_number, Customer),
+        (ADD_TIER, tier | {"name": "Gold", "slug": "gold"}, Tier),
+    ):
+        before = model.objects.count()
+        first, twice = ana.post(path, form), ana.post(path, form)
+
+        assert [first.status_code, twice.status_code] == [302, 302], errors_of(twice)
+        assert "added successfully" in str(list(get_messages(twice.wsgi_request))[-1])
+        assert model.objects.count() == before + 1
+    # Another value, another person and another form are another customer.
+    again = without_number | {"_shown_state": form_of(ana, ADD_CUSTOMER)["_shown_state"]}
+    for client, form in ((ana, without_number | {"notes": "Else"}), (bob, without_number), (ana, again)):
+        assert client.post(ADD_CUSTOMER, form).status_code == 302
+    assert Customer.objects.filter(name="Ada").count() == 5
 
 
 def test_a_list_that_is_edited_keeps_both_messages(ana, bob):

@@ -64,6 +64,7 @@ class ApiKeyAdmin(HistoryAdmin):
     list_select_related = ["created_by"]
     search_fields = ["name", "prefix"]
     actions = ["revoke"]
+    adds_once = False  # each has a secret of its own, which only its own page shows
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -16,8 +16,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 
+from customers.admin.additions import AddedOnceAdmin
 from customers.admin.chosen import chosen_before, chosen_keys, packed
-from customers.admin.stale import StaleAwareAdmin
 from customers.editing import kinds_that_use
 from customers.history import Entry, history_of, history_points
 from customers.search.finding import rows_named
@@ -39,7 +39,7 @@ def admin_page(
     return TemplateResponse(request, template, frame | dict(context))
 
 
-class HistoryAdmin(StaleAwareAdmin):
+class HistoryAdmin(AddedOnceAdmin):
     """A model whose history page shows every field before and after; `history_parts` are the rows that belong to it."""
 
     def history_points(self) -> dict[str, int]:

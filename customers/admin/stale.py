@@ -143,11 +143,6 @@ def _would_store(form: forms.BaseForm, now: Iterable[str], not_stored: Iterable[
     return {name: digest(cleaned[name]) for name in names if name in now}
 
 
-def _is_stored(form: forms.BaseForm, now: Digests, not_stored: Iterable[str]) -> bool:
-    wanted = _would_store(form, now, {*_LEFT_OUT, *not_stored})
-    return form.is_valid() and wanted is not None and wanted.items() <= now.items()
-
-
 def _rows_are_stored(formset: Any, prefix: str, now: dict[str, Digests]) -> bool:
     """Whether the rows that a formset would keep are those that are stored, whatever their numbers are."""
     stored = [row for name, row in now.items() if name.startswith(f"{prefix}-")]
@@ -292,19 +287,25 @@ class StaleAwareAdmin(admin.ModelAdmin):
         if shown is not None and shown.rows == now.rows:
             return {"shown_state": now}
         base = shown or now
-        form, formsets = self._sent(request, obj)
+        form, formsets = self.sent(request, obj)
         changes = self.changes_since(obj.pk, base.seen)
-        if shown is not None and are_last_by(request.user, changes):
-            is_stored = _is_stored(form, now.rows[""], self.confirmations)
-            if is_stored and all(_rows_are_stored(formset, prefix, now.rows) for prefix, formset in formsets.items()):
-                return {"stored_already": obj}
+        is_own = shown is not None and are_last_by(request.user, changes)
+        if is_own and self.is_stored(form, formsets, now.rows):
+            return {"stored_already": obj}
         laid_over = LaidOver(own_input(form, base.rows.get("", now.rows[""]), now.rows[""]))
         for prefix, formset in formsets.items():
             _lay_rows(formset, prefix, base, now.rows, laid_over)
         _show_anew(request, laid_over)
         return {"shown_state": now, "stale": stale_words(request.user, shown is not None, changes)}
 
-    def _sent(self, request: HttpRequest, obj: Any) -> tuple[forms.BaseForm, dict[str, Any]]:
+    def is_stored(self, form: forms.BaseForm, formsets: Mapping[str, Any], now: dict[str, Digests]) -> bool:
+        """Whether what was sent would leave an object and its rows as they are now."""
+        wanted = _would_store(form, now[""], {*_LEFT_OUT, *self.confirmations})
+        if not form.is_valid() or wanted is None or not wanted.items() <= now[""].items():
+            return False
+        return all(_rows_are_stored(formset, prefix, now) for prefix, formset in formsets.items())
+
+    def sent(self, request: HttpRequest, obj: Any) -> tuple[forms.BaseForm, dict[str, Any]]:
         """The form that was sent, and by their prefixes the formsets of rows that the person may change."""
         fields = flatten_fieldsets(self.get_fieldsets(request, obj))
         form = self.get_form(request, obj, change=True, fields=fields)(request.POST, request.FILES, instance=obj)
