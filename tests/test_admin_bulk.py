@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from customers import bulk_edits
 from customers.admin.chosen import packed, unpacked
-from customers.models import Customer, LimitOverride, Tier
+from customers.models import Customer, Erasure, LimitOverride, Tier
 from tests.builders import limit, make_channel, make_customer, make_override, make_tier
 from tests.staff import staff, text_of
 
@@ -254,7 +254,7 @@ def test_whoever_was_counted_is_changed_in_pieces_and_a_failure_says_how_far_it_
     others[-2].delete()
     assert ana.post(basic, hidden_in(page) | {"apply": "1"}).status_code == 302
 
-    outcome = "46 customers changed. 1 is on it already. 1 was deleted or merged into another one meanwhile."
+    outcome = "46 customers changed. 1 is on it already. 1 was deleted, erased or merged meanwhile."
     assert f"Tier: Gold. {outcome}" in text_of(ana.get(LIST))
     assert set(Customer.objects.exclude(tier=gold)) == {mover, newcomer}
     assert max(len(customers) for customers in tried) <= 28
@@ -276,6 +276,12 @@ def test_all_of_many_pages_are_paused_instead_of_deleted_by_forms_of_few_fields(
     assert "Status: Paused. 123 customers changed." in text_of(ana.get(LIST))
     assert Customer.objects.get(status="active").name == "C new"
     assert LogEntry.objects.count() == 123
+
+
+def test_who_is_erased_is_not_counted(ana, three):
+    Erasure.objects.create(customer=three[0], requested_at=timezone.now(), by="boss")
+
+    assert "Pause 2 customers" in text_of(send(ana, "pause", three))
 
 
 def test_whoever_only_looks_is_offered_no_edit(db, three):

@@ -72,7 +72,7 @@ def test_an_amount_has_the_same_maximum_on_each_form_and_in_the_api(api):
 @pytest.mark.only("sqlite")
 def test_an_amount_that_was_too_large_for_postgresql_is_brought_within_the_maximum():
     from_before = make_tier("premium", limit("call_minutes", 2**63 - 1), limit("sessions", 9, "month"))
-    migration = import_module("customers.migrations.0010_amounts_have_a_maximum")
+    migration = import_module("customers.migrations.0012_amounts_have_a_maximum")
 
     with connection.cursor() as cursor:
         for statement in migration.WITHIN:

@@ -195,13 +195,14 @@ def bulk_edit(
 ) -> HttpResponseBase | None:
     """Shows the form, if there is one, then the plan; does it once that is confirmed. None: the list is shown again.
 
-    Whoever was counted on the first page is who is changed, whatever matches the list's search and filters later.
+    Whoever was counted on the first page is who is changed, whatever matches the list's search and filters later. Who
+    is erased is not one of them.
     """
     edit = EDITS[name]
     # What no page has counted is not changed, but shown first.
     is_confirmed = "apply" in request.POST and chosen_before(request) is not None
     was_sent = is_confirmed or bool({"preview", "apply"} & set(request.POST)) or not edit.form.base_fields
-    keys = chosen_keys(request, queryset)
+    keys = chosen_keys(request, queryset.filter(erasure=None))
     form = edit.form(request.POST if was_sent else None, prefix="edit")
     plan = edit.plan(form) if was_sent and form.is_valid() else None
     last, changed, left_so_far, gone = (_number(request.POST.get(name)) for name in COUNTS)
@@ -245,7 +246,7 @@ def _outcome(plan: Plan, progress: Progress) -> str:
     if progress.left:
         words.append(plan.left_in_words(progress.left))
     if progress.gone:
-        were = "was deleted or merged into another one" if progress.gone == 1 else "were deleted or merged into others"
+        were = "was deleted, erased or merged" if progress.gone == 1 else "were deleted, erased or merged"
         words.append(f"{progress.gone} {were} meanwhile.")
     return " ".join(words)
 

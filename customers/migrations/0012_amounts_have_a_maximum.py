@@ -12,7 +12,7 @@ WITHIN = [f"UPDATE customers_{table} SET amount = {MOST} WHERE amount > {MOST}" 
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("customers", "0001_first_squashed_0009_tier_price"),
+        ("customers", "0011_who_sees_numbers"),
     ]
 
     operations = [
