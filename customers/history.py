@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -16,8 +16,6 @@ from django.utils.formats import date_format
 from customers.masking import shown_email, shown_number, shown_text
 
 NOTHING = "–"
-# Records do not say which save they belong to: those of one person, reason and moment are taken for one.
-ONE_SAVE = timedelta(seconds=2)
 _LEFT_OUT = frozenset({"id", "key", "created_at", "secret_sha256"})
 _BLANK_MEANS = {
     "amount": "unlimited",
@@ -65,7 +63,7 @@ class RowChange:
 
 @dataclass(frozen=True)
 class Entry:
-    """One save: what one person or key changed within a moment. `user_id` is the person's."""
+    """One save: what one person or key changed at once. `user_id` is the person's."""
 
     at: datetime
     who: str
@@ -86,13 +84,10 @@ class Step:
     def row(self) -> tuple[str, Any]:
         return self.model._meta.label, getattr(self.after, self.model._meta.pk.attname)
 
-    def belongs_to(self, other: "Step") -> bool:
-        """Whether both are of one save."""
-        return (
-            self.after.history_date - other.after.history_date <= ONE_SAVE
-            and self.after.history_user_id == other.after.history_user_id
-            and self.after.history_change_reason == other.after.history_change_reason
-        )
+    @property
+    def save(self) -> tuple[datetime, Any, Any]:
+        """What all steps of one save have alike, and no other's of the same object: see `Records`."""
+        return self.after.history_date, self.after.history_user_id, self.after.history_change_reason
 
 
 def moment_words(moment: datetime) -> str:
@@ -172,15 +167,11 @@ def _is_of(step: Step, parent: str, pk: Any) -> bool:
     return str(pk) in (str(getattr(step.after, parent)), str(getattr(step.before, parent, None)))
 
 
-def _saves(steps: list[Step]) -> Iterable[list[Step]]:
-    save: list[Step] = []
+def _saves(steps: Iterable[Step]) -> Iterable[list[Step]]:
+    saves: dict[Any, list[Step]] = defaultdict(list)
     for step in steps:
-        if save and not step.belongs_to(save[-1]):
-            yield save
-            save = []
-        save.append(step)
-    if save:
-        yield save
+        saves[step.save].append(step)
+    return saves.values()
 
 
 def _entry(save: Sequence[Step], names: "_Names") -> Entry:

@@ -1,7 +1,7 @@
 """History with before and after: a tier's and a customer's with their limits, numbers and overrides."""
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from customers.history import Part, history_of
@@ -17,7 +17,8 @@ def ana(db):
 
 def test_a_tiers_history_holds_its_limits_and_channels(ana):
     make_channel("telephony")
-    tier = make_tier("premium", limit("call_minutes", 60), limit("messages", 100))
+    with transaction.atomic():
+        tier = make_tier("premium", limit("call_minutes", 60), limit("messages", 100))
     path = f"/admin/customers/tier/{tier.pk}/change/"
     data = form_of(ana, path) | {"limits-0-amount": "90", "limits-1-DELETE": "on", "allowed_channels": ["telephony"]}
 
@@ -84,7 +85,8 @@ def test_a_key_stands_in_the_history_as_its_own_author(ana):
 
 
 def test_a_long_history_has_pages_and_few_queries(ana):
-    tier = make_tier("premium", limit("call_minutes", 0))
+    with transaction.atomic():
+        tier = make_tier("premium", limit("call_minutes", 0))
     row = tier.limits.get()
     for amount in range(1, 61):
         row.amount = amount

@@ -162,3 +162,34 @@ def test_what_is_gone_is_still_told(boss):
     found = {what: rows for _, what, rows in told(boss)}
     assert found["Tier Old (deleted)"][0][0] == "removed"
     assert found["Customer Ada"][0][:2] == ("removed", "90 call minutes a day")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_one_save_did_is_one_line_and_nothing_that_was_saved_vanishes(db):
+    """Of the transaction, which a test has none of around it here."""
+    boss = staff("administrators", "boss")
+    with time_machine.travel(NOW - timedelta(hours=1), tick=True):
+        free, premium = make_tier("free"), make_tier("premium", limit("call_minutes", 60))
+        customer = make_customer(free, name="Ada")
+    path = f"/admin/customers/customer/{customer.pk}/change/"
+    with time_machine.travel(NOW, tick=True):
+        for tier in (premium, free):  # there and back, at once
+            assert boss.post(path, form_of(boss, path) | {"tier": str(tier.pk)}).status_code == 302
+        row = {"metric": "call_minutes", "period": "day", "amount": "90", "hard": "on"}
+        form = form_of(boss, path) | {"numbers-0-number": "+15550001111", "name": "Ada B"}
+        assert boss.post(path, with_row(form, "overrides", **row)).status_code == 302
+
+    def tiers_and_rows(entries):
+        return [
+            sorted((row.kind, row.fields[0].before, row.fields[0].after) for row in entry.rows) for entry in entries
+        ]
+
+    changes = [change.entry for change in page(boss).context["changes"]][:3]
+    own = boss.get(f"/admin/customers/customer/{customer.pk}/history/").context["page"].object_list[:3]
+    assert tiers_and_rows(changes) == tiers_and_rows(own)
+    assert [rows[0] for rows in tiers_and_rows(own)] == [
+        ("customer", "Ada", "Ada B"),
+        ("customer", "Premium", "Free"),
+        ("customer", "Free", "Premium"),
+    ]
+    assert [row[0] for row in tiers_and_rows(own)[0]] == ["customer", "limit override", "phone number", "phone number"]

@@ -3,9 +3,9 @@
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from simple_history.models import HistoricalRecords
 
 from automations.texts.lines import refuse_line_breaks
+from customers.models.histories import Records
 
 AT_ONCE, PER_SECOND = 2, 5
 # As many as a worker's threads that destinations which failed last may take; what one receiver could be sent.
@@ -64,7 +64,7 @@ class Destination(models.Model):
     failing_since = models.DateTimeField(null=True, editable=False)
 
     # What the worker writes with each result is no edit.
-    history = HistoricalRecords(excluded_fields=["failures_in_row", "failing_since"])
+    history = Records(excluded_fields=["failures_in_row", "failing_since"])
 
     class Meta:
         ordering = ["name"]

@@ -2,11 +2,11 @@
 
 from django.db import models
 from django.db.models import F, Q
-from simple_history.models import HistoricalRecords
 
 from automations.models.destinations import Destination
 from automations.texts.lines import refuse_line_breaks
 from customers.models import Agent, Channel, Customer, Tier
+from customers.models.histories import Records
 
 
 class Trigger(models.TextChoices):
@@ -61,7 +61,7 @@ class Rule(models.Model):
         help_text="For usage alone: 80, 100 tells once at each. Of several reached at once, the highest.",
     )
 
-    history = HistoricalRecords(m2m_fields=[tiers, channels, agents, customers])
+    history = Records(m2m_fields=[tiers, channels, agents, customers])
     objects = RuleQuerySet.as_manager()
 
     class Meta:
@@ -122,7 +122,7 @@ class Action(models.Model):
         help_text="What is older is skipped. Blank: 60 for e-mail, chat and WhatsApp, never for HTTP.",
     )
 
-    history = HistoricalRecords()
+    history = Records()
 
     class Meta:
         ordering = ["pk"]

@@ -2,11 +2,11 @@
 
 from django.db import models
 from django.db.models import F, Q
-from simple_history.models import HistoricalRecords
 
 from automations.models.destinations import Destination
 from automations.texts.lines import refuse_line_breaks
 from customers.models import Agent, Customer, Tier
+from customers.models.histories import Records
 
 LIMIT_MS, LONGEST_LIMIT_MS = 300, 600
 FRESH_MINUTES, STALE_HOURS = 5, 24
@@ -45,7 +45,7 @@ class Source(models.Model):
     last_failure = models.CharField(max_length=300, blank=True, editable=False)
 
     # What is noted of a failure is no edit.
-    history = HistoricalRecords(excluded_fields=["last_failed_at", "last_failure"])
+    history = Records(excluded_fields=["last_failed_at", "last_failure"])
 
     class Meta:
         ordering = ["name"]
@@ -110,7 +110,7 @@ class Secret(models.Model):
     set_at = models.DateTimeField(auto_now=True)
 
     # Who set which one, and when.
-    history = HistoricalRecords(excluded_fields=["token"])
+    history = Records(excluded_fields=["token"])
 
     class Meta:
         ordering = ["name"]

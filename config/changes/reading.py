@@ -10,7 +10,7 @@ from django.db import models
 
 from config.changes.kinds import Kind, ranks
 from config.changes.places import Place, Wanted, newest_places, places_before
-from customers.history import ONE_SAVE, Entry, Step, names_of, steps_with_before, told
+from customers.history import Entry, Step, names_of, steps_with_before, told
 from customers.keyset import Page, page_beside
 
 
@@ -35,16 +35,10 @@ class Record:
     step: Step | None
     logged: LogEntry | None
 
-    def goes_with(self, newer: "Record") -> bool:
-        """Whether both are of one save of one object."""
-        if self.step is None or newer.step is None or (self.kind, self.pk) != (newer.kind, newer.pk):
-            return False
-        mine, other = self.step.after, newer.step.after
-        same_author = (mine.history_user_id, mine.history_change_reason) == (
-            other.history_user_id,
-            other.history_change_reason,
-        )
-        return same_author and other.history_date - mine.history_date <= ONE_SAVE
+    @property
+    def save(self) -> tuple[Any, ...]:
+        """Alike for all records of one save of one object."""
+        return (self.kind, self.pk, self.place if self.step is None else self.step.save)
 
 
 def record_page(wanted: Wanted, after: Place | None, before: Place | None, size: int) -> Page[Record]:
@@ -93,12 +87,10 @@ def _logged(pks: Iterable[int], rank: int, kinds: Sequence[Kind]) -> Iterable[Re
 
 def changes_of(records: Sequence[Record]) -> list[Change]:
     """What they tell, those of one save together. What changed nothing that is kept is left out."""
-    saves: list[list[Record]] = []
+    by_save: dict[Any, list[Record]] = defaultdict(list)
     for record in records:
-        if saves and record.goes_with(saves[-1][-1]):
-            saves[-1].append(record)
-        else:
-            saves.append([record])
+        by_save[record.save].append(record)
+    saves = list(by_save.values())
     parents: dict[type[models.Model], str] = {}
     for record in records:
         parents |= {part.model: part.parent for part in record.kind.parts or ()}

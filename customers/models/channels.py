@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from simple_history.models import HistoricalRecords
+
+from customers.models.histories import Records
 
 TEXT_CHANNELS = frozenset({"chat", "sms", "text", "email", "messaging"})
 VOICE_CHANNELS = frozenset({"telephony", "phone", "voice", "call"})
@@ -27,7 +28,7 @@ class Channel(models.Model):
         help_text="A session without an end stops counting as open after this many minutes. At most a week.",
     )
 
-    history = HistoricalRecords()
+    history = Records()
 
     class Meta:
         ordering = ["slug"]

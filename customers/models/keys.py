@@ -2,7 +2,8 @@
 
 from django.conf import settings
 from django.db import models
-from simple_history.models import HistoricalRecords
+
+from customers.models.histories import Records
 
 
 class ApiKey(models.Model):
@@ -26,7 +27,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     # The history is for what staff change, and its readers need no hash.
-    history = HistoricalRecords(excluded_fields=["secret_sha256", "last_used_at"])
+    history = Records(excluded_fields=["secret_sha256", "last_used_at"])
 
     class Meta:
         verbose_name = "API key"

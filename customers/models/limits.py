@@ -10,11 +10,11 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
-from simple_history.models import HistoricalRecords
 
 from customers.limits import MOST_AMOUNT, TOO_MUCH, Limit, Metric, Period, metrics_by_periods, periods_in_words
 from customers.models.channels import Agent, Channel
 from customers.models.customers import Customer
+from customers.models.histories import Records
 from customers.models.tiers import Tier
 from customers.validity import UNTIL_IS_AFTER_FROM, UNTIL_IS_NOT_AFTER_FROM, Validity, valid_at
 
@@ -67,7 +67,7 @@ class TierLimit(LimitRow):
         validators=[MaxValueValidator(MOST_AMOUNT, TOO_MUCH)], help_text="0: none at all. For unlimited, have no row."
     )
 
-    history = HistoricalRecords()
+    history = Records()
 
     class Meta:
         ordering = ["metric", "period", "channel", "agent"]
@@ -130,7 +130,7 @@ class LimitOverride(LimitRow):
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = OverrideQuerySet.as_manager()
-    history = HistoricalRecords()
+    history = Records()
 
     class Meta:
         ordering = ["metric", "period", "channel", "agent", "valid_from"]

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
-from simple_history.models import HistoricalRecords
 
+from customers.models.histories import Records
 from customers.models.tiers import Tier
 
 
@@ -69,7 +69,7 @@ class Policy(models.Model):
         null=True, blank=True, help_text="When the emergency switch goes back to normal by itself. Blank: never."
     )
 
-    history = HistoricalRecords()
+    history = Records()
 
     class Meta:
         verbose_name_plural = "policy"
@@ -103,7 +103,7 @@ class DenialMessage(models.Model):
     reason = models.CharField(primary_key=True, max_length=32, editable=False)
     message = models.CharField(max_length=300, help_text="Sent to LiveTok as <code>denied_message</code>.")
 
-    history = HistoricalRecords()
+    history = Records()
 
     class Meta:
         ordering = ["reason"]

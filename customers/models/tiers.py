@@ -6,10 +6,10 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from simple_history.models import HistoricalRecords
 
 from customers.models.channels import Channel
 from customers.models.fields import ContextField, CurrencyField, validate_context, validate_currency
+from customers.models.histories import Records
 
 NO_CURRENCY = "Give the price's currency too, such as EUR, or leave the price blank."
 NO_PRICE = "Give a price in this currency too, or leave the currency blank."
@@ -75,7 +75,7 @@ class Tier(models.Model):
         help_text="Of the price: three letters of ISO 4217, such as EUR.",
     )
 
-    history = HistoricalRecords(m2m_fields=[allowed_channels])
+    history = Records(m2m_fields=[allowed_channels])
 
     class Meta:
         ordering = ["name"]
