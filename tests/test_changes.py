@@ -1,5 +1,7 @@
 """Everything that was changed: by whom, when, what, before and after; for whom it is; page by page."""
 
+import html
+import re
 from datetime import timedelta
 from itertools import pairwise
 
@@ -8,16 +10,19 @@ import time_machine
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from simple_history.utils import bulk_update_with_history
 
+from config.changes import runs
 from config.changes.kinds import kinds
-from config.changes.places import EVERYBODY, KEYS, Wanted
-from config.changes.reading import newest_records, record_page
+from config.changes.places import EVERYBODY, KEYS, Wanted, newest_places
+from config.changes.reading import Many, changes_page
+from config.changes.runs import units
 from customers.models import Customer
 from tests.builders import limit, make_customer, make_override, make_tier, moment
 from tests.staff import form_of, report_page, staff, text_of, with_row
 
 NOW = moment("2026-03-14T10:40:00+00:00")
-CHANGES_STATEMENTS = 18
+CHANGES_STATEMENTS = 22
 
 
 def page(client, query=""):
@@ -100,33 +105,79 @@ def test_it_is_narrowed_by_person_day_and_kind(boss):
         assert "Some filters cannot be used" in text_of(page(boss, query)), query
 
 
-def test_pages_follow_each_other_without_gap_and_cost_the_same(boss):
-    with time_machine.travel(NOW - timedelta(hours=1), tick=False):
+def test_pages_follow_each_other_without_gap_and_cost_the_same(boss, monkeypatch):
+    monkeypatch.setattr(runs, "AT_ONCE", 20)
+    others = [make_customer(boss.customer.tier, f"+1555{number:07}", name=f"C{number}") for number in range(7)]
+    with time_machine.travel(NOW - timedelta(hours=1), tick=False) as clock:
         for number in range(40):
-            # Of one moment, so that the model and the row alone tell their places apart.
+            # Of one moment too: then model and row alone tell places apart.
+            clock.shift(timedelta(seconds=number % 3))
             phone = boss.customer.numbers.get()
             boss.customer.name, phone.number = f"Ada {number}", f"+1 555 {number:04}"
             for row in (boss.customer, phone):
                 row._history_user = boss.user
                 row.save()
+            if number in (0, 15, 30):  # runs, of few and of many objects, shorter and longer than what is read at once
+                for row in others[: 4 if number == 15 else 7] * (1 if number == 0 else 6):
+                    clock.shift(timedelta(milliseconds=1))
+                    row._history_user, row._change_reason = boss.user, "API key CRM"
+                    row.save()
     wanted = Wanted(kinds(), EVERYBODY)
-    everything = [record.place for record in newest_records(wanted, 1000)]
-    assert len(everything) > 80
+    everything = [key.place for key in newest_places(wanted, None, 2000)]
+    assert len(everything) > 150
     assert everything == sorted(everything, reverse=True)
+    assert [unit.run.objects for unit in units(wanted, None, 1000, older=True) if unit.run] == [7, 7]
 
-    pages = [record_page(wanted, None, None, 7)]
-    while pages[-1].has_next:
-        pages.append(record_page(wanted, pages[-1].rows[-1].place, None, 7))
-    assert [record.place for found in pages for record in found.rows] == everything
-    for before, found in pairwise(pages):
-        assert record_page(wanted, None, found.rows[0].place, 7).rows == before.rows
+    def of(unit):
+        newest, oldest = (everything.index(place) for place in (unit.newest, unit.oldest))
+        return everything[newest : oldest + 1]
+
+    for size in (1, 6):
+        pages = [changes_page(wanted, None, None, size)]
+        while pages[-1].has_next:
+            pages.append(changes_page(wanted, pages[-1].rows[-1].oldest, None, size))
+        assert [place for found in pages for unit in found.rows for place in of(unit)] == everything
+        for before, found in pairwise(pages):
+            assert changes_page(wanted, None, found.rows[0].newest, size).rows == before.rows
     first = page(boss)
     assert first.context["before"] is None
     second = page(boss, f"?after={first.context['after']}")
     assert page(boss, f"?before={second.context['before']}").context["changes"] == first.context["changes"]
+    monkeypatch.undo()
     with CaptureQueriesContext(connection) as found:
         page(boss)
     assert len(found) <= CHANGES_STATEMENTS, len(found)
+
+
+def test_what_was_done_to_many_at_once_is_one_line_that_leads_to_each(boss):
+    """Others' changes stay in sight, on home too."""
+    other = User.objects.create_user("ben", is_staff=True)
+    with time_machine.travel(NOW - timedelta(days=3), tick=True):
+        many = [make_customer(boss.customer.tier, f"+1555{number:07}", name=f"C{number}") for number in range(70)]
+    with time_machine.travel(NOW - timedelta(minutes=5), tick=True):
+        boss.customer._history_user = other
+        boss.customer.name = "Ada B"
+        boss.customer.save()
+        for customer in many:
+            customer.status = "blocked"
+        bulk_update_with_history(many, Customer, ["status"], default_user=boss.user, default_change_reason="Together.")
+        for customer, tier in zip(many[:4], [make_tier("gold")] * 4, strict=True):
+            customer.tier, customer._history_user, customer._change_reason = tier, boss.user, "Four."
+            customer.save()
+
+    shown = page(boss)
+    lines = [line for line in shown.context["changes"] if not isinstance(line, Many)]
+    assert [line.name for line in lines][:5] == ["C3", "C2", "C1", "C0", "Ada B"]
+    (run,) = [line for line in shown.context["changes"] if isinstance(line, Many)]
+    assert "70 customers Each of these changes" in text_of(shown)
+    assert "such as: Customer C69 changed Status: Active → Blocked" in text_of(shown)
+    home = report_page(boss, "/admin/", NOW)
+    assert "70 customers" in text_of(home)
+    assert "Ada B" in text_of(home)
+    address = re.search(r'href="([^"]*run=[^"]*)"', home.content.decode()).group(1)
+    each = report_page(boss, html.unescape(address), NOW)
+    assert [line.name for line in each.context["changes"]] == [f"C{number}" for number in range(69, -1, -1)]
+    assert "Some filters cannot be used" in text_of(page(boss, f"?run={run.run.newest}&kind=customers.tier"))
 
 
 @pytest.mark.parametrize("by", ["", KEYS])
@@ -137,7 +188,7 @@ def test_what_frontdesk_made_by_itself_is_not_passed_over_one_by_one(boss, by):
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
         with CaptureQueriesContext(connection) as found:
-            newest_records(Wanted(kinds(), by, since=NOW - timedelta(days=1)), 60)
+            newest_places(Wanted(kinds(), by, since=NOW - timedelta(days=1)), None, 60)
         plan = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
         cursor.execute(f"{plan} {found[0]['sql']}")
         assert "customer_by_somebody" in str(cursor.fetchall())

@@ -1,6 +1,7 @@
 """Everything that was changed: one page over the histories and the admin's log."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -13,14 +14,15 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from config.changes.kinds import Kind, kinds_seen_by
-from config.changes.places import EVERYBODY, FRONTDESK, KEYS, PEOPLE, PlaceField, Wanted
-from config.changes.reading import changes_of, record_page
+from config.changes.places import BROKEN, EVERYBODY, FRONTDESK, KEYS, PEOPLE, PlaceField, Wanted, end_of_run
+from config.changes.reading import changes_page, lines_of
+from config.changes.runs import run_from
 from customers.zones import company_zone
 from sessions_app.periods import ONE_DAY, starts_at
 from sessions_app.reports.frame.pages import page
 from sessions_app.reports.frame.range_filters import day_field
 
-RECORDS_PER_PAGE = 50
+MOMENTS_PER_PAGE = 50
 
 
 class ChangeFilters(forms.Form):
@@ -29,6 +31,7 @@ class ChangeFilters(forms.Form):
     kind = forms.ChoiceField(label="What", required=False)
     after = PlaceField(required=False)
     before = PlaceField(required=False)
+    run = PlaceField(required=False)
 
     def __init__(self, data: QueryDict, seen: list[Kind], user: Any) -> None:
         super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
@@ -59,9 +62,24 @@ class ChangeFilters(forms.Form):
     @property
     def set_by_links(self) -> list[forms.BoundField]:
         """What is wrong with them is told above the form."""
-        return [self["after"], self["before"]]
+        return [self["after"], self["before"], self["run"]]
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if not self.errors and values["run"] is not None and self.wanted().run is None:
+            self.add_error("run", BROKEN)
+        return values
 
     def wanted(self) -> Wanted:
+        """With `run`, all that is alike the record at this place, and follows it with nothing else in between."""
+        wanted, newest = self._wanted_of_all(), self.cleaned_data["run"]
+        run = run_from(wanted, newest) if newest is not None else None
+        if run is None:
+            return wanted
+        oldest = end_of_run(wanted, run, older=True)
+        return replace(wanted, run=run, since=oldest.at, until=run.place.at + timedelta(microseconds=1))
+
+    def _wanted_of_all(self) -> Wanted:
         values, zone = self.cleaned_data, company_zone()
         day = values["day"]
         return Wanted(
@@ -88,14 +106,13 @@ def changes(request: HttpRequest) -> HttpResponseBase:
     context: dict[str, Any] = {"title": "Changes", "tab": "changes", "filters": filters}
     if not filters.is_valid():
         return page(request, "changes.html", context)
-    shown = record_page(
-        filters.wanted(), filters.cleaned_data["after"], filters.cleaned_data["before"], RECORDS_PER_PAGE
-    )
+    wanted = filters.wanted()
+    shown = changes_page(wanted, filters.cleaned_data["after"], filters.cleaned_data["before"], MOMENTS_PER_PAGE)
     context |= {
-        "changes": changes_of(shown.rows),
+        "changes": lines_of(shown.rows, wanted.kinds),
         "has_records": bool(shown.rows),
-        "before": shown.rows[0].place if shown.has_previous and shown.rows else None,
-        "after": shown.rows[-1].place if shown.has_next else None,
+        "before": shown.rows[0].newest if shown.has_previous and shown.rows else None,
+        "after": shown.rows[-1].oldest if shown.has_next else None,
         "today": timezone.localdate(),
         "yesterday": timezone.localdate() - ONE_DAY,
     }

@@ -10,6 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.utils.timezone import is_aware
 
 from config.changes.kinds import Kind, ranks
 from customers.history import records_of
@@ -49,13 +50,33 @@ class PlaceField(forms.Field):
 
 
 @dataclass(frozen=True)
+class Key:
+    """What is known of a record by its place: `family` says of which kind it is, `owner` of which object, as a text."""
+
+    place: Place
+    family: int
+    by: int | None
+    reason: str
+    owner: str
+
+    @property
+    def run(self) -> tuple[int, int | None, str | datetime]:
+        """Alike for what one author does to many with the same reason; without a reason, in one save."""
+        return self.family, self.by, self.reason or self.place.at
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """Which changes: of `kinds`, by whom (a key of `BY`, or an account's id), from `since` until before `until`."""
+    """Which changes: of `kinds`, by whom (a key of `BY`, or an account's id), from `since` until before `until`.
+
+    Where `run` is given: those alone that are alike it.
+    """
 
     kinds: Sequence[Kind]
     by: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    run: Key | None = None
 
 
 # Whom a record without a person is of, its reason says: Frontdesk itself gives none.
@@ -72,66 +93,143 @@ BY = {
 
 @dataclass(frozen=True)
 class _Source:
-    """A table with a row for each change: its columns of place, and the condition on whose they are."""
+    """A table with a row for each change: what makes its columns of a `Key`, and the condition on whose they are."""
 
     rank: int
     table: str
     at: str
     pk: str
-    by: str
+    family: str
+    user: str
+    reason: str
+    owner: str
+    condition: str
+
+    def is_alike(self, run: Key) -> str:
+        """The condition on a row of the same run."""
+        user = f"COALESCE({self.user}, 0) = {run.by or 0:d}"
+        moment = "" if run.reason else f" AND {self.at} = %(moment)s"
+        return f"({self.family} = {run.family:d} AND {user} AND {self.reason} = %(reason)s{moment})"
 
 
-def newest_places(wanted: Wanted, place: Place | None, count: int) -> list[tuple[int, int]]:
-    """The ranks and ids of the records that follow a place, or of the newest; one statement."""
+def newest_places(wanted: Wanted, place: Place | None, count: int) -> list[Key]:
+    """Of the records that follow a place, or of the newest; one statement."""
     return _places(wanted, place, count, older=True)
 
 
-def places_before(wanted: Wanted, place: Place, count: int) -> list[tuple[int, int]]:
-    """Those that come before a place, the nearest first."""
+def places_before(wanted: Wanted, place: Place | None, count: int) -> list[Key]:
+    """Those that come before a place, or the oldest, the nearest first."""
     return _places(wanted, place, count, older=False)
 
 
-def _places(wanted: Wanted, place: Place | None, count: int, *, older: bool) -> list[tuple[int, int]]:
+def end_of_run(wanted: Wanted, first: Key, *, older: bool) -> Place:
+    """The place of the last record that is alike `first`, with nothing else in between, on the older side or newer."""
+    other = _places(wanted, first.place, 1, older=older, unlike=first)
+    return _places(wanted, other[0].place if other else None, 1, older=not older)[0].place
+
+
+def objects_of_run(wanted: Wanted, run: Key, newest: Place, oldest: Place) -> int:
+    """How many objects the records of a run between two places, both included, are of."""
+    parts = [
+        f"SELECT {source.owner} FROM {source.table} WHERE {source.condition} AND {source.is_alike(run)} "
+        f"AND {source.at} >= %(since)s AND {source.at} <= %(until)s"
+        for source in _sources(wanted)
+    ]
+    values = _values(wanted, None, run) | {"since": _adapted(oldest.at), "until": _adapted(newest.at)}
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM ({' UNION '.join(parts)}) AS objects", values)
+        return int(cursor.fetchone()[0])
+
+
+def _adapted(moment: datetime | None) -> Any:
+    return moment and connection.ops.adapt_datetimefield_value(moment)
+
+
+def _values(wanted: Wanted, place: Place | None, run: Key | None) -> dict[str, Any]:
+    return {
+        "by": wanted.by,
+        "since": _adapted(wanted.since),
+        "until": _adapted(wanted.until),
+        "place": place and _adapted(place.at),
+        "pk": place and place.pk,
+        "moment": run and _adapted(run.place.at),
+        "reason": run and run.reason,
+    }
+
+
+def _places(wanted: Wanted, place: Place | None, count: int, *, older: bool, unlike: Key | None = None) -> list[Key]:
     """Hand-written, since the ORM puts a dozen tables together in more time than the database needs to read them."""
     way = "DESC" if older else "ASC"
     # Each by its own index, and no further than is needed of it alone.
     parts = [
-        f"SELECT * FROM (SELECT {source.rank} AS rank, {source.pk} AS pk, {source.at} AS at FROM {source.table} WHERE "
-        f"{' AND '.join(_conditions(source, wanted, place, older=older))} "
+        f"SELECT * FROM (SELECT {source.rank} AS rank, {source.pk} AS pk, {source.at} AS at, {source.family} AS kind, "
+        f"{source.user} AS by_user, {source.reason} AS reason, {source.owner} AS owner FROM {source.table} WHERE "
+        f"{' AND '.join(_conditions(source, wanted, place, unlike, older=older))} "
         f"ORDER BY {source.at} {way}, {source.pk} {way} LIMIT {count:d}) AS of_{source.rank}"
         for source in _sources(wanted)
     ]
     if not parts:
         return []
-    adapted = connection.ops.adapt_datetimefield_value
-    values: dict[str, Any] = {
-        "by": wanted.by,
-        "since": wanted.since and adapted(wanted.since),
-        "until": wanted.until and adapted(wanted.until),
-        "place": place and adapted(place.at),
-        "pk": place and place.pk,
-    }
+    values = _values(wanted, place, unlike or wanted.run)
     with connection.cursor() as cursor:
         cursor.execute(f"{' UNION ALL '.join(parts)} ORDER BY 3 {way}, 1 {way}, 2 {way} LIMIT {count:d}", values)
-        return [(rank, pk) for rank, pk, _ in cursor.fetchall()]
+        return [
+            Key(Place(_read_moment(at), rank, pk), family, by, reason, owner)
+            for rank, pk, at, family, by, reason, owner in cursor.fetchall()
+        ]
+
+
+def _read_moment(value: Any) -> datetime:
+    """SQLite gives a text, or a moment without a zone; both are in UTC."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return moment if is_aware(moment) else moment.replace(tzinfo=UTC)
 
 
 def _sources(wanted: Wanted) -> Iterator[_Source]:
     by_person = wanted.by not in BY
     by = "history_user_id = CAST(%(by)s AS integer)" if by_person else BY[wanted.by]
     for kind in wanted.kinds:
-        for model, _ in kind.models if kind.parts is not None else ():
-            yield _Source(ranks()[model], records_of(model)._meta.db_table, "history_date", "history_id", by)
+        for model, owner in kind.models if kind.parts is not None else ():
+            # Beside the numbers of the log's content types.
+            family = str(-1 - ranks()[kind.model])
+            yield _Source(
+                ranks()[model],
+                records_of(model)._meta.db_table,
+                "history_date",
+                "history_id",
+                family,
+                "history_user_id",
+                "COALESCE(history_change_reason, '')",
+                f"CAST({owner} AS varchar(255))",
+                by,
+            )
     logged = [kind.model for kind in wanted.kinds if kind.parts is None]
     # The log has people alone.
     if logged and wanted.by not in (KEYS, FRONTDESK):
         types = ", ".join(str(one.pk) for one in ContentType.objects.get_for_models(*logged).values())
         by = f"content_type_id IN ({types})" + (" AND user_id = CAST(%(by)s AS integer)" if by_person else "")
-        yield _Source(ranks()[LogEntry], LogEntry._meta.db_table, "action_time", "id", by)
+        table = LogEntry._meta.db_table
+        yield _Source(
+            ranks()[LogEntry],
+            table,
+            "action_time",
+            "id",
+            "content_type_id",
+            "user_id",
+            "change_message",
+            "CAST(object_id AS varchar(255))",
+            by,
+        )
 
 
-def _conditions(source: _Source, wanted: Wanted, place: Place | None, *, older: bool) -> Iterator[str]:
-    yield source.by
+def _conditions(
+    source: _Source, wanted: Wanted, place: Place | None, unlike: Key | None, *, older: bool
+) -> Iterator[str]:
+    yield source.condition
+    if wanted.run is not None:
+        yield source.is_alike(wanted.run)
+    if unlike is not None:
+        yield f"NOT {source.is_alike(unlike)}"
     if wanted.since is not None:
         yield f"{source.at} >= %(since)s"
     if wanted.until is not None:

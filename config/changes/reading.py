@@ -3,13 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.admin.models import DELETION, LogEntry
 from django.db import models
 
 from config.changes.kinds import Kind, ranks
-from config.changes.places import Place, Wanted, newest_places, places_before
+from config.changes.places import Place, Wanted
+from config.changes.runs import Run, Unit, units
 from customers.history import Entry, Step, names_of, steps_with_before, told
 from customers.keyset import Page, page_beside
 
@@ -23,6 +25,30 @@ class Change:
     address: str
     entry: Entry
     words: str = ""
+
+    @property
+    def tells(self) -> bool:
+        """Whether something was changed that is kept."""
+        return bool(self.entry.rows or self.words)
+
+
+@dataclass(frozen=True)
+class Many:
+    """A run as a line, with the newest of its changes that tells something as the example."""
+
+    example: Change
+    run: Run
+
+    @property
+    def words(self) -> str:
+        """Such as "419 customers"."""
+        meta = self.example.kind.model._meta
+        return f"{self.run.objects:,} {meta.verbose_name_plural}"
+
+    @property
+    def lasted(self) -> bool:
+        """Whether it took so long that its end alone tells too little."""
+        return self.run.newest.at - self.run.oldest.at > timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -41,26 +67,23 @@ class Record:
         return (self.kind, self.pk, self.place if self.step is None else self.step.save)
 
 
-def record_page(wanted: Wanted, after: Place | None, before: Place | None, size: int) -> Page[Record]:
-    """A page of records, the newest first; as fast wherever it is."""
+def changes_page(wanted: Wanted, after: Place | None, before: Place | None, size: int) -> Page[Unit]:
+    """A page of what was changed, the newest first; as fast wherever it is."""
     return page_beside(
         after,
         before,
         size,
-        lambda place, count: _read(newest_places(wanted, place, count), wanted.kinds),
-        lambda place, count: _read(places_before(wanted, place, count), wanted.kinds),
+        lambda place, count: units(wanted, place, count, older=True),
+        lambda place, count: units(wanted, place, count, older=False),
     )
 
 
-def newest_records(wanted: Wanted, count: int) -> list[Record]:
-    return _read(newest_places(wanted, None, count), wanted.kinds)
-
-
-def _read(places: Sequence[tuple[int, int]], kinds: Sequence[Kind]) -> list[Record]:
+def _read(places: Iterable[Place], kinds: Sequence[Kind]) -> list[Record]:
     """The records at these places, in that order."""
+    places = list(places)
     by_rank: dict[int, list[int]] = defaultdict(list)
-    for rank, pk in places:
-        by_rank[rank].append(pk)
+    for place in places:
+        by_rank[place.rank].append(place.pk)
     owners = {model: (kind, owner) for kind in kinds if kind.parts is not None for model, owner in kind.models}
     found: dict[tuple[int, int], Record] = {}
     for model, rank in ranks().items():
@@ -74,7 +97,7 @@ def _read(places: Sequence[tuple[int, int]], kinds: Sequence[Kind]) -> list[Reco
             place = Place(step.after.history_date, rank, pk)
             found[rank, pk] = Record(kind, getattr(step.after, owner), place, step, None)
     # One may be deleted by now.
-    return [found[place] for place in places if place in found]
+    return [found[place.rank, place.pk] for place in places if (place.rank, place.pk) in found]
 
 
 def _logged(pks: Iterable[int], rank: int, kinds: Sequence[Kind]) -> Iterable[Record]:
@@ -85,8 +108,28 @@ def _logged(pks: Iterable[int], rank: int, kinds: Sequence[Kind]) -> Iterable[Re
             yield Record(by_model[model], entry.object_id, Place(entry.action_time, rank, entry.pk), None, entry)
 
 
-def changes_of(records: Sequence[Record]) -> list[Change]:
-    """What they tell, those of one save together. What changed nothing that is kept is left out."""
+def lines_of(shown: Sequence[Unit], kinds: Sequence[Kind]) -> list[Change | Many]:
+    """What they tell, the newest first: a change for each save, and one line for each run. Each record is read once."""
+    records = _read((key.place for unit in shown for key in unit.keys), kinds)
+    unit_of = {key.place: number for number, unit in enumerate(shown) for key in unit.keys}
+    lines: list[Change | Many] = []
+    told_of: set[int] = set()
+    changes = _changes_of(records)
+    last = {unit_of[place]: place for _, place in changes}
+    for change, place in changes:
+        number = unit_of[place]
+        run = shown[number].run
+        if run is None:
+            if change.tells:
+                lines.append(change)
+        elif number not in told_of and (change.tells or place == last[number]):
+            told_of.add(number)
+            lines.append(Many(change, run))
+    return lines
+
+
+def _changes_of(records: Sequence[Record]) -> list[tuple[Change, Place]]:
+    """Each save with the place of its newest record."""
     by_save: dict[Any, list[Record]] = defaultdict(list)
     for record in records:
         by_save[record.save].append(record)
@@ -101,12 +144,11 @@ def changes_of(records: Sequence[Record]) -> list[Change]:
     for save in saves:
         first = save[0]
         if first.logged is not None:
-            changes.append(_change_of_log(first, first.logged))
+            changes.append((_change_of_log(first, first.logged), first.place))
             continue
         entry = next(entries)
-        if entry.rows:
-            name = names[first.kind.model].get(first.pk, str(first.pk))
-            changes.append(Change(first.kind, name, first.kind.history_address(first.pk), entry))
+        name = names[first.kind.model].get(first.pk, str(first.pk))
+        changes.append((Change(first.kind, name, first.kind.history_address(first.pk), entry), first.place))
     return changes
 
 

@@ -11,7 +11,8 @@ from django.views.decorators.http import require_safe
 
 from config.changes.kinds import kinds_seen_by
 from config.changes.page import wanted_since
-from config.changes.reading import changes_of, newest_records
+from config.changes.reading import lines_of
+from config.changes.runs import units
 from config.home.needs import needs, notices
 from config.home.today import reach_context, read_today
 from customers.zones import company_zone
@@ -20,8 +21,7 @@ from sessions_app.reports.first_steps import has_begun, steps_context
 from sessions_app.reports.frame.pages import page
 from sessions_app.reports.webhook.channels import newest_of_all
 
-# A save may have many records: one of each row of its form.
-MOST_CHANGES, MOST_RECORDS = 12, 60
+MOST_CHANGES = 12
 
 
 @admin.site.admin_view
@@ -47,8 +47,9 @@ def home(request: HttpRequest) -> HttpResponseBase:
         context |= {"today": today, "needs": needs(request, today, heard, yesterday)}
         context |= reach_context(request, heard, now)
     if kinds_seen_by(request):
-        records = newest_records(wanted_since(request, yesterday), MOST_RECORDS)
-        changes = changes_of(records)
-        has_more = len(records) == MOST_RECORDS or len(changes) > MOST_CHANGES
+        wanted = wanted_since(request, yesterday)
+        moments = units(wanted, None, MOST_CHANGES + 1, older=True)
+        changes = lines_of(moments, wanted.kinds)
+        has_more = len(moments) > MOST_CHANGES or len(changes) > MOST_CHANGES
         context |= {"changes": changes[:MOST_CHANGES], "has_more_changes": has_more}
     return page(request, "home.html", context)
