@@ -190,6 +190,9 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
         counts.pop(kind.verbose_name_plural, None)
         return _without(listed, f"{str(kind.verbose_name).capitalize()}: "), counts, needed, protected
 
+    def initial_data(self, request: HttpRequest) -> dict[str, str]:
+        return {"external_id": request.GET.get("external_id", "")}
+
     # Columns
 
     @admin.display(description="name", ordering="name")

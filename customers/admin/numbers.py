@@ -52,6 +52,7 @@ class NumberInline(ShortInline, admin.TabularInline):
     readonly_fields = ["matched_by"]
     follows = "Who"
     extra = 0
+    comes_with_address = "number"
     verbose_name_plural = "phone numbers – a first contact's number given here brings its past sessions along"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -21,6 +21,13 @@ class ShortFormSet(forms.BaseInlineFormSet):
         "too_many_forms": f"There may be {MOST_ROWS} rows at most. Take some out.",
     }
 
+    given: list[dict[str, str]] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if self.given:
+            kwargs["initial"] = self.given
+        super().__init__(*args, **kwargs)
+
     def add_fields(self, form: Any, index: int | None) -> None:
         super().add_fields(form, index)
         if DELETION_FIELD_NAME in form.fields:
@@ -28,9 +35,17 @@ class ShortFormSet(forms.BaseInlineFormSet):
 
 
 class ShortInline(admin.options.InlineModelAdmin):
+    """`comes_with_address` is a field of a new object's first row that the form's address may give."""
+
+    comes_with_address = ""
+
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         bounds = {"max_num": MOST_ROWS, "validate_max": True, "absolute_max": MOST_ROWS + 1}
-        return super().get_formset(request, obj, **bounds | kwargs)
+        made = super().get_formset(request, obj, **bounds | kwargs)
+        given = request.GET.get(self.comes_with_address)
+        if obj is None and given and request.method == "GET":
+            return type(made.__name__, (made,), {"extra": 1, "given": [{self.comes_with_address: given}]})
+        return made
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
         field = with_named_parts(without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs)))

@@ -9,20 +9,16 @@ from django.contrib.admin.utils import quote
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.utils import timezone
 
-from customers.limits import Limit, Metric, Period
+from customers.limits import Period
 from customers.masking import may_see_numbers, shown_text
 from customers.zones import company_zone
 from sessions_app.billing.statements import Month
 from sessions_app.models import Session, SessionQuerySet, WebhookEvent
 from sessions_app.periods import local_day, span_of
-from sessions_app.reports.change_forms import limit_code
 from sessions_app.reports.customer import statement_address
-from sessions_app.reports.customer_changes import ALLOW_MORE
 from sessions_app.reports.frame.export import MOST_XLSX_ROWS, export
-from sessions_app.reports.frame.figures import query_of
 from sessions_app.reports.frame.pages import page as render_page
 from sessions_app.reports.frame.pages import report
 from sessions_app.reports.frame.ranges import PRESETS
@@ -39,6 +35,7 @@ from sessions_app.reports.list.lines import (
 from sessions_app.reports.list.queries import PAGE_SIZE, page_of
 from sessions_app.reports.list.rows import columns, rows_of
 from sessions_app.reports.list.totals import total_of
+from sessions_app.reports.next_steps import next_steps
 from sessions_app.reports.parts import page_parts
 from sessions_app.wording import (
     STATE_SENTENCES,
@@ -104,7 +101,7 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
         "caller": caller_words(found),
         "channel_pk": quote(found.channel_id or ""),
         "outcome_sentence": _outcome_sentence(found, check, now),
-        "more_address": _more_address(found, check, request.user),
+        "next_steps": next_steps(found, check, request.user),
         "statement_address": _statement_address(found),
         "state_sentence": STATE_SENTENCES[found.state_at(now)],
         "reason": reason_words(found.reason),
@@ -144,16 +141,6 @@ def _outcome_sentence(found: Session, check: Mapping[str, Any] | None, now: date
     words = decided_words(found.reason, found.trace, resets_at, is_over=is_over)
     took_place = found.allowed is False and found.state_at(now) != Session.State.DENIED
     return f"Denied: {words}." if took_place else as_sentence(words)
-
-
-def _more_address(found: Session, check: Mapping[str, Any] | None, user: Any) -> str:
-    """Where more of the limit that denied it can be given; blank where none did, or the person may not."""
-    if found.customer_id is None or check is None or "limit" not in check or not user.has_perms(ALLOW_MORE):
-        return ""
-    limit = Limit(
-        Metric(check["metric"]), Period(check["period"]), check["limit"], channel=check["channel"], agent=check["agent"]
-    )
-    return f"{reverse('reports:allow-more', args=[found.customer_id])}{query_of(limit=limit_code(limit))}"
 
 
 def _statement_address(found: Session) -> str:
