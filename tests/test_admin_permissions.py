@@ -1,13 +1,16 @@
 """What the groups of the first run may see and do in the admin."""
 
+import html
 import re
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 
 from customers.admin.chosen import packed
 from customers.models import Customer
-from tests.builders import make_channel, make_customer, make_livetok
+from sessions_app.webhook.refused import refused_requests
+from tests.builders import LiveTok, make_channel, make_customer, make_livetok, set_policy
 from tests.staff import form_of, staff, text_of
 
 VIEWED = ["customer", "tier", "channel", "agent", "policy", "denialmessage"]
@@ -135,3 +138,34 @@ def test_a_form_that_nobody_touched_saves(db):
     )
 
     assert response.status_code == 302
+
+
+@pytest.mark.parametrize("group", ["viewers", "managers", "administrators"])
+def test_home_leads_nobody_to_a_page_that_they_may_not_open(db, group):
+    """With a begin, a wrong key, a rejected request and the emergency switch on."""
+    client, livetok = staff(group, "ana"), make_livetok()
+    livetok.begin()
+    livetok.send(b"{}")
+    LiveTok("wrong").send(b"{}")
+    set_policy(emergency="deny_all")
+
+    home = client.get("/admin/").content.decode()
+
+    assert "a wrong key" in home
+    assert "The emergency switch is on" in home
+    addresses = set(re.findall(r'href="(/(?:admin|reports)/[^"#]*)', home))
+    assert len(addresses) > 10
+    refused = [one for one in addresses if client.get(html.unescape(one), follow=True).status_code == 403]
+    assert refused == []
+
+
+def test_signed_in_staff_who_look_at_the_api_send_no_wrong_key(db, monkeypatch):
+    client, api = staff("viewers", "vic"), "/api/v1/customers/"
+    counted = []
+    monkeypatch.setattr(refused_requests, "count", counted.append)
+
+    assert client.get(api).status_code == 401
+    assert counted == []
+    for stranger, headers in [(client, {"X-API-Key": "wrong"}), (Client(), {})]:
+        assert stranger.get(api, headers=headers).status_code == 401
+    assert len(counted) == 2

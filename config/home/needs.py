@@ -49,7 +49,9 @@ def notices(request: HttpRequest) -> SafeString:
     if may("sessions_app.view_webhookevent"):
         said.append(render_to_string("admin/sessions_app/spool.html", spool_warning()))
     if may("sessions_app.view_refusedrequests"):
-        said.append(render_to_string("admin/sessions_app/refused.html", refused_warning()))
+        may_see_keys = may("customers.view_apikey") or may("customers.change_apikey")
+        context = refused_warning() | {"may_see_keys": may_see_keys}
+        said.append(render_to_string("admin/sessions_app/refused.html", context))
     if may("automations.view_destination"):
         context = following_notices({"user": request.user, "csrf_token": get_token(request)})
         said.append(render_to_string("admin/automations/notices.html", context))

@@ -1,5 +1,6 @@
 """The banner that all staff's pages show while the emergency switch is on."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import template
@@ -10,8 +11,14 @@ from customers.models import Policy
 register = template.Library()
 
 
-@register.inclusion_tag("admin/emergency.html")
-def emergency_banner() -> dict[str, Any]:
+@register.inclusion_tag("admin/emergency.html", takes_context=True)
+def emergency_banner(context: Mapping[str, Any]) -> dict[str, Any]:
     policy = Policy.objects.first()
     switch = policy.emergency_at(timezone.now()) if policy else Policy.Emergency.NORMAL.value
-    return {"policy": policy, "switch": "" if switch == Policy.Emergency.NORMAL else switch}
+    may = context["user"].has_perm
+    return {
+        "policy": policy,
+        "switch": "" if switch == Policy.Emergency.NORMAL else switch,
+        "may_change": may("customers.change_policy"),
+        "may_see": may("customers.view_policy"),
+    }
