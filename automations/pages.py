@@ -132,7 +132,7 @@ def _limits(session: Session) -> list[_LimitNow]:
         limit = use.limit
         if use.share is not None and limit.period:
             scope = f" on {limit.channel}" if limit.channel else ""
-            scope += f" with agent {limit.agent}" if limit.agent else ""
+            scope += f" with agent {limit.agent_words}" if limit.agent else ""
             used = f"{round(use.used or 0, 1):g} of {limit.amount}"
             # Of a session over midnight, an earlier period is the second of its limit.
             earlier = f" from {standing.spans[limit.period].first_day:%-d %B}" if limit in seen else ""

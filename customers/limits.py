@@ -1,7 +1,7 @@
 """Limits as values, and which of them hold for a customer. Pure: no database, clock or settings."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 # The largest amount everywhere: what PostgreSQL's integers hold. SQLite would take more, and could not be moved then.
@@ -76,7 +76,7 @@ def _listed(words: Sequence[str], last: str) -> str:
 class Limit:
     """One row that limits. A `channel` or `agent` of None: all; an `amount` of None: unlimited, 0: none at all.
 
-    `origin` says whose row it is: "tier" or "override".
+    `origin` says whose row it is: "tier" or "override". `agent_name` is for people's eyes alone, where it is known.
     """
 
     metric: Metric
@@ -86,6 +86,7 @@ class Limit:
     agent: str | None = None
     hard: bool = True
     origin: str = "tier"
+    agent_name: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         words = [self.metric.counted(self.amount)]
@@ -94,8 +95,13 @@ class Limit:
         if self.channel is not None:
             words.append(f"on {self.channel}")
         if self.agent is not None:
-            words.append(f"with agent {self.agent}")
+            words.append(f"with agent {self.agent_words}")
         return " ".join(words) + ("" if self.hard else " (soft)")
+
+    @property
+    def agent_words(self) -> str:
+        """The agent as staff know it: by its name, else by LiveTok's id."""
+        return self.agent_name or self.agent or ""
 
     @property
     def has_scope(self) -> bool:

@@ -49,7 +49,7 @@ def remaining_words(other: Limit, override: Limit, tier: str) -> str:
     if other.channel is not None or override.channel is not None:
         words.append(f"on {other.channel or 'all channels'}")
     if other.agent is not None or override.agent is not None:
-        words.append(f"with agent {other.agent}" if other.agent is not None else "with all agents")
+        words.append(f"with agent {other.agent_words}" if other.agent is not None else "with all agents")
     if not other.hard:
         words.append("(soft)")
     whose = f"from tier {tier}" if other.origin == "tier" else "from another override"

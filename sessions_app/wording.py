@@ -169,7 +169,7 @@ def limit_denies(check: Mapping[str, Any], resets_at: str) -> str:
 
 def limit_left(limit: Limit, left: float, resets_at: str) -> str:
     """Such as "12.5 of 20 call minutes left today; starts afresh Sun 29 Nov, 00:00", of a limit with a period."""
-    check = {"metric": limit.metric.value, "channel": limit.channel, "agent": limit.agent}
+    check = {"metric": limit.metric.value, "channel": limit.channel, "agent": limit.agent_words or None}
     amount = short_number(limit.amount or 0)
     # Anything left lets a session in, so it is never called none.
     shown = short_number(left) if left >= 0.1 else "less than 0.1"
@@ -313,6 +313,11 @@ def _scope(entry: Mapping[str, Any]) -> str:
 def _origin(entry: Mapping[str, Any]) -> str:
     origin = {"tier": "tier", "override": "customer's override"}.get(entry.get("origin", ""), entry.get("origin", "–"))
     return f"{origin}, {'hard' if entry.get('hard', True) else 'soft'}"
+
+
+def with_agents_name(trace: Iterable[Mapping[str, Any]], agent: object) -> list[dict[str, Any]]:
+    """A session's trace as staff read it: a limit of one agent applies to its sessions alone, so it is the session's."""
+    return [{**entry, "agent": agent} if entry.get("agent") is not None and agent else dict(entry) for entry in trace]
 
 
 def amount_words(amount: float | None, unit: str = "") -> str:

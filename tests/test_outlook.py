@@ -24,6 +24,7 @@ from tests.builders import (
     make_tier,
     moment,
     set_policy,
+    the_session,
 )
 from tests.staff import report_page, staff, text_of
 
@@ -185,3 +186,34 @@ def test_admin_and_report_page_say_the_same_in_as_many_statements_for_many_as_fo
     for number in range(8):
         make_customer(tier, f"+49151123460{number:02}", name=f"Bob {number}")
     assert listed()[0] == few
+
+
+def test_a_limit_of_one_agent_is_named_by_the_agents_name_everywhere(livetok: LiveTok):
+    """LiveTok's id stands only where there is no name; the trace that is stored keeps the id."""
+    tier = make_tier("premium", limit("call_minutes", 1, agent="4"), limit("sessions", 5, agent="5"))
+    customer = make_customer(tier, name="Ada")
+    make_override(customer, limit("call_minutes", 2, "week", agent="4"))
+    with time_machine.travel(NOW, tick=False):
+        for number in ("1", "2"):
+            livetok.begin(sessionId=number, agentId=4, agentName="Support", timestamp="2024-03-15T08:00:00Z")
+            livetok.end(sessionId=number, agentId=4, timestamp="2024-03-15T09:00:00Z", duration=3600)
+    session = the_session("2")
+    assert [check["agent"] for check in session.trace if check.get("agent")] == ["4", "4"]
+    boss = staff("administrators", "boss")
+    pages = {
+        f"/reports/customers/{customer.pk}/": "with agent Support",
+        f"/reports/customers/{customer.pk}/more/": "Call minutes a day with agent Support",
+        f"/reports/customers/{customer.pk}/tier/": "1 call minute a day with agent Support",
+        f"/reports/sessions/{session.pk}/": "with agent Support",
+        f"/admin/sessions_app/session/{session.pk}/change/": "with agent Support",
+        f"/admin/customers/customer/{customer.pk}/change/": "agent Support",
+        f"/admin/customers/customer/{customer.pk}/history/": "2 call minutes a week with agent Support",
+        "/admin/customers/customer/": "2 call minutes a week with agent Support",
+        "/admin/customers/tier/": "1 call minute a day with agent Support",
+    }
+    for path, words in pages.items():
+        text = text_of(report_page(boss, path, NOW))
+        assert words in text, path
+        assert "agent 4" not in text, path
+    assert "with agent 5" in text_of(report_page(boss, "/admin/customers/tier/", NOW))
+    assert any("with agent Support" in line for line in outlook(customer))

@@ -167,7 +167,11 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
         return without_related_links(field) if db_field.name == "tier" else field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
-        overrides = Prefetch("overrides", LimitOverride.objects.valid_at(timezone.now()), to_attr="overrides_valid_now")
+        overrides = Prefetch(
+            "overrides",
+            LimitOverride.objects.valid_at(timezone.now()).select_related("agent"),
+            to_attr="overrides_valid_now",
+        )
         return super().get_queryset(request).select_related("tier", "erasure").prefetch_related("numbers", overrides)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
@@ -297,10 +301,11 @@ def _until(override: LimitOverride) -> str:
 
 def limits_table(customer: Customer, now: datetime) -> SafeString:
     """What holds for the customer at `now`: each limit, where it comes from, and what else binds beside an override."""
-    overrides = [override for override in customer.overrides.all() if override.is_valid_at(now)]
+    overrides = [one for one in customer.overrides.select_related("agent") if one.is_valid_at(now)]
     by_key = {override.as_limit().key: override for override in overrides}
     in_force = limits_in_force(
-        (limit.as_limit() for limit in customer.tier.limits.all()), (override.as_limit() for override in overrides)
+        (limit.as_limit() for limit in customer.tier.limits.select_related("agent")),
+        (override.as_limit() for override in overrides),
     )
     tier = customer.tier.name
     rows = [

@@ -92,7 +92,7 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tier]:
         tiers = super().get_queryset(request).annotate(customer_count=Count("customers"))
-        return tiers.prefetch_related("limits", "allowed_channels")
+        return tiers.prefetch_related("limits__agent", "allowed_channels")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

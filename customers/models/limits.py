@@ -1,6 +1,7 @@
 """Rows that limit: a tier's, and a customer's overrides of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -58,6 +59,18 @@ class LimitRow(models.Model):
     class Meta:
         abstract = True
 
+    def _agent_name(self) -> str:
+        """Blank where it was not read along: what decides needs no names."""
+        is_read = self._meta.get_field("agent").is_cached(self)  # type: ignore[union-attr]
+        return self.agent.name if is_read and self.agent is not None else ""
+
+    def _in_words(self, limit: Limit) -> str:
+        """The agent by its name, also where it has to be read for that; by its id where it is gone."""
+        if limit.agent is None or limit.agent_name:
+            return str(limit)
+        name = Agent.objects.filter(pk=limit.agent).values_list("name", flat=True).first()
+        return str(replace(limit, agent_name=name or ""))
+
 
 class TierLimit(LimitRow):
     """The most that a tier grants of a metric."""
@@ -92,7 +105,7 @@ class TierLimit(LimitRow):
         ]
 
     def __str__(self) -> str:
-        return str(self.as_limit())
+        return self._in_words(self.as_limit())
 
     def as_limit(self) -> Limit:
         return Limit(
@@ -103,6 +116,7 @@ class TierLimit(LimitRow):
             amount=self.amount,
             hard=self.hard,
             origin="tier",
+            agent_name=self._agent_name(),
         )
 
 
@@ -148,7 +162,7 @@ class LimitOverride(LimitRow):
         ]
 
     def __str__(self) -> str:
-        return str(self.as_limit())
+        return self._in_words(self.as_limit())
 
     def is_valid_at(self, now: datetime) -> bool:
         return Validity.of(self).holds_at(now)
@@ -162,4 +176,5 @@ class LimitOverride(LimitRow):
             amount=self.amount,
             hard=self.hard,
             origin="override",
+            agent_name=self._agent_name(),
         )

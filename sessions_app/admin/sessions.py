@@ -29,6 +29,7 @@ from sessions_app.wording import (
     reason_words,
     state_words,
     trace_words,
+    with_agents_name,
 )
 
 HEAVY = ["facts", "trace", "would_deny", "answer", "begin_body", "end_body"]
@@ -215,7 +216,10 @@ class SessionAdmin(BodiesAdmin):
 
     @admin.display(description="rules")
     def trace_table(self, session: Session) -> SafeString:
-        return _rendered("admin/sessions_app/trace.html", lines=trace_words(session.trace, session.reason))
+        return _rendered(
+            "admin/sessions_app/trace.html",
+            lines=trace_words(with_agents_name(session.trace, session.agent), session.reason),
+        )
 
     @admin.display(description="the answer sent")
     def answer_sent(self, session: Session) -> SafeString | str:

@@ -26,7 +26,7 @@ def limit_name(limit: Limit) -> str:
     words = [limit.metric.words.capitalize()]
     words += [f"a {limit.period}"] if limit.period else []
     words += [f"on {limit.channel}"] if limit.channel is not None else []
-    words += [f"with agent {limit.agent}"] if limit.agent is not None else []
+    words += [f"with agent {limit.agent_words}"] if limit.agent is not None else []
     return " ".join(words)
 
 
@@ -168,7 +168,7 @@ class ChangeTierForm(forms.Form):
         )
         shown: Any = self.fields["tier"]
         offered = Tier.objects.filter(Q(is_active=True) | Q(pk=customer.tier_id))
-        shown.queryset = offered.order_by("name").prefetch_related("limits")
+        shown.queryset = offered.order_by("name").prefetch_related("limits__agent")
         shown.label_from_instance = _tier_choice
 
 

@@ -70,7 +70,8 @@ def outlooks_in_words(customer_ids: Collection[int], now: datetime) -> dict[int,
 
 def _line(outlook: Outlook, standing: Standing, setting: Setting) -> OutlookLine:
     on = [f"on {listed(labels_of(outlook.channels, setting.channels))}"] if outlook.channels else []
-    with_agent = [f"with agent {outlook.agent}"] if outlook.agent is not None else []
+    names = {limit.agent: limit.agent_words for limit in standing.limits}
+    with_agent = [f"with agent {names.get(outlook.agent, outlook.agent)}"] if outlook.agent is not None else []
     outcome = "Would be let in" if outlook.decision.allowed else "Would be denied"
     return OutlookLine(outlook, outcome, " ".join(on + with_agent), _why(outlook, standing, setting))
 
@@ -84,7 +85,8 @@ def _why(outlook: Outlook, standing: Standing, setting: Setting) -> str:
         tightest = _tightest(outlook, standing, setting)
         return limit_left(tightest.limit, tightest.left or 0.0, _resets_at(tightest, standing)) if tightest else ""
     if check.limit is not None:
-        return limit_denies(whole_check(check.as_json()), _resets_at(LimitUse(check.limit, check.used), standing))
+        denying = whole_check(check.as_json()) | {"agent": check.limit.agent_words or None}
+        return limit_denies(denying, _resets_at(LimitUse(check.limit, check.used), standing))
     words = DENIES_NOW[decision.reason]
     if decision.reason is Reason.CUSTOMER_NOT_YET_VALID and customer.valid_from:
         return f"{words}; it is from {moment_in(zone_of(customer), customer.valid_from, company_zone())} on"

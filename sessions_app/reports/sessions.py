@@ -46,6 +46,7 @@ from sessions_app.wording import (
     reason_sentence,
     reason_words,
     trace_words,
+    with_agents_name,
 )
 
 MOST_REQUESTS = 100
@@ -109,7 +110,7 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
         "would_deny": [reason_words(reason) for reason in found.would_deny],
         "flags": flag_sentences(found),
         "clocks": clocks_of(found),
-        "trace": trace_words(found.trace, found.reason),
+        "trace": trace_words(with_agents_name(found.trace, found.agent), found.reason),
         "answer": shown_text(pretty_json(found.answer)),
         "context_missing": found.facts.get("context_missing", []),
         "corrections": [
@@ -138,7 +139,7 @@ def _outcome_sentence(found: Session, check: Mapping[str, Any] | None, now: date
         moment = span_of(Period(check["period"]), datetime.fromisoformat(found.facts["now"]), found.zone).resets_at
         is_over = moment <= now
         resets_at = moment_in(found.zone, moment, company_zone(), with_year=True)
-    words = decided_words(found.reason, found.trace, resets_at, is_over=is_over)
+    words = decided_words(found.reason, with_agents_name(found.trace, found.agent), resets_at, is_over=is_over)
     took_place = found.allowed is False and found.state_at(now) != Session.State.DENIED
     return f"Denied: {words}." if took_place else as_sentence(words)
 

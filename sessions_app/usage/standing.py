@@ -76,10 +76,14 @@ class Standing:
 
 def with_limits(customers: QuerySet[Customer], now: datetime) -> QuerySet[Customer]:
     """Customers with their tier, its limits and the overrides that are valid now, ready for `standings`."""
-    # In no order: it would join channels and agents, and limits in force have their own.
+    # In no order: it would join channels, and limits in force have their own. Agents are read for their names.
     return customers.select_related("tier").prefetch_related(
-        Prefetch("tier__limits", TierLimit.objects.order_by()),
-        Prefetch("overrides", LimitOverride.objects.valid_at(now).order_by(), to_attr="valid_overrides"),
+        Prefetch("tier__limits", TierLimit.objects.select_related("agent").order_by()),
+        Prefetch(
+            "overrides",
+            LimitOverride.objects.valid_at(now).select_related("agent").order_by(),
+            to_attr="valid_overrides",
+        ),
     )
 
 
