@@ -18,6 +18,7 @@ from customers.history import moment_words
 from customers.limits import Limit
 from sessions_app.models import Session
 from sessions_app.reports.parts import Part
+from sessions_app.wording import short_number, used_number
 
 WAITS = "It waits to be judged by the worker."
 CHANGED = "It would fire as both are now: the rule, or the session, was changed afterwards."
@@ -133,7 +134,7 @@ def _limits(session: Session) -> list[_LimitNow]:
         if use.share is not None and limit.period:
             scope = f" on {limit.channel}" if limit.channel else ""
             scope += f" with agent {limit.agent_words}" if limit.agent else ""
-            used = f"{round(use.used or 0, 1):g} of {limit.amount}"
+            used = f"{used_number(use.used or 0)} of {short_number(limit.amount or 0)}"
             # Of a session over midnight, an earlier period is the second of its limit.
             earlier = f" from {standing.spans[limit.period].first_day:%-d %B}" if limit in seen else ""
             seen.add(limit)

@@ -25,7 +25,7 @@ class Metric(StrEnum):
         """Such as "60 call minutes", "1 session" or "unlimited sessions"."""
         if amount is None:
             return f"unlimited {self.words}"
-        return f"{amount} {self.words.removesuffix('s') if amount == 1 else self.words}"
+        return f"{amount:,} {self.words.removesuffix('s') if amount == 1 else self.words}"
 
     @property
     def is_measured(self) -> bool:

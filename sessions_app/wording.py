@@ -3,9 +3,10 @@
 For staff's pages; what callers are told is staff's own text (the policy's denial messages). Pure: no database or clock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil, floor
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -161,7 +162,7 @@ def limit_denies(check: Mapping[str, Any], resets_at: str) -> str:
     noun = _limited(check)
     if not check["limit"]:
         return f"no {noun}{_each(check)} are allowed"
-    used = f"{short_number(check['used'])} of {short_number(check['limit'])} {noun}"
+    used = f"{used_number(check['used'])} of {short_number(check['limit'])} {noun}"
     if not check["period"]:
         return f"{used} open now"
     return f"{used} used {_THIS[check['period']]}; starts afresh {resets_at}"
@@ -172,7 +173,7 @@ def limit_left(limit: Limit, left: float, resets_at: str) -> str:
     check = {"metric": limit.metric.value, "channel": limit.channel, "agent": limit.agent_words or None}
     amount = short_number(limit.amount or 0)
     # Anything left lets a session in, so it is never called none.
-    shown = short_number(left) if left >= 0.1 else "less than 0.1"
+    shown = left_number(left) if left >= 0.1 else "less than 0.1"
     return f"{shown} of {amount} {_limited(check)} left {_THIS[limit.period]}; starts afresh {resets_at}"
 
 
@@ -180,7 +181,7 @@ def _limit_denied(check: Mapping[str, Any], resets_at: str, *, is_over: bool) ->
     noun = _limited(check)
     if not check["limit"]:
         return f"no {noun}{_each(check)} were allowed"
-    used = f"{short_number(check['used'])} of {short_number(check['limit'])} {noun}"
+    used = f"{used_number(check['used'])} of {short_number(check['limit'])} {noun}"
     if not check["period"]:
         return f"{used} were open"
     words = f"{used} of {'that' if is_over else 'this'} {check['period']} were used"
@@ -199,6 +200,16 @@ def _each(check: Mapping[str, Any]) -> str:
 def short_number(amount: float) -> str:
     """At most one decimal, and commas between thousands."""
     return f"{amount:,.1f}".removesuffix(".0")
+
+
+def used_number(amount: float) -> str:
+    """Of a limit: rounded up to one decimal; to whole ones in an answer. With `left_number` it adds up to the limit."""
+    return short_number(ceil(round(amount * 10, 6)) / 10)
+
+
+def left_number(amount: float) -> str:
+    """Of a limit: rounded down."""
+    return short_number(floor(round(amount * 10, 6)) / 10)
 
 
 def moment_in(zone: ZoneInfo, moment: datetime, company: ZoneInfo, *, with_year: bool = False) -> str:
@@ -282,10 +293,12 @@ def _check_words(entry: Mapping[str, Any], kind: str, reason: str | None) -> Che
     return CheckWords(
         rule=_RULES.get(code) or reason_words(code),
         scope=_scope(entry) if is_limit else "",
-        limit=("unlimited" if entry["limit"] is None else amount_words(entry["limit"], unit)) if is_limit else "–",
+        limit=("unlimited" if entry["limit"] is None else _in_unit(entry["limit"], unit, short_number))
+        if is_limit
+        else "–",
         origin=_origin(entry) if is_limit else "–",
-        used=amount_words(entry.get("used"), unit),
-        left=amount_words(entry.get("left"), unit),
+        used=_in_unit(entry.get("used"), unit, used_number),
+        left=_in_unit(entry.get("left"), unit, left_number),
         outcome=_outcome(kind, reason),
         outcome_kind=kind,
         note=str(entry.get("note") or ""),
@@ -316,16 +329,12 @@ def _origin(entry: Mapping[str, Any]) -> str:
 
 
 def with_agents_name(trace: Iterable[Mapping[str, Any]], agent: object) -> list[dict[str, Any]]:
-    """A session's trace as staff read it: a limit of one agent applies to its sessions alone, so it is the session's."""
+    """A trace as staff read it. A limit of one agent applies to this agent's sessions alone, so it is the session's."""
     return [{**entry, "agent": agent} if entry.get("agent") is not None and agent else dict(entry) for entry in trace]
 
 
-def amount_words(amount: float | None, unit: str = "") -> str:
-    """At most two decimals: minutes are kept unrounded, and rounded for the eye alone."""
-    if amount is None:
-        return "–"
-    number = str(int(amount)) if float(amount).is_integer() else str(round(amount, 2))
-    return f"{number} {unit}".strip()
+def _in_unit(amount: float | None, unit: str, number: Callable[[float], str]) -> str:
+    return "–" if amount is None else f"{number(amount)} {unit}".strip()
 
 
 def _spoken(code: str) -> str:

@@ -217,3 +217,26 @@ def test_a_limit_of_one_agent_is_named_by_the_agents_name_everywhere(livetok: Li
         assert "agent 4" not in text, path
     assert "with agent 5" in text_of(report_page(boss, "/admin/customers/tier/", NOW))
     assert any("with agent Support" in line for line in outlook(customer))
+
+
+def test_a_figure_is_the_same_wherever_it_stands_and_used_and_left_add_up(livetok: LiveTok):
+    """126.02 minutes: headline, table, trace and the agent's answer round up; what is left of 1,500 rounds down."""
+    limits = [limit("call_minutes", 120, "month"), limit("call_minutes", 1500, "week", agent="1")]
+    customer = make_customer(make_tier("premium", *limits), name="Ada")
+    boss = staff("administrators", "boss")
+    with time_machine.travel(NOW, tick=False):
+        livetok.begin(sessionId="1", timestamp="2024-03-14T08:00:00Z")
+        livetok.end(sessionId="1", timestamp="2024-03-14T22:00:00Z", duration=126 * 60 + 1)
+        answer = livetok.begin(sessionId="2", timestamp="2024-03-15T10:00:00Z")
+    assert answer["context"]["denied_limit_used"] == 127
+    page = report_page(boss, f"/reports/customers/{customer.pk}/", NOW)
+    assert "Would be denied 126.1 of 120 call minutes used this month" in text_of(page)
+    shown = {line.amount: (line.used, line.left) for line in page.context["limits"]}
+    assert shown == {"120": ("126.1", "0"), "1,500": ("126.1", "1,373.9")}
+    session = text_of(report_page(boss, f"/reports/sessions/{the_session('2').pk}/", NOW))
+    assert "126.1 of 120 call minutes" in session
+    assert "1,500 min tier, hard 126.1 min 1,373.9 min" in session
+    assert "1,500 call minutes a week" in text_of(report_page(boss, "/admin/customers/tier/", NOW))
+    form = text_of(report_page(boss, f"/admin/customers/customer/{customer.pk}/change/", NOW))
+    assert "1,500" in form
+    assert "1500" not in form

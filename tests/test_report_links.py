@@ -185,6 +185,7 @@ def differs(path, shown, behind):
     minutes, off = total.seconds / 60, 0.5 * 10 ** -len(shown.text.partition(".")[2]) + 1e-9
     if held := re.match(r"([\d.]+) of it held", shown.aside.strip()):
         number, off = number - float(held[1]), off + 0.1
+    off *= 2 if shown.label == "Used" else 1  # of a limit: rounded up
     # A statement rounds each session up, to the minute at most.
     most = minutes + (total.sessions if "statements" in path else 0)
     return "" if minutes - off <= number <= most + off else f"leads to {minutes} minutes"

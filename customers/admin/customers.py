@@ -167,11 +167,8 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
         return without_related_links(field) if db_field.name == "tier" else field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
-        overrides = Prefetch(
-            "overrides",
-            LimitOverride.objects.valid_at(timezone.now()).select_related("agent"),
-            to_attr="overrides_valid_now",
-        )
+        now = LimitOverride.objects.valid_at(timezone.now()).select_related("agent")
+        overrides = Prefetch("overrides", now, to_attr="overrides_valid_now")
         return super().get_queryset(request).select_related("tier", "erasure").prefetch_related("numbers", overrides)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:

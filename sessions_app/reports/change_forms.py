@@ -15,7 +15,7 @@ from customers.limits import MOST_AMOUNT, Limit
 from customers.models import Customer, Tier
 from sessions_app.periods import ONE_DAY, local_day, starts_at
 from sessions_app.usage.standing import LimitUse
-from sessions_app.wording import short_number
+from sessions_app.wording import short_number, used_number
 
 LAST_DAY = date(2999, 12, 31)
 FRIDAY = 4
@@ -140,13 +140,13 @@ class AllowMoreForm(forms.Form):
     def _check_amount(self, use: LimitUse, amount: int) -> None:
         least = max(floor(use.used or 0.0), use.limit.amount or 0) + 1
         if amount < least:
-            used = f", and {short_number(use.used)} are used" if use.used else ""
-            self.add_error("amount", f"Give {least} or more: the limit is {use.limit.amount} now{used}.")
+            used = f", and {used_number(use.used)} are used" if use.used else ""
+            self.add_error("amount", f"Give {least:,} or more: the limit is {use.limit.amount:,} now{used}.")
 
 
 def _limit_choice(use: LimitUse) -> str:
     amount = short_number(use.limit.amount or 0)
-    used = "" if use.used is None else f", {short_number(use.used)} used"
+    used = "" if use.used is None else f", {used_number(use.used)} used"
     return f"{limit_name(use.limit)}: {amount} now{used}{'' if use.limit.hard else ' (soft)'}"
 
 

@@ -41,7 +41,7 @@ from sessions_app.usage.outlook import is_found_by_calls, ready_for_outlook, set
 from sessions_app.usage.own_days import count_on_own_days
 from sessions_app.usage.standing import LimitUse, Standing, standings
 from sessions_app.usage.used import FILLED_BY
-from sessions_app.wording import duration_words
+from sessions_app.wording import duration_words, left_number, used_number
 
 DAYS_SHOWN = 31
 SESSIONS_SHOWN = 10
@@ -85,7 +85,7 @@ class LimitLine:
 
     @property
     def used(self) -> str:
-        return NOTHING if self.use.used is None else _words(self.use.used)
+        return NOTHING if self.use.used is None else used_number(self.use.used)
 
     @property
     def held(self) -> str:
@@ -93,7 +93,7 @@ class LimitLine:
 
     @property
     def left(self) -> str:
-        return NOTHING if self.use.left is None else _words(self.use.left)
+        return NOTHING if self.use.left is None else left_number(self.use.left)
 
     @property
     def percent(self) -> str:
@@ -176,7 +176,7 @@ def limit_lines(standing: Standing) -> list[LimitLine]:
                 address=use_address(standing, use),
                 held_minutes=_held_minutes(standing, use),
                 override=by_key.get(use.limit.key) if use.limit.origin == "override" else None,
-                instead_of=str(origin.replaces.amount) if origin.replaces else "",
+                instead_of=f"{origin.replaces.amount:,}" if origin.replaces else "",
                 remaining=tuple(remaining_words(other, use.limit, customer.tier.name) for other in origin.remaining),
             )
         )

@@ -37,7 +37,7 @@ from sessions_app.reports.frame.sorting import Column, check_sort, heads_of
 from sessions_app.usage.often import CLOSE_PERCENT, OFTEN, often_filled
 from sessions_app.usage.shares import FULL_DAYS, GROUPS, Group, full_days, group_sizes, members
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
-from sessions_app.wording import amount_words
+from sessions_app.wording import used_number
 
 EXPORTED_AT_ONCE = 500
 DAYS_AT_LIMIT = FULL_DAYS["reached"].days
@@ -189,7 +189,7 @@ class Fullest:
 
     @property
     def limit_words(self) -> str:
-        return "" if self.use is None else f"{amount_words(round(self.use.used or 0.0, 1))} of {self.use.limit}"
+        return "" if self.use is None else f"{used_number(self.use.used or 0.0)} of {self.use.limit}"
 
     @property
     def bar(self) -> float:

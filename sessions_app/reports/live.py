@@ -25,7 +25,7 @@ from sessions_app.reports.list.lines import beside_caller, caller_words
 from sessions_app.sums.callers import caller_number
 from sessions_app.usage.shares import short_of_minutes
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
-from sessions_app.wording import amount_words, duration_words
+from sessions_app.wording import duration_words, left_number
 
 MOST_SHOWN = 200
 REFRESH_SECONDS = 10
@@ -113,7 +113,7 @@ class OpenLine:
     @property
     def left_words(self) -> str:
         if self.use is not None:
-            return f"{amount_words(round(self.use.left or 0.0, 1))} min"
+            return f"{left_number(self.use.left or 0.0)} min"
         return "No minutes used" if not self.session.counts_toward_call_minutes else "No limit"
 
     @property
