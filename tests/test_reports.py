@@ -28,11 +28,12 @@ from sessions_app.sums.keeping import keep_sums
 from sessions_app.wording import (
     REASON_SENTENCES,
     REASONS,
-    amount_words,
     duration_words,
     flag_sentence,
+    left_number,
     reason_words,
     trace_words,
+    used_number,
 )
 from tests.builders import NUMBER, limit, make_channel, make_customer, make_livetok, make_tier, moment, set_policy
 
@@ -788,9 +789,12 @@ def test_durations_are_put_in_words(seconds, words):
     assert duration_words(seconds) == words
 
 
-@pytest.mark.parametrize("amount, words", [(None, "–"), (5, "5 min"), (58.4167, "58.42 min"), (0.5, "0.5 min")])
-def test_amounts_are_put_in_words(amount, words):
-    assert amount_words(amount, "min") == words
+@pytest.mark.parametrize(
+    "used, words",
+    [(0, ("0", "1,500")), (0.5, ("0.5", "1,499.5")), (58.4167, ("58.5", "1,441.5")), (366 / 60, ("6.1", "1,493.9"))],
+)
+def test_what_is_used_is_rounded_up_and_what_is_left_down(used, words):
+    assert (used_number(used), left_number(1500 - used)) == words
 
 
 def test_outcomes_tell_the_reason_from_what_failed_beside_it():
