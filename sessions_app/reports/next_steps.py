@@ -10,7 +10,8 @@ from customers.limits import Limit, Metric, Period
 from customers.models import Customer
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
-from sessions_app.reports.customer_changes import ALLOW_MORE, CHANGE_CUSTOMERS, limit_code
+from sessions_app.reports.change_forms import limit_code
+from sessions_app.reports.customer_changes import ALLOW_MORE, CHANGE_CUSTOMERS
 from sessions_app.reports.frame.figures import query_of
 
 POLICY = "customers.change_policy"
