@@ -19,13 +19,16 @@ from config.changes.reading import changes_page, lines_of
 from config.changes.runs import run_from
 from customers.zones import company_zone
 from sessions_app.periods import ONE_DAY, starts_at
+from sessions_app.reports.frame.narrowing import NarrowingForm
 from sessions_app.reports.frame.pages import page
 from sessions_app.reports.frame.range_filters import day_field
 
 MOMENTS_PER_PAGE = 50
 
 
-class ChangeFilters(forms.Form):
+class ChangeFilters(NarrowingForm):
+    narrowed_by = ("person", "day", "kind")
+
     person = forms.ChoiceField(label="By", required=False)
     day = day_field("On")
     kind = forms.ChoiceField(label="What", required=False)
@@ -54,10 +57,6 @@ class ChangeFilters(forms.Form):
         assert isinstance(field, forms.ChoiceField)
         field.choices = choices
         field.error_messages["invalid_choice"] = "There is no “%(value)s”. Choose from the list."
-
-    @property
-    def is_narrowed(self) -> bool:
-        return any(self.cleaned_data[name] for name in ("person", "day", "kind"))
 
     @property
     def set_by_links(self) -> list[forms.BoundField]:

@@ -32,6 +32,7 @@ from sessions_app.reports.frame.figures import (
     sessions_address,
     used_address,
 )
+from sessions_app.reports.frame.narrowing import NarrowingForm
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.sorting import Column, check_sort, heads_of
 from sessions_app.usage.often import CLOSE_PERCENT, OFTEN, often_filled
@@ -80,7 +81,7 @@ COLUMNS = (
 )
 
 
-class CustomerFilters(forms.Form):
+class CustomerFilters(NarrowingForm):
     q = forms.CharField(
         label="Search",
         required=False,
@@ -114,9 +115,13 @@ class CustomerFilters(forms.Form):
     def clean_sort(self) -> str:
         return check_sort(self.cleaned_data["sort"], COLUMNS) or "name"
 
+    def clean_period(self) -> str:
+        return self.cleaned_data["period"] or "day"
+
     @property
-    def is_narrowed(self) -> bool:
-        return any(self.cleaned_data[name] for name in ("q", "tier", "status", "group"))
+    def narrowed_by(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The period says nothing without a group."""
+        return ("q", "tier", "status", *(("group", "period") if self.cleaned_data.get("group") else ()))
 
     def customers(self, now: datetime) -> tuple[QuerySet[Customer], set[int] | None]:
         """The customers that match, in no order; and, where a group is asked for, who is in it."""
@@ -131,7 +136,7 @@ class CustomerFilters(forms.Form):
         if not values["group"]:
             return found, None
         group = next(group for group in GROUPS if group.slug == values["group"])
-        return found, members(Period(values["period"] or "day"), group, now)
+        return found, members(Period(values["period"]), group, now)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import Session, SessionQuerySet
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import NOTHING, Figure, number_words, query_of, sessions_address
+from sessions_app.reports.frame.narrowing import NarrowingForm
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.range_filters import WITHOUT
 from sessions_app.reports.list.lines import beside_caller, caller_words
@@ -45,7 +46,9 @@ COLUMNS = (
 NARROWING = ("channel", "agent", "tier")
 
 
-class LiveFilters(forms.Form):
+class LiveFilters(NarrowingForm):
+    narrowed_by = (*NARROWING, "short")
+
     channel = forms.ChoiceField(label="Channel", required=False)
     agent = forms.ChoiceField(label="Agent", required=False)
     tier = forms.ChoiceField(label="Tier", required=False)
@@ -63,10 +66,6 @@ class LiveFilters(forms.Form):
         assert isinstance(field, forms.ChoiceField)
         field.choices = [("", "All"), *choices, (WITHOUT, without)]
         field.error_messages["invalid_choice"] = "There is no “%(value)s”. Choose from the list."
-
-    @property
-    def is_narrowed(self) -> bool:
-        return any(self.cleaned_data[name] for name in (*NARROWING, "short"))
 
     def open_sessions(self, now: datetime) -> SessionQuerySet:
         found = Session.objects.in_state(Session.State.OPEN, now)

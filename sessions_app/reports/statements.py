@@ -24,6 +24,7 @@ from sessions_app.models import DailyUsage, StatementLine, StatementMonth
 from sessions_app.periods import local_day
 from sessions_app.reports.frame.export import FORMATS
 from sessions_app.reports.frame.figures import Figure, number_words, used_address
+from sessions_app.reports.frame.narrowing import NarrowingForm
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.sorting import check_sort, heads_of
 from sessions_app.reports.statement_columns import channels_of, columns_of, has_sums
@@ -69,7 +70,9 @@ class MonthField(forms.CharField):
         return month
 
 
-class StatementFilters(forms.Form):
+class StatementFilters(NarrowingForm):
+    narrowed_by = ("q", "only_over")
+
     month = MonthField(
         label="Month", required=False, widget=forms.TextInput(attrs={"type": "month", "placeholder": "2026-03"})
     )

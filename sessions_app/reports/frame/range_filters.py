@@ -10,6 +10,7 @@ from django.http import QueryDict
 
 from customers.zones import company_zone
 from sessions_app.periods import local_day
+from sessions_app.reports.frame.narrowing import NarrowingForm
 from sessions_app.reports.frame.ranges import PRESETS, DayRange, preset_range
 
 MOST_DAYS = 366
@@ -68,7 +69,7 @@ def number_field(label: str, least: int, most: int) -> forms.IntegerField:
     return forms.IntegerField(label=label, required=False, min_value=least, max_value=most)
 
 
-class RangeFilters(forms.Form):
+class RangeFilters(NarrowingForm):
     """The days of a page, and whether it shows test traffic. Dates win over the period; without either, the last days.
 
     The form shows the period's dates, so they come along, with `filled`: then only others win over the period.

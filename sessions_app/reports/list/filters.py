@@ -166,6 +166,7 @@ class SessionFilters(RangeFilters):
     newer = CursorField(required=False)
 
     set_by_links = ("period", "sort", "older", "newer", *(one.name for one in FILTERS if not one.in_form))
+    narrowed_by = tuple(one.name for one in FILTERS if one.in_form)
 
     def __init__(self, data: QueryDict, now: datetime) -> None:
         super().__init__(data, now)
@@ -215,6 +216,11 @@ class SessionFilters(RangeFilters):
         if self.errors:
             return []
         return [(one.name, one.chip(value, self.asked)) for one, value in self.chosen if one.chip]
+
+    @property
+    def narrowing(self) -> list[str]:
+        customer = self.cleaned_data.get("customer")
+        return [*super().narrowing, *([str(customer)] if customer else []), *(words for _, words in self.chips)]
 
     @property
     def kept(self) -> list[tuple[str, Any]]:

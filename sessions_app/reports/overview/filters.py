@@ -80,6 +80,7 @@ class NarrowedFilters(OverviewFilters):
     page = number_field("Page", 1, 10_000)
 
     set_by_links = ("period", "by", "all", "page")
+    narrowed_by = SCOPE
 
     def __init__(self, data: QueryDict, now: datetime) -> None:
         super().__init__(data, now)
