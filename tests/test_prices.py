@@ -166,7 +166,7 @@ def test_a_customers_statement_is_the_line_of_the_list_with_its_days(livetok, vi
     assert row == show(viewer).context["rows"][0]["row"]
     assert (row.sum_words, row.over_words, row.minutes) == ("0.60 EUR", "6.00", "9.00")
     text = text_of(page)
-    for told in ("America/Los_Angeles", "Ada", "Premium", "9 sessions a day", "0.60 EUR", "Over, not closed"):
+    for told in ("America/Los_Angeles", "Ada", "Premium", "9 sessions a day", "0.60 EUR", "Ended, not closed"):
         assert told in text
 
     close(closer)

@@ -592,6 +592,38 @@ def test_closing_needs_its_own_permission_and_is_asked_for(livetok, viewer):
     assert "by ana" in text_of(show(viewer))
 
 
+def test_an_earlier_month_that_is_open_is_named_before_a_later_one_is_closed(livetok, viewer):
+    viewer.user.user_permissions.add(Permission.objects.get(codename="close_month"))
+    customer_of()
+    for month in ("01", "03"):
+        call(livetok, month, moment(f"2024-{month}-05T10:00:00+00:00"), 60)
+    with time_machine.travel(AFTER, tick=False):
+        asked = "/reports/statements/close/?month=2024-"
+        assert "Before it, January 2024 is not closed." in text_of(viewer.get(f"{asked}03"))
+        assert "Before it" not in text_of(viewer.get(f"{asked}01"))
+        viewer.post("/reports/statements/close/", {"month": "2024-01"})
+        assert "Before it" not in text_of(viewer.get(f"{asked}03"))
+        for month, why in (("2024-13", "Give a month such as 2026-03."), ("2024-05", "This month has not begun")):
+            shown = text_of(viewer.get(f"/reports/statements/close/?month={month}", follow=True))
+            assert (why in shown, "Nothing was closed" in shown) == (True, False)
+
+
+def test_a_month_that_has_not_begun_anywhere_has_no_statements(viewer):
+    customer = customer_of()
+    for at, months in (
+        ("2024-03-31T09:00:00Z", {"2024-03": True, "2024-04": False}),
+        ("2024-03-31T10:00:00Z", {"2024-03": True, "2024-04": True, "2024-05": False}),
+    ):
+        with time_machine.travel(at, tick=False):
+            for month, has_begun in months.items():
+                shown = viewer.get(f"/reports/statements/{customer.pk}/{month}/")
+                assert shown.status_code == (200 if has_begun else 404), (at, month)
+                listed = text_of(viewer.get(f"/reports/statements/?month={month}"))
+                assert ("This month has not begun" in listed) == (not has_begun)
+            march = viewer.get(f"/reports/statements/{customer.pk}/2024-03/").content.decode()
+            assert (f"/reports/statements/{customer.pk}/2024-04/" in march) == months["2024-04"]
+
+
 def test_the_page_is_found_paged_and_takes_few_statements(livetok, viewer, closer):
     for index in range(53):
         customer_of(name=f"N{index:02}", number=f"+1555{index:07}")
@@ -791,3 +823,11 @@ def run_at_once(works):
     with ThreadPoolExecutor(len(works)) as pool:
         for done in [pool.submit(work) for work in works]:
             done.result()
+
+
+def test_the_totals_of_everybody_do_not_stand_above_those_whom_a_search_finds(livetok, viewer, closer):
+    customer_of()
+    call(livetok, "a", moment("2024-03-05T10:00:00+00:00"), 60)
+    close(closer)
+    asked = {query: bool(show(viewer, f"?month=2024-03{query}").context["figures"]) for query in ("", "&q=Ada")}
+    assert asked == {"": True, "&q=Ada": False}

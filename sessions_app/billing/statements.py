@@ -27,6 +27,10 @@ from sessions_app.usage.own_days import on_own_days
 Roundings = Mapping[int | None, int]
 
 
+# Where each day begins first.
+EARLIEST_ZONE = ZoneInfo("Etc/GMT-14")
+
+
 @dataclass(frozen=True)
 class Month:
     first_day: date
@@ -53,6 +57,10 @@ class Month:
 
     def __str__(self) -> str:
         return f"{self.first_day:%Y-%m}"
+
+    def has_begun(self, now: datetime) -> bool:
+        """Anywhere on earth."""
+        return now >= starts_at(self.first_day, EARLIEST_ZONE)
 
     def last_instant(self, zone: ZoneInfo) -> datetime:
         return starts_at(self.after, zone) - timedelta(microseconds=1)

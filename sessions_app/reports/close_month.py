@@ -13,9 +13,12 @@ from django.utils import timezone
 from customers.zones import company_zone
 from sessions_app.billing.closing import MonthIsClosed, MonthIsGone, MonthNotOver, closable_from, close_month
 from sessions_app.billing.statements import Month, customers_of
-from sessions_app.models import Session, StatementMonth
+from sessions_app.models import DailyUsage, Session, StatementMonth
+from sessions_app.reports.frame.figures import query_of
 from sessions_app.reports.frame.pages import action, page
 from sessions_app.reports.statements import CLOSED_DEFINITION, StatementFilters
+
+MONTHS_BEFORE = 12
 
 
 @action("sessions_app.close_month")
@@ -24,8 +27,10 @@ def close(request: HttpRequest) -> HttpResponseBase:
     filters = StatementFilters(request.POST if request.method == "POST" else request.GET)
     month = filters.cleaned_data["month"] if filters.is_valid() else None
     if month is None:
-        messages.error(request, "Nothing was closed: give the month to close, such as 2026-03.")
-        return HttpResponseRedirect(reverse("reports:statements"))
+        if request.method == "POST":
+            messages.error(request, "Nothing was closed: give the month to close, such as 2026-03.")
+        # Where the field itself says what is wrong with it.
+        return HttpResponseRedirect(reverse("reports:statements") + query_of(month=filters.data.get("month")))
     address = f"{reverse('reports:statements')}?month={month}"
     if request.method == "POST":
         _close(request, month)
@@ -38,10 +43,29 @@ def close(request: HttpRequest) -> HttpResponseBase:
         "closed": StatementMonth.objects.filter(pk=month.first_day, finished_at__isnull=False).first(),
         "open_sessions": _still_open(month, timezone.now()),
         "customers": customers_of(month).count(),
+        "open_before": _open_before(month),
         "address": address,
         "closed_definition": CLOSED_DEFINITION,
     }
     return page(request, "reports/close_month.html", context)
+
+
+def _open_before(month: Month) -> list[Month]:
+    """Of the year before it, the months with sessions that are not closed, the oldest first."""
+    before = [month.previous]
+    while len(before) < MONTHS_BEFORE:
+        before.append(before[-1].previous)
+    closed = set(
+        StatementMonth.objects.filter(first_day__gte=before[-1].first_day, finished_at__isnull=False).values_list(
+            "first_day", flat=True
+        )
+    )
+    used = DailyUsage.objects.all()
+    return [
+        one
+        for one in reversed(before)
+        if one.first_day not in closed and used.filter(day__gte=one.first_day, day__lt=one.after).exists()
+    ]
 
 
 def _close(request: HttpRequest, month: Month) -> None:

@@ -77,8 +77,8 @@ class Total(_Told):
 def statement_page(request: HttpRequest, pk: int, month: str) -> HttpResponseBase:
     """One customer's statement of a month; one who is gone since has it too, if the month was closed before."""
     of_month = month_of(month)
-    if of_month is None:
-        raise Http404("No such month.")
+    if of_month is None or not of_month.has_begun(timezone.now()):
+        raise Http404("No such month so far.")
     with one_snapshot():  # so that the days add up to the rows
         monthly = MonthlyStatements(of_month, "")
         rows = monthly.rows([pk])
@@ -97,6 +97,7 @@ def statement_page(request: HttpRequest, pk: int, month: str) -> HttpResponseBas
         "number": pk,
         "customer": customer,
         "month": of_month,
+        "next": of_month.next if of_month.next.has_begun(timezone.now()) else None,
         "zone": zone_of(customer).key if customer else "",
         "closed": monthly.closed,
         "is_closed": monthly.is_closed,

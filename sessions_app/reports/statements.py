@@ -92,6 +92,12 @@ class StatementFilters(NarrowingForm):
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data, use_required_attribute=False, auto_id="filter-%s", label_suffix="")
 
+    def clean_month(self) -> Month | None:
+        month: Month | None = self.cleaned_data["month"]
+        if month is not None and not month.has_begun(timezone.now()):
+            raise ValidationError("This month has not begun for anybody. Give an earlier one.")
+        return month
+
     def clean_sort(self) -> str:
         channels = dict.fromkeys(["", *Channel.objects.values_list("pk", flat=True)], "")
         return check_sort(self.cleaned_data["sort"], columns_of(channels, is_counted=True, has_sums=True))
@@ -159,7 +165,8 @@ def statements_page(request: HttpRequest) -> HttpResponseBase:
             for row in rows
         ],
         "has_sums": with_sums,
-        "figures": _totals(monthly) if monthly.is_closed else [],
+        # They are of everybody, and say nothing of those whom a search finds.
+        "figures": _totals(monthly) if monthly.is_closed and not filters.is_narrowed else [],
         "definition": DEFINITION,
         "closed_definition": CLOSED_DEFINITION,
     }
