@@ -42,22 +42,22 @@ def page_in_words(
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     if isinstance(exception, TooManyFieldsSent | RequestDataTooBig):
-        return page_in_words(request, "This is too much at once", TOO_MUCH, status=400)
+        return for_staff(request, "This is too much at once", TOO_MUCH, status=400)
     text = f"It is damaged, too large, or was not meant for this address. {LOOK_AGAIN}"
-    return page_in_words(request, "This request cannot be read", text, status=400)
+    return for_staff(request, "This request cannot be read", text, status=400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     text = "Your account may not open this page or do this. If you need to, ask an administrator for the permission."
-    return _for_staff(request, "Not allowed", text, status=403)
+    return for_staff(request, "Not allowed", text, status=403)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     text = "Nothing is at this address, or it is gone."
-    return _for_staff(request, "Not found", text, status=404)
+    return for_staff(request, "Not found", text, status=404)
 
 
-def _for_staff(request: HttpRequest, title: str, text: str, *, status: int) -> HttpResponse:
+def for_staff(request: HttpRequest, title: str, text: str, *, status: int) -> HttpResponse:
     """In the frame, for staff. A stranger's page shows nothing of it, nor does one while the database is away."""
     if not request.path_info.startswith("/api/") and hasattr(request, "user"):
         try:
@@ -74,7 +74,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Called while the error is being handled, wherever it came from."""
     error = sys.exc_info()[1]
     if isinstance(error, DataError | OverflowError):
-        return page_in_words(request, "This request cannot be used", UNSTORABLE, status=400)
+        return for_staff(request, "This request cannot be used", UNSTORABLE, status=400)
     if not isinstance(error, OperationalError | InterfaceError | InternalError):
         return page_in_words(request, "Something went wrong", OURS, status=500)
     if was_stopped(error):

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
 
-from config.errors import page_in_words
+from config.errors import for_staff
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -27,18 +27,24 @@ def reading_utf8(application: WSGIHandler) -> WSGIHandler:
     return application
 
 
-def readable_requests(get_response: Handler) -> Handler:
-    """NUL, which PostgreSQL does not even compare with, is refused in an address, and a cookie with it is none.
+def readable_cookies(get_response: Handler) -> Handler:
+    """A cookie with NUL, which PostgreSQL does not even compare with, is none."""
 
-    The API names the parameter at fault by itself.
-    """
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        for name in [name for name, value in request.COOKIES.items() if "\0" in value]:
+            del request.COOKIES[name]
+        return get_response(request)
+
+    return middleware
+
+
+def readable_addresses(get_response: Handler) -> Handler:
+    """NUL is refused in an address, in the frame for whoever has signed in. The API names the parameter by itself."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         query = request.META.get("QUERY_STRING", "")
         if not request.path_info.startswith("/api/") and ("\0" in request.path_info or "%00" in query or "\0" in query):
-            return page_in_words(request, "This address cannot be read", NUL_IN_ADDRESS, status=400)
-        for name in [name for name, value in request.COOKIES.items() if "\0" in value]:
-            del request.COOKIES[name]
+            return for_staff(request, "This address cannot be read", NUL_IN_ADDRESS, status=400)
         return get_response(request)
 
     return middleware

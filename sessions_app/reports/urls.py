@@ -1,7 +1,9 @@
 """Addresses below `/reports/`."""
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
 
+from customers.lengths import LARGEST_ID
 from sessions_app.reports import (
     close_month,
     customer,
@@ -23,6 +25,18 @@ from sessions_app.reports.webhook import page as webhook
 
 app_name = "reports"
 
+
+class IdConverter(IntConverter):
+    """A row's id. Nothing is at the address of one that no database holds."""
+
+    def to_python(self, value: str) -> int:
+        if (number := super().to_python(value)) > LARGEST_ID:
+            raise ValueError(value)
+        return number
+
+
+register_converter(IdConverter, "id")
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("callers/", overview.callers, name="callers"),
@@ -30,19 +44,19 @@ urlpatterns = [
     path("customers/top/", top_customers.top_customers, name="top-customers"),
     path("customers/candidates/", upgrade_candidates.upgrade_candidates, name="upgrade-candidates"),
     path("customers/unknown/", unknown_callers.unknown_callers, name="unknown-callers"),
-    path("customers/<int:pk>/", customer.customer, name="customer"),
+    path("customers/<id:pk>/", customer.customer, name="customer"),
     path("customers/limits/", limit_figures.limit_figures, name="limit-figures"),
-    path("customers/<int:pk>/more/", customer_changes.more, name="allow-more"),
-    path("customers/<int:pk>/tier/", customer_changes.tier, name="change-tier"),
-    path("customers/<int:pk>/status/", customer_changes.status, name="change-status"),
-    path("customers/<int:pk>/erase/", personal_data.erase, name="erase"),
-    path("customers/<int:pk>/export/", personal_data.export, name="export-customer"),
+    path("customers/<id:pk>/more/", customer_changes.more, name="allow-more"),
+    path("customers/<id:pk>/tier/", customer_changes.tier, name="change-tier"),
+    path("customers/<id:pk>/status/", customer_changes.status, name="change-status"),
+    path("customers/<id:pk>/erase/", personal_data.erase, name="erase"),
+    path("customers/<id:pk>/export/", personal_data.export, name="export-customer"),
     path("statements/", statements.statements_page, name="statements"),
     path("statements/close/", close_month.close, name="close-month"),
-    path("statements/<int:pk>/<str:month>/", statement.statement_page, name="statement"),
+    path("statements/<id:pk>/<str:month>/", statement.statement_page, name="statement"),
     path("webhook/", webhook.webhook, name="webhook"),
     path("live/", live.live, name="live"),
     path("search/", search.search, name="search"),
     path("sessions/", sessions.sessions, name="sessions"),
-    path("sessions/<int:pk>/", sessions.session, name="session"),
+    path("sessions/<id:pk>/", sessions.session, name="session"),
 ]
