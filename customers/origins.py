@@ -43,7 +43,7 @@ def _binds_beside(other: Limit, override: Limit) -> bool:
 
 def remaining_words(other: Limit, override: Limit, tier: str) -> str:
     """Such as "also in force: 60 on telephony, from tier Premium"."""
-    words = [f"{other.amount:,}"]
+    words = ["unlimited" if other.amount is None else f"{other.amount:,}"]
     if other.period is not override.period:
         words.append(f"a {other.period}")
     if other.channel is not None or override.channel is not None:

@@ -170,7 +170,8 @@ def limit_denies(check: Mapping[str, Any], resets_at: str) -> str:
 
 def limit_left(limit: Limit, left: float, resets_at: str) -> str:
     """Such as "12.5 of 20 call minutes left today; starts afresh Sun 29 Nov, 00:00", of a limit with a period."""
-    check = {"metric": limit.metric.value, "channel": limit.channel, "agent": limit.agent_words or None}
+    agent = limit.agent_words or None
+    check = {"metric": limit.metric.value, "limit": limit.amount, "channel": limit.channel, "agent": agent}
     amount = short_number(limit.amount or 0)
     # Anything left lets a session in, so it is never called none.
     shown = left_number(left) if left >= 0.1 else "less than 0.1"
@@ -182,14 +183,17 @@ def _limit_denied(check: Mapping[str, Any], resets_at: str, *, is_over: bool) ->
     if not check["limit"]:
         return f"no {noun}{_each(check)} were allowed"
     used = f"{used_number(check['used'])} of {short_number(check['limit'])} {noun}"
+    were = "was" if check["limit"] == 1 else "were"
     if not check["period"]:
-        return f"{used} were open"
-    words = f"{used} of {'that' if is_over else 'this'} {check['period']} were used"
+        return f"{used} {were} open"
+    words = f"{used} of {'that' if is_over else 'this'} {check['period']} {were} used"
     return f"{words}; they {'started' if is_over else 'start'} afresh {resets_at}" if resets_at else words
 
 
 def _limited(check: Mapping[str, Any]) -> str:
     noun = "sessions" if check["metric"] == "concurrent_sessions" else str(check["metric"]).replace("_", " ")
+    if check["limit"] == 1:
+        noun = noun.removesuffix("s")
     return f"{noun} {_scope(check)}".strip()
 
 

@@ -71,7 +71,7 @@ RESETS = {"day": "Sat 16 Mar, 00:00", "week": "Mon 18 Mar, 00:00", "month": "Mon
             [limit("sessions", 1, "week")],
             {"time_zone": "America/New_York"},
             {},
-            [f"Would be denied: 1 of 1 sessions used this week; starts afresh {RESETS['week']} (America/New_York)"],
+            [f"Would be denied: 1 of 1 session used this week; starts afresh {RESETS['week']} (America/New_York)"],
         ),
         ([limit("sessions", 0)], {}, {}, ["Would be denied: no sessions a day are allowed"]),
         ([limit("concurrent_sessions", 0)], {}, {}, ["Would be denied: no sessions at once are allowed"]),
@@ -167,7 +167,7 @@ def test_admin_and_report_page_say_the_same_in_as_many_statements_for_many_as_fo
     ana = staff("administrators")
     ada = make_customer(tier, "+4915112345000", name="Ada")
     use(livetok, minutes=1, phoneNumber="+4915112345000")
-    words = f"1 of 1 sessions used this month; starts afresh {RESETS['month']}"
+    words = f"1 of 1 session used this month; starts afresh {RESETS['month']}"
 
     def listed() -> tuple[int, str]:
         with (

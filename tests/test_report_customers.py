@@ -29,7 +29,7 @@ from sessions_app.usage.own_days import count_on_own_days, on_own_days
 from sessions_app.usage.shares import GROUPS, full_days, group_sizes, members, short_of_minutes
 from sessions_app.usage.standing import standings, with_limits
 from sessions_app.usage.used import contribution
-from tests.builders import limit, make_customer, make_override, make_tier, moment
+from tests.builders import NUMBER, limit, make_customer, make_override, make_tier, moment
 from tests.staff import report_page, text_of
 
 # Half an hour before April in UTC: it is April in Madrid and Auckland, and March in Los Angeles.
@@ -508,3 +508,11 @@ def test_overrides_say_who_made_them_in_one_statement(viewer):
 
     assert all(f"by author-{amount}" in text_of(response) for amount in range(3))
     assert len([query for query in page if 'FROM "auth_user"' in query["sql"]]) <= 3
+
+
+def test_a_number_is_shown_as_sessions_show_it_however_it_was_written(viewer):
+    customer = make_customer(name="Grace")
+    customer.numbers.update(number="+1 (234) 567-890")
+    for path in ("customers/", f"customers/{customer.pk}/"):
+        text = show(viewer, path).content.decode()
+        assert (NUMBER in text, "(234)" in text) == (True, False), path

@@ -28,6 +28,7 @@ from sessions_app.sums.keeping import keep_sums
 from sessions_app.wording import (
     REASON_SENTENCES,
     REASONS,
+    decided_words,
     duration_words,
     flag_sentence,
     left_number,
@@ -307,7 +308,7 @@ def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
     staff = staff_client("view_session", "close_month", "change_customer", "add_limitoverride", "change_limitoverride")
     hostile = "." * 60_000 + "x"
 
-    filled = {"<int:pk>": "1", "<str:month>": "2024-03"}
+    filled = {"<id:pk>": "1", "<str:month>": "2024-03"}
     patterns = {
         re.sub("<.*?>", lambda found: filled[found[0]], f"/reports/{pattern.pattern}") for pattern in urlpatterns
     }
@@ -318,6 +319,17 @@ def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
             assert response.status_code == 400, address
             assert f"Shorten “{next(iter(asked))[:40]}”: at most 255 characters are read." in response.content.decode()
     assert staff.post("/reports/statements/close/", {"month": hostile}).status_code == 400
+
+
+def test_what_no_database_holds_is_nowhere_and_a_request_that_cannot_be_read_says_so_in_the_frame(db):
+    staff = staff_client("view_session", "close_month")
+    beyond = 2**63
+    for address in ("customers/{}/", "sessions/{}/", "statements/{}/2024-03/"):
+        assert staff.get(f"/reports/{address.format(beyond)}").status_code == 404, address
+    many = {f"field-{number}": "" for number in range(5_001)}
+    for unreadable in (staff.get("/reports/search/?q=%00"), staff.post("/reports/statements/close/", many)):
+        shown = unreadable.content.decode()
+        assert (unreadable.status_code, 'aria-label="Main"' in shown) == (400, True)
 
 
 def test_a_search_of_255_characters_is_read(staff):
@@ -795,6 +807,11 @@ def test_durations_are_put_in_words(seconds, words):
 )
 def test_what_is_used_is_rounded_up_and_what_is_left_down(used, words):
     assert (used_number(used), left_number(1500 - used)) == words
+
+
+def test_a_limit_of_one_is_told_in_the_singular():
+    at_once = {"check": "concurrent_sessions", "limit": 1, "used": 1, "passed": False}
+    assert decided_words("concurrent_sessions", [at_once], "", is_over=True) == "1 of 1 session was open"
 
 
 def test_outcomes_tell_the_reason_from_what_failed_beside_it():

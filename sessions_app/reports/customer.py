@@ -41,7 +41,7 @@ from sessions_app.usage.outlook import is_found_by_calls, ready_for_outlook, set
 from sessions_app.usage.own_days import count_on_own_days
 from sessions_app.usage.standing import LimitUse, Standing, standings
 from sessions_app.usage.used import FILLED_BY
-from sessions_app.wording import duration_words, left_number, used_number
+from sessions_app.wording import duration_words, left_number, short_number, used_number
 
 DAYS_SHOWN = 31
 SESSIONS_SHOWN = 10
@@ -81,7 +81,7 @@ class LimitLine:
 
     @property
     def amount(self) -> str:
-        return "unlimited" if self.use.limit.amount is None else number_words(self.use.limit.amount)
+        return _amount_of(self.use.limit)
 
     @property
     def used(self) -> str:
@@ -89,7 +89,7 @@ class LimitLine:
 
     @property
     def held(self) -> str:
-        return _words(self.held_minutes)
+        return short_number(self.held_minutes)
 
     @property
     def left(self) -> str:
@@ -107,10 +107,6 @@ class LimitLine:
     def kind(self) -> str:
         share = self.use.share or 0.0
         return "bad" if share >= 1 else "odd" if share >= CANDIDATE_SHARE else ""
-
-
-def _words(amount: float) -> str:
-    return number_words(amount, 1).removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -176,11 +172,15 @@ def limit_lines(standing: Standing) -> list[LimitLine]:
                 address=use_address(standing, use),
                 held_minutes=_held_minutes(standing, use),
                 override=by_key.get(use.limit.key) if use.limit.origin == "override" else None,
-                instead_of=f"{origin.replaces.amount:,}" if origin.replaces else "",
+                instead_of=_amount_of(origin.replaces) if origin.replaces else "",
                 remaining=tuple(remaining_words(other, use.limit, customer.tier.name) for other in origin.remaining),
             )
         )
     return lines
+
+
+def _amount_of(limit: Limit) -> str:
+    return "unlimited" if limit.amount is None else number_words(limit.amount)
 
 
 def _held_minutes(standing: Standing, use: LimitUse) -> float:
@@ -294,11 +294,11 @@ def _figures(standing: Standing, days: Sequence[DayLine], now: datetime) -> list
         ),
         Figure(
             "Call minutes today",
-            _words(recorded / 60),
+            used_number(recorded / 60),
             "Minutes of ended sessions on the customer's day, on channels that count toward call minutes. The next "
             "decision adds what open sessions hold.",
             used_address(today, today, customer=found.pk, minutes=True, calls=True),
-            note=f"and {_words(held / 60)} held by open sessions" if held else "",
+            note=f"and {used_number(held / 60)} held by open sessions" if held else "",
         ),
         Figure(
             "Sessions this month",
