@@ -19,7 +19,9 @@ NARROWED = {
     "/reports/customers/?period=month": "",
     "/reports/statements/?month=2026-01&q=ada&only_over=on": "customer “ada”, over",
     "/reports/live/?tier=standard&short=on": "tier Standard, less than 5 min left",
-    "/reports/changes/?person=people&day=2026-03-15&kind=customers.customer": "by People, on Sun 15 Mar 2026, what Customer",
+    "/reports/changes/?person=people&day=2026-03-15&kind=customers.customer": (
+        "by People, on Sun 15 Mar 2026, what Customer"
+    ),
     "/reports/?tier=nothing": "",
 }
 

@@ -1,12 +1,14 @@
 """The frame around every page of staff's: the one navigation, and the pages beside an admin's page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from django import template
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from config.changes.kinds import kinds_seen_by
 
@@ -150,6 +152,19 @@ def siblings(context: Mapping[str, Any]) -> dict[str, Any]:
     if opts is None or app is None or len(app["models"]) < 2:
         return {}
     return {"app": app, "here": opts.object_name, "is_list": _page_of(context).endswith("_changelist")}
+
+
+@register.filter
+def labelled(cells: Iterable[SafeString], headers: Sequence[Mapping[str, Any]]) -> list[SafeString]:
+    """A row of one of the admin's lists, each cell with its column's head, but for the row's name and check box."""
+    return [_labelled(cell, header) for cell, header in zip(cells, headers, strict=True)]
+
+
+def _labelled(cell: SafeString, header: Mapping[str, Any]) -> SafeString:
+    if not cell.startswith("<td") or "action-checkbox-column" in header.get("class_attrib", ""):
+        return cell
+    label = str(header["text"])
+    return format_html('<td data-label="{}"{}', label[:1].upper() + label[1:], SafeString(cell[len("<td") :]))
 
 
 @register.simple_tag(takes_context=True)

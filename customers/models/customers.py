@@ -121,3 +121,8 @@ class PhoneNumber(models.Model):
 
     def __str__(self) -> str:
         return shown_number(self.number)
+
+    @property
+    def shown_by_key(self) -> str:
+        """As sessions show it, however it was written."""
+        return shown_number(self.key or self.number)

@@ -17,7 +17,6 @@ from django.utils import timezone
 
 from customers.lengths import LARGEST_ID, LONGEST_TEXT
 from customers.limits import Metric, Period
-from customers.masking import shown_number
 from customers.models import Customer, Tier
 from customers.search.finding import named
 from sessions_app.database.replica import steadily
@@ -237,7 +236,7 @@ def customer_lines(customers: Sequence[Customer], now: datetime) -> list[Custome
 def _number(customer: Customer) -> str:
     """As sessions show it: by its key, however it was written."""
     numbers = list(customer.numbers.all())
-    return shown_number(numbers[0].key or numbers[0].number) if numbers else ""
+    return numbers[0].shown_by_key if numbers else ""
 
 
 def _all_lines(found: QuerySet[Customer], wanted: set[int] | None, sort: str, now: datetime) -> Iterator[CustomerLine]:

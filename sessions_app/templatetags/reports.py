@@ -1,7 +1,9 @@
 """What report templates need beyond Django's own filters."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 from zlib import crc32
 
 from django import template
@@ -31,6 +33,12 @@ def moment(at: datetime) -> str:
 def iso(at: datetime) -> str:
     """For machines, as `date:"c"` has it."""
     return at.isoformat()
+
+
+@register.filter
+def headed(cells: Iterable[Any], heads: Sequence[str]) -> Iterable[tuple[str, Any]]:
+    """A table's cells, each with its column's head, by which a phone shows them."""
+    return zip(heads, cells, strict=True)
 
 
 BAR = """<svg class="bar{}" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" focusable="false">\

@@ -117,16 +117,22 @@ def assert_nothing_is_cut_off(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-# Tables and texts that go over the edge of the screen, even where their box scrolls.
+# Tables and texts that go over the edge of the screen, even where their box scrolls, and badges over that of their
+# cell. Only the hours of a week scroll, beside their weekdays.
 OVER_THE_EDGE = """
-[...document.querySelectorAll("main table, main pre")]
-  .filter(one => one.getBoundingClientRect().right > window.innerWidth + 1)
-  .map(one => one.outerHTML.slice(0, 200))
+[
+  ...[...document.querySelectorAll("main table:not(.heat), main table:not(.heat) :is(td, th), main pre")]
+    .filter(one => one.checkVisibility() && one.getBoundingClientRect().right > window.innerWidth + 1
+      && getComputedStyle(one.closest("thead") || one).clipPath === "none"),
+  ...[...document.querySelectorAll(".state, .outcome, .action")].filter(badge =>
+    badge.checkVisibility()
+    && badge.getBoundingClientRect().right > badge.parentElement.getBoundingClientRect().right + 1),
+].map(one => one.outerHTML.slice(0, 200))
 """
 
 
 def assert_tables_fit(page: Page) -> None:
-    """For pages whose tables become cards on a phone."""
+    """No part of a table is out of sight."""
     cut = page.evaluate(OVER_THE_EDGE)
     assert cut == [], (page.url, cut)
 
@@ -152,18 +158,53 @@ def assert_wide_tables_are_cards(page: Page) -> None:
     assert wrong == [], (page.url, wrong)
 
 
-# What paper cannot show: boxes that hold more than is in sight, and what is there to be pressed.
+# What paper cannot show: boxes that hold more than is in sight, what is there to be pressed, and heads of nothing. Of a
+# list of the admin's, the filters that are set stay.
 NOT_FOR_PAPER = """
-[...document.querySelectorAll("main *")]
-  .filter(one => one.checkVisibility() && (one.matches("form, nav, button, summary")
-    || one.matches(".table-box, pre") && one.scrollHeight > one.clientHeight + 1))
-  .map(one => one.outerHTML.slice(0, 200))
+(() => {
+  const pressed = "button, details:not([open]) > summary, nav, [type=submit], [type=button], "
+    + ".button, .link-button, .submit-row, .object-tools, .related-widget-wrapper-link, .filters, "
+    + "#header, .breadcrumbs, .tabs, .toggle";
+  const boxes = ".table-box, .scrolls, pre, textarea, .results";
+  const is_head = one => /^H[1-6]$/.test(one.tagName);
+  return [...document.querySelectorAll("body *")].filter(one =>
+    one.checkVisibility() && one.offsetHeight && !one.closest("#changelist-filter") && (one.matches(pressed)
+    || one.matches(boxes) && (one.scrollHeight > one.clientHeight + 2 || one.scrollWidth > one.clientWidth + 2)
+    || one.matches("main section") && [...one.children].filter(part => part.checkVisibility()).every(is_head)));
+})().map(one => one.outerHTML.slice(0, 200))
 """
 
 
 def assert_fit_for_paper(page: Page) -> None:
     wrong = page.evaluate(NOT_FOR_PAPER)
     assert wrong == [], (page.url, wrong)
+
+
+# Filters that a phone does not fold, or that stand in several rows where there is room for one.
+NOT_FOLDED = """
+[...document.querySelectorAll("form.filters[method=get]")].filter(form =>
+  [...form.children].some(part => part.checkVisibility() && part.tagName !== "DETAILS")
+  || !form.querySelector(":scope > details > .row > .fields"))
+  .map(one => one.outerHTML.slice(0, 200))
+"""
+
+
+def assert_filters_fold(page: Page) -> None:
+    unfolded = page.evaluate(NOT_FOLDED)
+    assert unfolded == [], (page.url, unfolded)
+
+
+# Tables that are wider than their box, on a screen that has room for them.
+SCROLLING = """
+[...document.querySelectorAll(".table-box")].filter(box => box.scrollWidth > box.clientWidth + 1)
+  .map(one => one.outerHTML.slice(0, 200))
+"""
+
+
+def assert_no_table_scrolls(page: Page) -> None:
+    """Sideways, whatever names there are."""
+    wide = page.evaluate(SCROLLING)
+    assert wide == [], (page.url, wide)
 
 
 def assert_heading(page: Page, text: str) -> None:

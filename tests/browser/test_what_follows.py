@@ -11,6 +11,7 @@ from tests.browser.reports import (
     LIGHT,
     PHONE,
     assert_accessible,
+    assert_fit_for_paper,
     assert_nothing_is_cut_off,
     assert_tables_fit,
     send,
@@ -350,5 +351,9 @@ def test_every_page_of_the_admin_is_accessible_in_light_and_dark_and_fits_a_phon
         staff.emulate_media(color_scheme="light")
         staff.set_viewport_size(PHONE["viewport"])
         assert_nothing_is_cut_off(staff)
+        assert_tables_fit(staff)
         staff.set_viewport_size(LIGHT["viewport"])
+        staff.emulate_media(media="print")
+        assert_fit_for_paper(staff)
+        staff.emulate_media(media="screen")
         console_errors.clear()  # axe adds a style of its own where a page has forms, and the policy blocks it

@@ -40,8 +40,9 @@ class Tick:
     label: str
 
     @property
-    def above(self) -> float:
-        return self.place - 4
+    def beside(self) -> float:
+        """Where the foot of its number is, so that its middle stands at the line."""
+        return self.place + 4
 
 
 @dataclass(frozen=True)

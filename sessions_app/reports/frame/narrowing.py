@@ -6,7 +6,7 @@ from django import forms
 
 
 class NarrowingForm(forms.Form):
-    """A form of filters. `narrowed_by` names the fields that leave a part of the page's rows; days are told elsewhere."""
+    """A form of filters. `narrowed_by` names the fields that leave a part of the page's rows; not the days'."""
 
     narrowed_by: tuple[str, ...] = ()
 
@@ -27,7 +27,8 @@ def _words(field: forms.Field, value: Any) -> str:
     if isinstance(field, forms.BooleanField):
         return name.removeprefix("only ")
     if isinstance(field, forms.ChoiceField):
-        return f"{name} {dict(field.choices)[value]}"
+        words = next(words for key, words in field.widget.choices if key == value)
+        return f"{name} {words}"
     if isinstance(field, forms.DateField):
         return f"{name} {value:%a %-d %b %Y}"
     return f"{name} “{value}”"

@@ -46,10 +46,15 @@ class Peaks:
     found_at: datetime | None
     definition: str = DEFINITION
 
+    @property
+    def heads(self) -> list[str]:
+        """Of a line's cells."""
+        return ["All channels", *self.channels]
+
     def rows(self) -> Iterator[Row]:
         """As lines of the file."""
         for line in self.lines:
-            for channel, cell in zip(["All channels", *self.channels], line.cells, strict=True):
+            for channel, cell in zip(self.heads, line.cells, strict=True):
                 if cell:
                     yield "At once", line.name, channel, cell.most
 

@@ -38,6 +38,10 @@ class WebhookFilters(RangeFilters):
 COLUMNS = ("From", "Requests", *(verdict.label.capitalize() for verdict in Verdict))
 
 
+def _with_heads(counts: list[tuple[int, str]]) -> list[tuple[str, int, str]]:
+    return [(head, *count) for head, count in zip(COLUMNS[1:], counts, strict=True)]
+
+
 @report
 def webhook(request: HttpRequest) -> HttpResponseBase:
     """The webhook's health within some days, and now."""
@@ -70,7 +74,7 @@ def webhook(request: HttpRequest) -> HttpResponseBase:
         "verdicts": verdict_lines(counts, events),
         "agents": agent_lines(),
         "agents_most": MOST_SESSIONS_FOR_AGENTS,
-        "lines": [{"line": line, "linked": line.linked(events)} for line in lines],
+        "lines": [{"line": line, "linked": _with_heads(line.linked(events))} for line in lines],
         "by_hour": by_hour,
         "verdict_labels": [verdict.label.capitalize() for verdict in Verdict],
         "retention_days": settings.EVENT_RETENTION_DAYS,
