@@ -36,7 +36,7 @@ def _cached(customer_id: int, traces: Traces) -> QuerySet[CachedContext]:
 def _known(customer: Customer, traces: Traces) -> Mapping[str, Iterable[Any]]:
     return {
         "deliveries": _with_attempts(customer),
-        "answers_of_sources": _cached(customer.pk, traces).order_by("pk").values().iterator(),
+        "answers_of_sources": _cached(customer.pk, traces).order_by("pk").values(),
     }
 
 

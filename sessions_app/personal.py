@@ -30,8 +30,8 @@ def _lines(customer: Customer, traces: Traces) -> QuerySet[StatementLine]:
 def _known(customer: Customer, traces: Traces) -> Mapping[str, Iterable[Any]]:
     return {
         "sessions": _sessions(customer, traces),
-        "usage_by_day": DailyUsage.objects.filter(customer=customer).order_by("pk").values().iterator(),
-        "statements": _lines(customer, traces).order_by("pk").values().iterator(),
+        "usage_by_day": DailyUsage.objects.filter(customer=customer).order_by("pk").values(),
+        "statements": _lines(customer, traces).order_by("pk").values(),
     }
 
 

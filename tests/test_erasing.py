@@ -24,6 +24,12 @@ from tests.staff import staff, text_of
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def _own_folder(settings, tmp_path):
+    """Uploads and the places of downloads are every test's else, in other processes too."""
+    settings.DATA_DIR = tmp_path
+
+
 def counted_of(customer):
     """All that is counted of the customer: usage, this month's statement, and lines of closed months."""
     month = Month.holding(hours_ago(2).date())
@@ -189,8 +195,7 @@ def test_requests_that_waited_on_another_machines_disk_are_erased_with_whom_they
     assert (found_in_tables(), Erasure.objects.filter(finished_at=None).count()) == ({}, 0)
 
 
-def test_nobody_is_erased_while_requests_wait_on_disk(livetok, settings, tmp_path):
-    settings.DATA_DIR = tmp_path
+def test_nobody_is_erased_while_requests_wait_on_disk(livetok):
     customer = make_customer(None, NUMBER, name=NAME)
     administrator = staff("administrators")
     Spool().append(SpooledRequest(timezone.now(), "end", b"{}", 200, "LiveTok", "10.0.0.1", 1.0))

@@ -24,7 +24,7 @@ from tests.test_reports import denied, make_session
 
 NOW = moment("2026-03-14T10:40:00+00:00")
 WEEK_AGO = NOW - timedelta(days=7)
-HOME_STATEMENTS = 40
+HOME_STATEMENTS = 41
 ANSWERED = {"status": 200, "took_ms": 1}
 
 

@@ -143,6 +143,7 @@ def test_staff_sign_in_over_https_behind_a_proxy(behind_a_proxy, proxy):
     assert answer["Strict-Transport-Security"] == "max-age=31536000"
     token = cookies(answer)["csrftoken"]
     assert token["secure"]
+    assert token["httponly"]
 
     form = {
         "login": "admin",

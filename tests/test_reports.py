@@ -290,6 +290,8 @@ REPORTS = [
     "/reports/customers/limits/",
     "/reports/customers/unknown/",
     "/reports/customers/1/",
+    "/reports/customers/1/erase/",
+    "/reports/customers/1/export/",
     "/reports/customers/1/more/",
     "/reports/customers/1/status/",
     "/reports/customers/1/tier/",

@@ -79,6 +79,7 @@ def test_jobs_are_done_in_their_time():
         "look for silence": minute,
         "send digests": minute,
         "prune deliveries": timedelta(hours=1),
+        "prune sign-ins": timedelta(hours=1),
         "forget dead nodes": timedelta(hours=1),
     }
 

@@ -118,7 +118,7 @@ def _known_otherwise(looked_for: Wanted) -> Matches:
     known = Customer.objects.filter(pk__in=ids).order_by().values_list("pk", "name", "external_id", "email")
     found = {
         pk
-        for pk, name, external_id, email in known.iterator()
+        for pk, name, external_id, email in known
         if has_words(looked_for.words, (name, external_id)) or (email and folded(email) == text)
     }
     found |= set(exactly(looked_for).values_list("pk", flat=True))

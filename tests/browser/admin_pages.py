@@ -8,7 +8,8 @@ from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from customers.models import Customer, LimitOverride
+from config.models import FailedSignIns
+from customers.models import Customer, Erasure, LimitOverride
 from sessions_app.models import RefusedRequests
 
 CONTEXT = {"greeting": "Hello", "vip": True}
@@ -21,10 +22,13 @@ def complete_and_list() -> None:
     and of deleting that are made alike for several.
     """
     now = timezone.now()
+    FailedSignIns.objects.create(hour=now, count=3)
     RefusedRequests.objects.create(hour=now, count=3, last_address="192.0.2.7", last_at=now)
     customer = Customer.objects.order_by("pk").first()
     LimitOverride.objects.create(customer=customer, metric="call_minutes", period="day", amount=90)
     Customer.objects.filter(pk=customer.pk).update(context=CONTEXT)
+    erased = Customer.objects.create(name="Erased customer", tier=customer.tier)
+    Erasure.objects.create(customer=erased, requested_at=now, finished_at=now, by="admin")
     print(json.dumps(["/admin/", "/admin/password_change/", *addresses()]))
 
 

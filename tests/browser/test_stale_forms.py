@@ -32,7 +32,7 @@ def test_a_block_stays_and_so_does_what_the_other_had_typed(
 
     told = other.get_by_role("alert")
     expect(told).to_contain_text("Nothing was saved: you saved other values yourself")
-    expect(told.get_by_role("row", name="Status Active Blocked")).to_be_visible()
+    expect(told.get_by_role("row", name="Status Before: Active After: Blocked")).to_be_visible()
     expect(other.get_by_label("Email")).to_have_value("ada@example.com")
     expect(other.get_by_label("Blocked")).to_be_checked()
     assert other.evaluate("document.documentElement.scrollWidth") <= 390 if scripts else True
