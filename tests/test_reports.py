@@ -307,7 +307,8 @@ REPORTS = [
 
 
 def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
-    staff = staff_client("view_session", "close_month", "change_customer", "add_limitoverride", "change_limitoverride")
+    on_customers = ("change_customer", "erase_customer", "export_customer")
+    staff = staff_client("view_session", "close_month", "add_limitoverride", "change_limitoverride", *on_customers)
     hostile = "." * 60_000 + "x"
 
     filled = {"<id:pk>": "1", "<str:month>": "2024-03"}
