@@ -397,7 +397,7 @@ FIELDS = {
 }
 
 
-@examples(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=75, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.fixed_dictionaries({}, optional=FIELDS) | VALUES, max_size=6))
 def test_whatever_comes_each_row_is_answered_in_its_place_and_the_same_again_changes_nothing(api, rows):
     results = sent(api, *rows)
