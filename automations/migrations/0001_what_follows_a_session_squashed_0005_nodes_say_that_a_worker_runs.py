@@ -1,4 +1,7 @@
-"""The tables of a new installation at once; one of an earlier version goes by the steps that this replaces."""
+"""The tables of a new installation at once; one of an earlier version goes by the steps that this replaces.
+
+It depends on what the steps depended on: else it would count as applied too early where other apps lack their newest.
+"""
 
 import automations.texts.lines
 import django.core.validators
@@ -24,8 +27,8 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("customers", "0001_first_squashed_0009_tier_price"),
-        ("sessions_app", "0001_first_squashed_0018_statement_sums"),
+        ("customers", "0004_number_keys"),
+        ("sessions_app", "0015_index_of_events_of_no_session"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

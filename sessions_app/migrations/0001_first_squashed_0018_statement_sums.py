@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("customers", "0001_first_squashed_0009_tier_price"),
+        ("customers", "0003_customer_name_index"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
