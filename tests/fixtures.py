@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from config.backups.places import scratch_database, working_on
 from config.first_run import make_groups
 from config.sign_in.guesses import failed_sign_ins
 from customers.defaults import make_defaults
+from customers.downloads import AT_ONCE
 from customers.keys import forget_keys
 from sessions_app.webhook.refused import refused_requests
 from tests.builders import LiveTok, make_livetok
@@ -35,6 +37,15 @@ def _no_counted_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     for counter in (refused_requests, failed_sign_ins):
         monkeypatch.setattr(counter, "_pending", {})
         monkeypatch.setattr(counter, "_written_at", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_taken_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that nobody has read to its end takes its place until Python collects it, across tests too."""
+    places: SimpleQueue[None] = SimpleQueue()
+    for _ in range(AT_ONCE):
+        places.put(None)
+    monkeypatch.setattr("customers.downloads._places", places)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import os
 from itertools import pairwise
 
 import pytest
+from django.test import override_settings
 
 from tests.installation_of_all import TOLD_BY
 from tests.roles import LEADS_ON, MAY, NO_KEY, NO_METHOD, REFUSED, ROLES, SIGN_IN, STRANGER, Measured, measure
@@ -40,8 +41,9 @@ SENT_BY_VIEWERS = {"", "admin/customers/customer/export/", "admin/logout/", "adm
 
 
 @pytest.fixture(scope="module")
-def measured(django_db_setup, django_db_blocker) -> Measured:
-    with django_db_blocker.unblock():
+def measured(django_db_setup, django_db_blocker, tmp_path_factory) -> Measured:
+    """In a data folder of its own: erasing deletes uploads, which other processes' tests have."""
+    with django_db_blocker.unblock(), override_settings(DATA_DIR=tmp_path_factory.mktemp("roles")):
         return measure()
 
 
