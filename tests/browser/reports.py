@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.builders import begin_body, end_body
 from tests.live import LiveServer
@@ -77,14 +77,19 @@ def send_sessions(server: LiveServer, count: int, *, open_ones: int = 1) -> None
             send(server, end_body(**common, timestamp=ended.isoformat(), duration=90))
 
 
+def follow(one: Locator) -> None:
+    """Press what leads to another page, and wait until that one is there: what reads at once would read the old one."""
+    with one.page.expect_navigation():
+        one.click()
+
+
 def open_page(page: Page, server: LiveServer, path: str) -> None:
     """Go to a report page, signing in where that is asked for."""
     page.goto(f"{server.url}/reports/{path}")
     if "/login/" in page.url:
         page.get_by_label("Name").fill(server.username)
         page.get_by_label("Password").fill(server.password)
-        page.get_by_role("button", name="Sign in", exact=True).click()
-        page.wait_for_url("**/reports/**")
+        follow(page.get_by_role("button", name="Sign in", exact=True))
 
 
 # What stands in a folded part fades only once it is unfolded, so nobody waits for that; and for nothing without end.

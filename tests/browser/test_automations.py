@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.reports import PHONE, assert_accessible, assert_nothing_is_cut_off, assert_tables_fit
+from tests.browser.reports import PHONE, assert_accessible, assert_nothing_is_cut_off, assert_tables_fit, follow
 from tests.browser.test_admin import begin, sign_in
 
 pytestmark = [pytest.mark.serial, pytest.mark.only("sqlite")]
@@ -63,10 +63,10 @@ def test_the_pages_of_rules_and_destinations_are_accessible_and_fit(page: Page, 
     page.get_by_role("link", name="Add a rule for it").click()
     page.locator("#id_name").fill(f"Rule {name}")
     page.locator("#id_trigger").select_option("began_allowed")
-    page.get_by_role("button", name="Save and continue editing").click()
+    follow(page.get_by_role("button", name="Save and continue editing"))
     rule = page.url
     page.goto(f"{server.url}{ADMIN}/destination/")
-    page.get_by_role("link", name=f"Chat {name}").click()
+    follow(page.get_by_role("link", name=f"Chat {name}"))
     destination = page.url
     lists = [f"{server.url}{ADMIN}/{what}/" for what in ("destination", "rule")]
     adding = [f"{lists[0]}add/", f"{lists[0]}add/?preset=zendesk", f"{lists[1]}add/"]

@@ -10,6 +10,7 @@ from tests.browser.reports import (
     assert_accessible,
     assert_heading,
     assert_nothing_is_cut_off,
+    follow,
     open_page,
     send,
 )
@@ -52,7 +53,7 @@ def test_home_leads_a_newcomer_to_the_first_begin_and_then_answers_in_few_clicks
     server = live_server_process
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
     open_page(page, server, "webhook/")
-    page.get_by_role("navigation", name="Main").get_by_role("link", name="Home").click()
+    follow(page.get_by_role("navigation", name="Main").get_by_role("link", name="Home"))
     look_at(page)
     page.get_by_role("button", name="Copy Begin Session URL").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()

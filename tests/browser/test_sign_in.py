@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.reports import follow
 from tests.browser.test_home import look_at
 from tests.live import LiveServer, running_server
 from tests.standin_issuer import StandinIssuer, standin_issuer
@@ -42,12 +43,11 @@ def server(issuer: StandinIssuer) -> Iterator[LiveServer]:
 def sign_in(page: Page, server: LiveServer, password: str = "") -> None:
     page.get_by_label("Name").fill(server.username)
     page.get_by_label("Password").fill(password or server.password)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    follow(page.get_by_role("button", name="Sign in", exact=True))
 
 
 def sign_out(page: Page) -> None:
-    page.get_by_role("button", name="Sign out", exact=True).first.click()
-    page.wait_for_url("**/accounts/login/**")
+    follow(page.get_by_role("button", name="Sign out", exact=True).first)
 
 
 def test_a_fresh_account_sets_up_an_app_and_a_passkey_and_signs_in_by_each(
@@ -61,10 +61,10 @@ def test_a_fresh_account_sets_up_an_app_and_a_passkey_and_signs_in_by_each(
     page.wait_for_url(f"**{OWN}")
     look_at(page)
 
-    page.get_by_role("link", name="Set up an app").click()
+    follow(page.get_by_role("link", name="Set up an app"))
     look_at(page)
     page.get_by_label("Password").fill(server.password)
-    page.get_by_role("button", name="Go on").click()
+    follow(page.get_by_role("button", name="Go on"))
     look_at(page)
     secret = page.locator("code").inner_text()
     page.get_by_label("Code").fill(code_at(secret, time.time()))
@@ -77,7 +77,7 @@ def test_a_fresh_account_sets_up_an_app_and_a_passkey_and_signs_in_by_each(
     devtools.send("WebAuthn.enable")
     devtools.send("WebAuthn.addVirtualAuthenticator", {"options": KEY})
     page.get_by_role("link", name="Done").click()
-    page.get_by_role("link", name="Add a key").click()
+    follow(page.get_by_role("link", name="Add a key"))
     look_at(page)
     page.get_by_label("Sign in with it alone").check()
     page.get_by_role("button", name="Add").click()

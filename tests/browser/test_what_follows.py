@@ -14,6 +14,7 @@ from tests.browser.reports import (
     assert_fit_for_paper,
     assert_nothing_is_cut_off,
     assert_tables_fit,
+    follow,
     send,
     send_sessions,
 )
@@ -134,7 +135,7 @@ def test_one_delivery_shows_its_attempts_and_is_sent_again_both_ways(staff: Page
 
     staff.goto(f"{own}/again/")
     staff.get_by_label("The same, with the same id.").check()
-    staff.get_by_role("button", name="Send again").click()
+    follow(staff.get_by_role("button", name="Send again"))
     reload_until(staff, state(staff, "Delivered"))
     assert staff.url == f"{own}/change/"
     expect(attempts).to_have_count(4)
@@ -236,7 +237,7 @@ def test_a_session_tells_what_followed_and_why_the_other_rules_did_not_fire(staf
     begin(server, **call)
     send(server, end_body(**call, timestamp=now(), duration=45))
     staff.goto(f"{server.url}/reports/sessions/?period=7d")
-    staff.get_by_role("row", name="followed").get_by_role("link").first.click()
+    follow(staff.get_by_role("row", name="followed").get_by_role("link").first)
     rules = staff.get_by_role("region", name="Rules, and what they did")
     fired = rules.get_by_role("row", name="A ticket for each call")
     reload_until(staff, fired.get_by_text("Delivered"))
@@ -273,7 +274,7 @@ def test_a_rule_from_a_preset_to_the_answer_of_its_test(staff: Page, server, rec
     staff.get_by_role("button", name="Show").click()
     expect(staff.get_by_text("As it would go out for the session call-2.")).to_be_visible()
     expect(staff.get_by_label("What Our program gets")).to_contain_text('"number": "+15550000002"')
-    staff.get_by_role("button", name="Send a test to Our program").click()
+    follow(staff.get_by_role("button", name="Send a test to Our program"))
     reload_until(staff, state(staff, "Delivered"))
     expect(staff.locator(".field-state_in_words")).to_contain_text("It was sent as a test.")
     expect(staff.get_by_text("201 Created")).to_be_visible()
@@ -287,7 +288,7 @@ def test_a_rule_from_a_preset_to_the_answer_of_its_test(staff: Page, server, rec
     staff.get_by_role("link", name="Send again…").click()
     expect(staff.get_by_text("Not possible: It was a test")).to_be_visible()
     staff.get_by_label("The same, with the same id.").check()
-    staff.get_by_role("button", name="Send again").click()
+    follow(staff.get_by_role("button", name="Send again"))
     reload_until(staff, staff.locator(".attempts tbody tr").nth(1))
     again = receiver.requests[-1]
     assert (again.body, again.headers["webhook-id"]) == (first.body, first.headers["webhook-id"])
