@@ -5,12 +5,15 @@ from typing import Any
 from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
+from config.models import SignInEvent
 from config.sign_in.inviting import InvitationError, invite
-from config.sign_in.resetting import reset_factors
+from config.sign_in.log import note
+from config.sign_in.resetting import reset_factors, resetting_told
 from customers.admin.people import PersonAdmin
 
 
@@ -36,6 +39,15 @@ class AccountAdmin(PersonAdmin):
         """Nobody: with an account goes who made its changes. Switched off, it may not sign in any more."""
         return False
 
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        """As Django has it. Whose password somebody else set finds that under Sign-ins."""
+        before = User.objects.filter(pk=unquote(id)).values_list("password", flat=True).first()
+        response = super().user_change_password(request, id, form_url)
+        account = User.objects.filter(pk=unquote(id)).first()
+        if account is not None and account.password != before:
+            note(SignInEvent.What.PASSWORD_CHANGED, account, request, f"by {request.user.get_username()}")
+        return response
+
     @admin.display(description="second factor", boolean=True)
     def has_factor(self, account: Any) -> bool:
         return bool(account._has_factor)
@@ -58,7 +70,7 @@ class AccountAdmin(PersonAdmin):
                 self.message_user(request, "Your own second factor is removed under “Your sign-in”.", messages.ERROR)
             elif reset_factors(account, request.user.get_username(), request):
                 self.log_change(request, account, "Second factors taken away.")
-                self.message_user(request, f"“{account}” signs in by password alone now.", messages.SUCCESS)
+                self.message_user(request, resetting_told(account), messages.SUCCESS)
             else:
                 self.message_user(request, f"“{account}” has no second factor.", messages.INFO)
 

@@ -64,12 +64,19 @@ def _client_address(forwarded_for: str, peer: str) -> str:
     for text in reversed(forwarded_for.split(",")):
         try:
             # Without the scope of a link-local address, which is of one machine and may be any text of any length.
-            client = str(ip_address(text.strip())).partition("%")[0]
+            client = str(ip_address(_without_port(text.strip()))).partition("%")[0]
         except ValueError:
             return client
         if not _is_trusted(client):
             break
     return client
+
+
+def _without_port(text: str) -> str:
+    """Some proxies add one: 203.0.113.1:4444, [2001:db8::1]:4444."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
 _resolved = lru_cache(maxsize=64)(resolve)

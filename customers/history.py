@@ -33,6 +33,7 @@ _SHOWN_BY: dict[tuple[str, str], Callable[[str], str]] = {
     ("customers.customer", "email"): shown_email,
     ("customers.customer", "notes"): shown_text,
     ("customers.customer", "context"): shown_text,
+    ("customers.limitoverride", "note"): shown_text,
 }
 
 

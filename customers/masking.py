@@ -17,12 +17,15 @@ NOT_SHOWN = "You may not see numbers and e-mail addresses. The permission is “
 # Of fewer digits, two would be too many to tell.
 FEWEST_WITH_END = 7
 _EMAIL = r"[^\s@<>()\[\]{}\"',;:=]+@[^\s@<>()\[\]{}\"',;]+"
-# Seven digits or more, as people divide them; days such as 2026-11-27, addresses of machines and parts of ids are none.
-_NUMBER = (
-    r"(?<![\w.-])(?!\d{4}-\d\d-\d\d(?!\d))(?!\d{1,3}(?:\.\d{1,3}){3}(?![\w.]))"
-    r"(?:\+|\(\+?)?\d(?:[ ()./-]{0,3}\d){6,}(?![\w-])"
+# Seven digits or more, of any script, whatever stands before and after them, divided by whatever people divide them by.
+_BETWEEN = r"(?:[^\w,;:\"'|=&?#@%*!\r\n]|_)"
+_NUMBER = rf"(?:\+|\(\+?)?\d(?:{_BETWEEN}{{0,4}}\d){{6,}}"
+# Days such as 2026-11-27, and ids as programs make them.
+_NO_NUMBER = (
+    r"(?<!\d)(?:19|20|21)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)"
+    r"|(?<![^\W_])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![^\W_])"
 )
-_IN_TEXTS = re.compile(f"{_EMAIL}|{_NUMBER}")
+_IN_TEXTS = re.compile(f"{_EMAIL}|(?P<other>{_NO_NUMBER})|{_NUMBER}")
 
 
 @dataclass
@@ -69,4 +72,6 @@ def shown_email(email: str) -> str:
 
 def shown_text(text: str) -> str:
     """A text that anybody may have written numbers and e-mail addresses into."""
-    return text if not text or may_see_numbers() else _IN_TEXTS.sub(MASK, text)
+    if not text or may_see_numbers():
+        return text
+    return _IN_TEXTS.sub(lambda found: found["other"] or MASK, text)

@@ -10,6 +10,7 @@ from django.utils import timezone
 from customers.importing.uploads import uploads_folder
 from customers.models import Customer, Erasure
 from customers.personal.erasing import begin_erasing, erase_further, erase_on_disk
+from customers.personal.traces import Traces
 from sessions_app.billing.statements import Month, count, roundings_now
 from sessions_app.models import DailyUsage, Session, StatementLine, WebhookEvent
 from sessions_app.recording.erasing import erase_set_aside
@@ -18,7 +19,7 @@ from sessions_app.sums.proving import sum_differences
 from sessions_app.usage.recount import differences
 from tests.api import Api
 from tests.builders import make_customer, the_session
-from tests.personal import NAME, NUMBER, SPELLED, erase_to_the_end, found_in_tables, hours_ago, known_person
+from tests.personal import EMAIL, NAME, NUMBER, SPELLED, erase_to_the_end, found_in_tables, hours_ago, known_person
 from tests.staff import staff, text_of
 
 pytestmark = pytest.mark.django_db
@@ -146,13 +147,19 @@ def test_the_number_calls_as_a_strangers_afterwards_and_nobody_can_edit_what_is_
     api = Api("manage")
     answer = api.put(f"/api/v1/customers/{customer.pk}/", {"name": NAME, "numbers": [NUMBER]}, status=409)
     assert answer == {"detail": "This customer was erased, and stays as it is."}
-    assert api.request("DELETE", f"/api/v1/customers/{customer.pk}/").status_code == 409
+    for row in ({"name": NAME}, {"external_id": "crm-7"}, {"numbers": ["+15550001111"]}):
+        [answer] = api.post("/api/v1/customers/bulk/", [{"id": customer.pk, **row}])["results"]
+        assert (answer["status"], list(answer["errors"])) == (409, ["id"]), answer
+    refused = api.request("DELETE", f"/api/v1/customers/{customer.pk}/")
+    assert (refused.status_code, json.loads(refused.content)["detail"][:25]) == (409, "This customer was erased,")
     administrator = staff("administrators")
     page = f"/admin/customers/customer/{customer.pk}/change/"
     assert b'name="_save"' not in administrator.get(page).content
     assert administrator.post(page, {"name": NAME}).status_code == 403
     administrator.post("/admin/customers/customer/", {"action": "block", "_selected_action": [customer.pk]})
     administrator.post(f"/reports/customers/{customer.pk}/status/", {"status": "blocked", "shown": "active"})
+    for form in ("more", "tier"):
+        assert administrator.get(f"/reports/customers/{customer.pk}/{form}/").status_code == 302
     customer.refresh_from_db()
     assert (customer.status, str(customer)) == ("active", f"Erased customer {customer.pk}")
 
@@ -220,6 +227,23 @@ def test_nobody_is_erased_while_requests_wait_on_disk(livetok):
         b"{}",
         b'{"phoneNumber": "+491700000000"}',
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_of_them"),
+    [
+        ("ZOË QUISLING-YPSILANTI called", True),
+        ("zoë  quisling-ypsilanti", True),
+        (json.dumps(NAME), True),
+        (json.dumps(NAME.upper()), True),
+        (json.dumps(NAME).replace("\\u00eb", "\\u00EB"), True),
+        ("Zoe.Quisling@Example.org", True),
+        ("Zoë Quisling-Ypsilanti2", False),
+        ("zoe.quisling@example.orga", False),
+    ],
+)
+def test_a_person_is_found_by_name_and_address_in_capitals_or_not(text, is_of_them):
+    assert Traces(texts=(NAME, EMAIL)).are_in(text) is is_of_them
 
 
 @pytest.mark.parametrize("group", ["viewers", "managers"])

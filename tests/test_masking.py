@@ -1,13 +1,15 @@
 """Numbers and e-mail addresses for whoever may not see them. That no page shows one, `test_roles` proves."""
 
+import hashlib
 from importlib import import_module
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, Group, Permission
 
+from customers.admin.stale import digest
 from customers.masking import may_see_numbers, shown_email, shown_number, shown_text, shown_to
-from customers.models import Customer
+from customers.models import Customer, LimitOverride
 from customers.search.keeping import keep_search_keys
 from tests.builders import make_customer, make_tier
 from tests.staff import form_of, staff, text_of
@@ -40,7 +42,13 @@ def test_a_masked_number_keeps_its_last_two_digits(number, masked):
         (f"Call {NUMBER} or 0151/2345678, not +442079460777.", "Call ••• or •••, not •••."),
         (f'{{"mail": "{EMAIL}", "to": "sip:ada@example.com"}}', '{"mail": "•••", "to": "sip:•••"}'),
         ("From 2026-11-27 on, 2026-11-27T18:00:05+01:00, 18.5 of 60 minutes", None),
-        ("550e8400-e29b-41d4-a716-446655440000 from 192.168.100.200, version 1.2.3", None),
+        ("550e8400-e29b-41d4-a716-446655440000, version 1.2.3, 1, 2, 3, 4, 5, 6, 7, 8", None),
+        (
+            "Tel.01701234567 tel600111444, 600111555x ref_447700900777, 0170_1234567",
+            "Tel.••• tel•••, •••x ref_•••, •••",
+        ),
+        ("34.600.111.222, +34 600\u00a0111\u202f222, +34 600–111–333, +44-7700-900777-ext5", "•••, •••, •••, •••-ext5"),
+        ("٠١٢٣٤٥٦٧٨٩ and +49 (0) 151 / 123 45 000", "••• and •••"),
     ],
 )
 def test_numbers_and_addresses_are_masked_wherever_a_text_has_them(text, masked):
@@ -98,6 +106,22 @@ def test_who_may_not_see_numbers_saves_none_away(db):
     assert manager.get("/admin/customers/customer/import/").status_code == 403
     file = manager.post("/admin/customers/customer/export/", {"format": "0"})
     assert file.content.decode("utf-8-sig").splitlines()[0] == "external_id,name,tier,status,time_zone"
+
+
+def test_the_note_of_an_override_and_what_a_page_knows_of_its_state_tell_no_number(db):
+    ada = make_customer(None, NUMBER, email=EMAIL)
+    LimitOverride.objects.create(customer=ada, metric="sessions", period="day", amount=9, note=f"Agreed at {NUMBER}")
+    viewer = staff("viewers")
+    for path in (
+        "/admin/customers/customer/{}/change/",
+        "/admin/customers/customer/{}/history/",
+        "/reports/customers/{}/",
+    ):
+        text = text_of(viewer.get(path.format(ada.pk)))
+        assert ("Agreed at •••" in text, NUMBER in text) == (True, False), (path, text)
+    page = viewer.get(f"/admin/customers/customer/{ada.pk}/change/").content.decode()
+    assert digest("+442079460777") in page  # the field that shows whether somebody saved meanwhile
+    assert hashlib.sha256(b'"+442079460777"').hexdigest()[:8] not in page
 
 
 def test_an_upgrade_takes_numbers_from_nobody(db):

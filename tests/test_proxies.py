@@ -36,6 +36,11 @@ def test_the_last_address_that_is_no_proxy_counts_since_those_before_it_can_be_m
     assert seen("127.0.0.1", x_forwarded_for=chain) == ("203.0.113.9", False)
 
 
+@pytest.mark.parametrize("chain", ["203.0.113.9:4444", "10.1.2.3, 203.0.113.9:1, 10.1.2.3:2", "[203.0.113.9]:1"])
+def test_a_port_behind_an_address_is_not_of_it(chain):
+    assert seen("127.0.0.1", x_forwarded_for=chain)[0] == "203.0.113.9"
+
+
 @pytest.mark.parametrize("chain", ["unknown", "203.0.113.9, unknown", ""])
 def test_a_chain_that_cannot_be_read_says_nothing(chain):
     assert seen("127.0.0.1", x_forwarded_for=chain)[0] == "127.0.0.1"

@@ -174,12 +174,14 @@ def test_who_is_no_staff_or_switched_off_is_refused_alike(ana):
 def test_a_lost_factor_is_taken_away_by_others_alone(ana):
     boss = staff("administrators", "boss")
     with time_machine.travel(NOW, tick=False):
-        set_up_app(sign_in()[0])
+        anas = sign_in()[0]
+        set_up_app(anas)
         set_up_app(sign_in("boss")[0])
     chosen = [str(ana.pk), str(boss.user.pk)]
     action = {"action": "reset_second_factors", "_selected_action": chosen}
     text = text_of(boss.post("/admin/auth/user/", action, follow=True))
-    assert "“ana” signs in by password alone now." in text
+    assert "“ana” has no second factor any more, and was signed out everywhere." in text
+    assert anas.get("/reports/").status_code == 302
     assert "Your own second factor is removed under “Your sign-in”." in text
     assert set(Authenticator.objects.values_list("user__username", flat=True)) == {"boss"}
     assert ("ana", "factors_reset", "by boss") in told()
@@ -209,6 +211,9 @@ def test_an_invitation_lets_a_new_member_set_the_password_once(settings):
     path = re.search(r"https://frontdesk\.example\.com(\S+)", sent.body)[1]
 
     client = Client()
+    User.objects.filter(pk=new.pk).update(is_active=False)
+    assert "used already" in text_of(client.get(path, follow=True))
+    User.objects.filter(pk=new.pk).update(is_active=True)
     form = client.get(path, follow=True)
     assert "For the account new" in text_of(form)
     short = client.post(form.redirect_chain[-1][0], {"new_password1": "short", "new_password2": "short"})
@@ -217,6 +222,16 @@ def test_an_invitation_lets_a_new_member_set_the_password_once(settings):
     client.post(form.redirect_chain[-1][0], password)
     assert sign_in("new", "a long sentence")[1].status_code == 302
     assert "used already" in text_of(Client().get(path, follow=True))
+
+
+def test_a_password_that_somebody_else_sets_stands_under_sign_ins(ana):
+    boss = staff("administrators", "boss")
+    path = f"/admin/auth/user/{ana.pk}/password/"
+    sent = {"usable_password": "true", "password1": "a long sentence", "password2": "another one"}
+    assert boss.post(path, sent).status_code == 200
+    assert ("ana", "password_changed", "by boss") not in told()
+    assert boss.post(path, {**sent, "password2": "a long sentence"}).status_code == 302
+    assert ("ana", "password_changed", "by boss") in told()
 
 
 def test_the_password_of_now_is_guessed_no_oftener_than_at_the_sign_in(ana):

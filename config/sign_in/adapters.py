@@ -26,8 +26,9 @@ from requests import RequestException
 
 from automations.sealed import has_sealed
 from automations.sealing import Sealed, SealingError, open_sealed, seal
+from config.minutes import minutes
 from config.oidc import DISCOVERY
-from config.sign_in.guesses import Guess
+from config.sign_in.guesses import MOST_LOGGED, Guess
 from config.sign_in.members import NotLetIn, comes_by_issuer, let_in
 from config.sign_in.staying import SHOWN_TO_ISSUER
 
@@ -176,7 +177,9 @@ def issuer_failed(request: HttpRequest, error: str | None, exception: Exception 
         text = "The sign-in was begun in another browser, or more than ten minutes ago. Begin it again."
         return not_signed_in(request, text, status=400)
     said = str(exception) if exception else str(request.GET.get("error", ""))[:200]
-    logger.error("single sign-on failed", extra={"reason": said, "issuer": settings.OIDC.issuer})
+    # Strangers can ask for this page any number of times.
+    if minutes.count("single sign-on failed") <= MOST_LOGGED:
+        logger.error("single sign-on failed", extra={"reason": said, "issuer": settings.OIDC.issuer})
     if isinstance(exception, RequestException):
         text = f"Signing in with {name} is not possible now: the issuer cannot be reached. Try again in a minute."
         return not_signed_in(request, text, status=503)

@@ -35,6 +35,11 @@ class AcceptInvitation(PasswordResetConfirmView):
     template_name = "sign_in/invitation.html"
     success_url = reverse_lazy("account_login")
 
+    def get_user(self, uidb64: str) -> Any:
+        """None, as for a link that is used up, where the account may not sign in any more."""
+        user: Any = super().get_user(uidb64)
+        return user if user is not None and user.is_active and user.is_staff else None
+
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
         note(SignInEvent.What.PASSWORD_CHANGED, form.user, self.request, "by an invitation")

@@ -29,6 +29,7 @@ from customers.admin.pages import KeptWhereUsedAdmin, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, number_key, number_warning
 from customers.history import Part
+from customers.masking import shown_text
 from customers.models import Customer, LimitOverride, PhoneNumber, SearchKey, Tier
 from customers.models.fields import time_zones
 from customers.origins import limits_in_force, remaining_words
@@ -98,12 +99,23 @@ class OverrideInline(ShortInline, admin.StackedInline):
             },
         )
     ]
-    readonly_fields = ["author"]
+    readonly_fields = ["author", "note_masked"]
     autocomplete_fields = ["agent"]
     follows = "Access"
     extra = 0
     verbose_name = "override"
     verbose_name_plural = "overrides – each replaces the tier's limit of the same metric, period, channel and agent"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """With the notes as whoever asks may see them."""
+        if is_whole(obj):
+            return self.fieldsets
+        ((title, options),) = self.fieldsets
+        return [(title, {**options, "fields": [*options["fields"][:-1], ("note_masked", "author")]})]
+
+    @admin.display(description="note")
+    def note_masked(self, override: LimitOverride) -> str:
+        return shown_text(override.note) or "–"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LimitOverride]:
         return super().get_queryset(request).select_related("author", "channel", "agent")

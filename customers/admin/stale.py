@@ -4,7 +4,7 @@ A stale form is refused and shown again, with what the person had changed laid o
 a decision, and undoes nothing that the page does not say. Whoever sends one form twice is told what came of the first.
 """
 
-import hashlib
+import hmac
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import flatten_fieldsets, unquote
@@ -58,9 +59,12 @@ def read_state(text: str) -> State | None:
 
 
 def digest(value: Any) -> str:
-    """Of a field's value, alike for what is stored and what a form makes of it."""
+    """Of a field's value, alike for what is stored and what a form makes of it.
+
+    Keyed: a page may show a number masked, and whoever sees it could try all numbers for the digest of this one.
+    """
     text = json.dumps(_plain(value), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
+    return hmac.digest(settings.SECRET_KEY.encode(), b"shown state " + text.encode(), "sha256").hex()[:_DIGEST_LENGTH]
 
 
 def _plain(value: Any) -> Any:

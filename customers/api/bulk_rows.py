@@ -26,11 +26,13 @@ from customers.api.writing import (
 )
 from customers.editing import (
     REASON_LENGTH,
+    CustomerIsErased,
     OverrideValues,
     are_overrides,
     change_reason,
     changed_fields,
     described,
+    is_erased,
     lock_customer,
     number_changes,
     number_keys,
@@ -121,7 +123,7 @@ class StoredCustomers(LookUp):
         for pks in _in_parts(sorted(_meant(rows))):
             # In one order for all, as `Changes.write` stores.
             locked = Customer.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=pks).order_by("pk")
-            found = locked.select_related("tier").prefetch_related("numbers", "overrides")
+            found = locked.select_related("tier", "erasure").prefetch_related("numbers", "overrides")
             self._by_pk |= {customer.pk: customer for customer in found}
         customers = self._by_pk.values()
         self._by_external_id = {customer.external_id: customer for customer in customers if customer.external_id}
@@ -138,11 +140,14 @@ class StoredCustomers(LookUp):
     def of_row(self, row: Row) -> Customer | None:
         """The customer whom a row means; None: there is nobody yet.
 
-        Raises RowConflict where its names lead to different customers, and NobodyThere where there is no such id.
+        Raises RowConflict where its names lead to different customers or to an erased one, and NobodyThere where there
+        is no such id.
         """
         if row.pk is not None and row.pk not in self._by_pk:
             raise NobodyThere({"id": [f"There is no customer with id {row.pk}. Leave id out to make one."]})
         leads = [(place, self._led_to(place, name)) for place, name in row.names]
+        if erased := [place for place, customer in leads if customer is not None and is_erased(customer)]:
+            raise RowConflict({erased[0]: CustomerIsErased().messages})
         # A first contact gives way to whoever else is meant.
         found = [lead for lead in leads if lead[1] and (lead[0] == "id" or not lead[1].is_provisional())]
         if not found:

@@ -25,7 +25,7 @@ from customers.api.serializers import (
     customers_with_rows,
 )
 from customers.api.writing import write_customer
-from customers.editing import CustomerIsErased, lock_customer, number_key
+from customers.editing import CustomerIsErased, is_erased, lock_customer, number_key
 from customers.models import Customer
 
 ADA = OpenApiExample(
@@ -110,6 +110,8 @@ class CustomerView(ApiView):
             customer = Customer.objects.select_for_update().filter(pk=self._found(**address)).first()
             if customer is None:
                 raise self.missing(**address)
+            if is_erased(customer):
+                raise Conflict(CustomerIsErased().message)
             refuse_where_used(customer)
             check_match(request, lambda: _answer(customer.pk))
             self.say_why(customer)

@@ -41,7 +41,7 @@ class Traces:
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
         parts = [*map(_number_pattern, self.keys), *map(_word_pattern, _spellings((*self.external_ids, *self.texts)))]
-        return re.compile("|".join(parts)) if parts else None
+        return re.compile("|".join(parts), re.IGNORECASE) if parts else None
 
 
 def _as_text(text: str | bytes | memoryview) -> str:
@@ -49,14 +49,15 @@ def _as_text(text: str | bytes | memoryview) -> str:
 
 
 def _spellings(texts: Iterable[str]) -> Iterator[str]:
-    """Each as it is, and as JSON and chats write it."""
+    """Each as it is, and as JSON and chats write it: JSON's \\u00e9 and \\u00c9 are no capitals of each other."""
     for text in filter(None, texts):
-        yield from sorted({text, json.dumps(text)[1:-1], html.escape(text)})
+        in_json = (json.dumps(written)[1:-1] for written in (text, text.lower(), text.upper(), text.title()))
+        yield from sorted({text, html.escape(text), *in_json})
 
 
 def _word_pattern(text: str) -> str:
     # Cards have backslashes before what is no letter.
-    spelled = r"\\*".join(map(re.escape, text))
+    spelled = r"\\*".join(r"\s+" if letter.isspace() else re.escape(letter) for letter in text)
     return rf"(?<!\w)\\*{spelled}(?!\w)"
 
 

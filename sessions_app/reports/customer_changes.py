@@ -16,11 +16,12 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 
 from customers.admin.stale import STATE_FIELD, are_last_by, digest, rows_of, stale_words
-from customers.editing import CustomerIsErased, bring_instance, lock_customer
+from customers.editing import CustomerIsErased, bring_instance, is_erased, lock_customer
 from customers.granting import allow_more
 from customers.history import Part, history_of, history_points, records_of
 from customers.limits import MOST_AMOUNT, Metric
@@ -177,6 +178,8 @@ def _edited(
     One's own that is sent twice is answered as the first was.
     """
     address = reverse("reports:customer", args=[pk])
+    if is_erased(get_object_or_404(Customer.objects.select_related("erasure"), pk=pk)):
+        return HttpResponseRedirect(address)
     if request.method != "POST":
         return _form_page(request, pk, template, what, make)
     with transaction.atomic():

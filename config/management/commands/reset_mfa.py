@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config.sign_in.resetting import reset_factors
+from config.sign_in.resetting import reset_factors, resetting_told
 
 
 class Command(BaseCommand):
@@ -22,6 +22,4 @@ class Command(BaseCommand):
                 f"There is no account {options['name']!r}. Names stand in the admin, under Users."
             ) from error
         removed = reset_factors(account, "manage.py reset_mfa")
-        self.stdout.write(
-            f"{account.get_username()} signs in by password alone now." if removed else "It has no second factor."
-        )
+        self.stdout.write(resetting_told(account) if removed else "It has no second factor.")
