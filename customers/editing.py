@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils.module_loading import import_string
 
 from customers.lengths import LONGEST_TEXT
@@ -19,6 +19,7 @@ from customers.limits import PERIODS_OF, Metric
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLimit
 from customers.models.limits import PERIOD_MISMATCH
 from customers.phones import is_number, phone_key
+from customers.settling import settle_customers, settle_tier
 from customers.validity import Validity
 
 # Rows of one list: a tier's limits and channels, a customer's numbers and overrides. More are a mistake or an attack.
@@ -74,12 +75,13 @@ class CustomerIsErased(ValidationError):
 def lock_customer(pk: int) -> Customer:
     """The customer, locked until the transaction ends: one edit of a customer's rows at a time.
 
-    Raises Customer.DoesNotExist, or CustomerIsErased.
+    A tier that was scheduled for it and has come is written first. Raises Customer.DoesNotExist, or CustomerIsErased.
     """
     customers = Customer.objects.select_related("tier", "erasure")
     customer = customers.select_for_update(of=("self",), no_key=True).get(pk=pk)
     if is_erased(customer):
         raise CustomerIsErased
+    settle_customers([customer])
     return customer
 
 
@@ -91,8 +93,18 @@ def is_erased(customer: Customer) -> bool:
 def lock_customers(keys: Sequence[int]) -> list[Customer]:
     """Those that are there and not erased, locked as by `lock_customer`, in the order of their keys: nobody waits in a
     circle."""
-    found = Customer.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=keys, erasure=None)
-    return list(found.order_by("pk"))
+    locked = Customer.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=keys, erasure=None)
+    found = list(locked.order_by("pk"))
+    settle_customers(found)
+    return found
+
+
+def lock_tier(tiers: QuerySet[Tier]) -> Tier | None:
+    """The first of the tiers, locked until the transaction ends; what was scheduled for it and has come is written."""
+    tier = tiers.select_for_update(no_key=True).first()
+    if tier is not None:
+        settle_tier(tier)
+    return tier
 
 
 def kinds_that_use(instance: models.Model) -> Iterator[str]:

@@ -34,6 +34,7 @@ from customers.models.fields import time_zones
 from customers.origins import limits_in_force, remaining_words
 from customers.search.finding import named
 from customers.search.keeping import keep_search_keys
+from customers.settling import settle_customers
 from customers.validity import Validity
 
 
@@ -220,6 +221,9 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
         return limits_table(customer, timezone.now())
 
     # Saving
+
+    def settle(self, locked: Customer) -> None:
+        settle_customers([locked])
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

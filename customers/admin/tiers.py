@@ -18,6 +18,7 @@ from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import bring_instance
 from customers.history import Part
 from customers.models import Tier, TierLimit
+from customers.settling import settle_tier
 
 
 class LimitFormSet(ShortFormSet):
@@ -102,6 +103,9 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
         if request.GET.get("model_name") == "customer":
             found = found.filter(is_active=True)
         return found, may_have_duplicates
+
+    def settle(self, locked: Tier) -> None:
+        settle_tier(locked)
 
     @admin.display(description="limits")
     def limits_in_words(self, tier: Tier) -> str:
