@@ -280,18 +280,24 @@ def number_changes(customer: Customer, stored: Iterable[PhoneNumber], wanted: Ma
 
 def replace_limits(tier: Tier, rows: Sequence[LimitValues], *, why: str = "") -> None:
     """Make these the tier's limits. Rows that stay the same are not touched. Errors are named `limits[0]` …"""
+    wanted = check_no_twins(rows)
+    stored = {_values(LimitValues, limit).key: limit for limit in TierLimit.objects.filter(tier=tier)}
+    for key, limit in stored.items():
+        if key not in wanted:
+            change_reason(limit, why)
+            limit.delete()
+    for row in rows:
+        _bring(stored.get(row.key) or TierLimit(tier=tier), row, why)
+
+
+def check_no_twins(rows: Sequence[LimitValues]) -> set[tuple[str, str, str | None, str | None]]:
+    """The rows' keys. Raises ValidationError, named `limits[1]` …, where two are of one key."""
     first_at: dict[tuple[str, str, str | None, str | None], int] = {}
     for index, row in enumerate(rows):
         if (first := first_at.setdefault(row.key, index)) != index:
             problem = f"The same metric, period, channel and agent as limits[{first}]; give one of them."
             raise ValidationError({f"limits[{index}]": problem})
-    stored = {_values(LimitValues, limit).key: limit for limit in TierLimit.objects.filter(tier=tier)}
-    for key, limit in stored.items():
-        if key not in first_at:
-            change_reason(limit, why)
-            limit.delete()
-    for row in rows:
-        _bring(stored.get(row.key) or TierLimit(tier=tier), row, why)
+    return set(first_at)
 
 
 def replace_overrides(

@@ -50,7 +50,8 @@ def settle_tier(tier: Tier, at_once: TierChange | None = None) -> int:
     """
     now, settled = timezone.now(), 0
     due = TierChange.objects.filter(tier=tier, in_force_at__isnull=True, starts_at__lte=now)
-    for change in due.select_related("author").order_by("starts_at"):
+    # Each is locked, too: whoever cancels one at its moment locks it alone.
+    for change in due.select_related("author").select_for_update(of=("self",)).order_by("starts_at"):
         stored = list(TierLimit.objects.filter(tier=tier))
         # Bulk, and so without history: the tier's own tells it.
         TierChangeLimit.objects.bulk_create(
@@ -84,7 +85,7 @@ def settle_customers(customers: Iterable[Customer]) -> int:
     by_key = {customer.pk: customer for customer in customers}
     now, settled = timezone.now(), 0
     due = CustomerChange.objects.filter(customer__in=by_key, in_force_at__isnull=True, starts_at__lte=now)
-    for change in due.select_related("author", "tier").order_by("starts_at"):
+    for change in due.select_related("author", "tier").select_for_update(of=("self",)).order_by("starts_at"):
         customer = by_key[change.customer_id]
         before = customer.tier_id
         if change.tier_id != before:

@@ -29,7 +29,7 @@ from customers.admin.pages import KeptWhereUsedAdmin, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, number_key, number_warning
 from customers.history import Part
-from customers.models import Customer, LimitOverride, PhoneNumber, SearchKey, Tier
+from customers.models import Customer, CustomerChange, LimitOverride, PhoneNumber, SearchKey, Tier
 from customers.models.fields import time_zones
 from customers.origins import limits_in_force, remaining_words
 from customers.search.finding import named
@@ -139,7 +139,7 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
     search_help_text = "Any words of the name, external id or email, or digits of a number."
     autocomplete_fields = ["tier"]
     inlines = [NumberInline, OverrideInline]
-    history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")]
+    history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer"), Part(CustomerChange, "customer")]
     actions = ["change_tier", "give_override", "activate", "pause", "block", "erase"]
     radio_fields = {"status": admin.HORIZONTAL}
     readonly_fields = ["standing", "limits_now", "source", "created_at", *MASKED.values()]

@@ -86,6 +86,11 @@ class TierChange(Change):
     def __str__(self) -> str:
         return f"{self.tier}: other limits {self.from_when}" if self.starts_at else f"Draft of {self.tier}"
 
+    @property
+    def shown_limits(self) -> "list[TierChangeLimit]":
+        """Its own, without what held before; they may be read beforehand."""
+        return [row for row in self.limits.all() if not row.before]
+
 
 class TierChangeLimit(LimitRow):
     """A limit of a tier's change; or, with `before`, one that held until then, kept when the change was settled."""
