@@ -24,6 +24,7 @@ from config.nodes import MayNotJoin, beat_every, forget_dead_nodes, heartbeat
 from config.sign_in.log import delete_old_events
 from customers.personal.erasing import erase_further, erase_on_disk
 from customers.search.keeping import new_callers
+from customers.settling import settle_due
 from sessions_app.database.sqlite.wiping import wipe_log
 from sessions_app.leases import LeaseLost, if_due
 from sessions_app.recording.clock import clock
@@ -85,6 +86,7 @@ def beat(should_stop: ShouldStop) -> None:
 FEEDING = [Job("feed spool", timedelta(seconds=1), feeder.feed)]
 FOLLOWING = [
     Job("judge what happened", timedelta(seconds=0.5), judge.judge),
+    Job("settle scheduled changes", timedelta(seconds=2), settle_due),
     Job("make new callers searchable", timedelta(seconds=2), new_callers.run),
     Job("tell missing ends", timedelta(minutes=1), tell_missing_ends, is_shared=True),
     Job("look for silence", timedelta(minutes=1), look_for_silence, is_shared=True),

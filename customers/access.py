@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from customers.defaults import the_policy
 from customers.limits import Limit, effective_limits
 from customers.models import Customer, LimitOverride, Policy, Tier
+from customers.scheduled import tier_at, tier_limits_at
 from customers.zones import zone_named
 
 
@@ -61,7 +62,7 @@ def access_of(customer: Customer | None, *, is_named: bool, now: datetime) -> Ac
     `is_named`: the caller gave a number or an id; the policy tells such callers from those who gave neither.
     """
     policy = the_policy()
-    tier = customer.tier if customer else policy_tier(policy, is_named=is_named)
+    tier = tier_at(customer, now) if customer else policy_tier(policy, is_named=is_named)
     if tier is None:
         return Access(policy, customer, None, (), frozenset())
     return Access(
@@ -82,8 +83,8 @@ def policy_tier(policy: Policy, *, is_named: bool) -> Tier | None:
 
 
 def limits_of(tier: Tier, customer: Customer | None, now: datetime) -> tuple[Limit, ...]:
-    """The limits in force: the tier's, with the customer's overrides that are valid at `now`."""
+    """The limits in force: the tier's at `now`, with the customer's overrides that are valid at `now`."""
     overrides: list[Limit] = []
     if customer is not None:
         overrides = [override.as_limit() for override in LimitOverride.objects.valid_at(now).filter(customer=customer)]
-    return effective_limits((limit.as_limit() for limit in tier.limits.all()), overrides)
+    return effective_limits(tier_limits_at(tier, now), overrides)

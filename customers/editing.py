@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils.module_loading import import_string
 
 from customers.lengths import LONGEST_TEXT
@@ -19,6 +19,7 @@ from customers.limits import PERIODS_OF, Metric
 from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLimit
 from customers.models.limits import PERIOD_MISMATCH
 from customers.phones import is_number, phone_key
+from customers.settling import settle_customers, settle_tier
 from customers.validity import Validity
 
 # Rows of one list: a tier's limits and channels, a customer's numbers and overrides. More are a mistake or an attack.
@@ -74,12 +75,13 @@ class CustomerIsErased(ValidationError):
 def lock_customer(pk: int) -> Customer:
     """The customer, locked until the transaction ends: one edit of a customer's rows at a time.
 
-    Raises Customer.DoesNotExist, or CustomerIsErased.
+    A tier that was scheduled for it and has come is written first. Raises Customer.DoesNotExist, or CustomerIsErased.
     """
     customers = Customer.objects.select_related("tier", "erasure")
     customer = customers.select_for_update(of=("self",), no_key=True).get(pk=pk)
     if is_erased(customer):
         raise CustomerIsErased
+    settle_customers([customer])
     return customer
 
 
@@ -91,8 +93,18 @@ def is_erased(customer: Customer) -> bool:
 def lock_customers(keys: Sequence[int]) -> list[Customer]:
     """Those that are there and not erased, locked as by `lock_customer`, in the order of their keys: nobody waits in a
     circle."""
-    found = Customer.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=keys, erasure=None)
-    return list(found.order_by("pk"))
+    locked = Customer.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=keys, erasure=None)
+    found = list(locked.order_by("pk"))
+    settle_customers(found)
+    return found
+
+
+def lock_tier(tiers: QuerySet[Tier]) -> Tier | None:
+    """The first of the tiers, locked until the transaction ends; what was scheduled for it and has come is written."""
+    tier = tiers.select_for_update(no_key=True).first()
+    if tier is not None:
+        settle_tier(tier)
+    return tier
 
 
 def kinds_that_use(instance: models.Model) -> Iterator[str]:
@@ -268,18 +280,24 @@ def number_changes(customer: Customer, stored: Iterable[PhoneNumber], wanted: Ma
 
 def replace_limits(tier: Tier, rows: Sequence[LimitValues], *, why: str = "") -> None:
     """Make these the tier's limits. Rows that stay the same are not touched. Errors are named `limits[0]` …"""
+    wanted = check_no_twins(rows)
+    stored = {_values(LimitValues, limit).key: limit for limit in TierLimit.objects.filter(tier=tier)}
+    for key, limit in stored.items():
+        if key not in wanted:
+            change_reason(limit, why)
+            limit.delete()
+    for row in rows:
+        _bring(stored.get(row.key) or TierLimit(tier=tier), row, why)
+
+
+def check_no_twins(rows: Sequence[LimitValues]) -> set[tuple[str, str, str | None, str | None]]:
+    """The rows' keys. Raises ValidationError, named `limits[1]` …, where two are of one key."""
     first_at: dict[tuple[str, str, str | None, str | None], int] = {}
     for index, row in enumerate(rows):
         if (first := first_at.setdefault(row.key, index)) != index:
             problem = f"The same metric, period, channel and agent as limits[{first}]; give one of them."
             raise ValidationError({f"limits[{index}]": problem})
-    stored = {_values(LimitValues, limit).key: limit for limit in TierLimit.objects.filter(tier=tier)}
-    for key, limit in stored.items():
-        if key not in first_at:
-            change_reason(limit, why)
-            limit.delete()
-    for row in rows:
-        _bring(stored.get(row.key) or TierLimit(tier=tier), row, why)
+    return set(first_at)
 
 
 def replace_overrides(

@@ -9,7 +9,8 @@ from automations.models import Attempt, Delivery, Rule
 from automations.rules.judging import judge
 from config.first_run import set_up
 from config.models import FailedSignIns
-from customers.models import Customer, Erasure, PhoneNumber
+from customers.models import Customer, CustomerChange, Erasure, PhoneNumber
+from customers.scheduling import start_draft
 from customers.search.keeping import keep_search_keys
 from sessions_app.models import RefusedRequests, WebhookEvent
 from tests.builders import limit, make_customer, make_livetok, make_tier, set_policy
@@ -31,6 +32,8 @@ def make_installation() -> None:
     ada.notes, ada.email = f"{AS_WRITTEN} again", f"new.{EMAIL}"
     ada.save()
     # Pages call somebody without a name by the number.
+    start_draft(tier, None)
+    CustomerChange.objects.create(customer=ada, tier=tier, starts_at=timezone.now() + timedelta(days=300))
     nameless = make_customer(tier, NAMELESS, name="")
     keep_search_keys([ada.pk, nameless.pk])
     add_secret(make_source("https://shop.example.com/{{ customer.number }}", is_active=False), "token", "s3cret")

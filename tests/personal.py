@@ -77,6 +77,11 @@ def known_person(livetok: Any) -> Customer:
         overrides = [{"metric": "sessions", "period": "day", "amount": 9, "note": f"for {NAME}"}]
         api.patch(f"/api/v1/customers/{customer.pk}/", {"numbers": [NUMBER], "notes": f"{NAME} is kind"})
         api.patch(f"/api/v1/customers/{customer.pk}/", {"overrides": overrides})
+        premium = api.put("/api/v1/tiers/premium/", {"name": "Premium"}, status=201)["slug"]
+        changes = f"/api/v1/customers/{customer.pk}/tier-changes/"
+        for days in (1, 300):
+            starts_at = (lately + timedelta(days=days)).isoformat()
+            api.post(changes, {"tier": premium, "starts_at": starts_at, "note": f"for {NAME}"}, status=201)
         LogEntry.objects.log_actions(closer.pk, [customer], CHANGE, f"Notes: {NAME}")
         destination = make_destination()
         source = make_source("https://shop.example.com/{{ session.number }}", is_active=False)

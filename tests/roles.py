@@ -24,7 +24,7 @@ from django.utils.safestring import SafeString
 
 from automations.models import Action, Delivery
 from customers.keys import create_key
-from customers.models import ApiKey, Customer
+from customers.models import ApiKey, Customer, CustomerChange, TierChange
 from sessions_app.models import Session
 from tests.installation_of_all import NUMBER, make_installation
 from tests.staff import staff
@@ -184,6 +184,10 @@ def _samples(somebody: User, key: ApiKey) -> dict[str, str]:
         "api/v1/customers/by-external-id/": "crm-1",
         "api/v1/customers/by-phone/": NUMBER,
         "api/v1/tiers/": "premium",
+        "api/v1/tiers/premium/changes/": str(TierChange.objects.get(starts_at=None).pk),
+        f"api/v1/customers/{ada.pk}/tier-changes/": str(CustomerChange.objects.get().pk),
+        f"reports/customers/{ada.pk}/tier/": str(CustomerChange.objects.get().pk),
+        "admin/customers/tierchange/draft/": str(ada.tier_id),
         "accounts/invitation/": "MQ/a-token",
         "accounts/second-factor/webauthn/keys/": "1",
         "admin/": "nowhere",
@@ -207,8 +211,8 @@ def _path(pattern: str, samples: dict[str, str]) -> str:
     plain = pattern.replace("^", "").replace("/?$", "/").replace("(?P<url>.*)$", "<url>")
     if pattern == "api/":
         return "/api/nowhere/"
-    before, variable, rest = plain.partition("<")
-    if variable:
+    while "<" in plain:
+        before, _, rest = plain.partition("<")
         assert before in samples, f"Say in tests/roles.py what stands for the variables of {pattern}."
         rest = re.sub(r"^[^>]*>(/<[^>]*>)*", "", rest)
         plain = before + samples[before] + rest

@@ -56,6 +56,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"rounding_seconds": 1, "price_per_minute_over": None, "currency": ""},
         {"rounding_seconds": 60, "call_hold_minutes": 5, "currency": "EUR"},
     ),
+    "customers_tierchangelimit": ({"metric": "sessions", "period": "day"}, {"metric": "messages", "period": "day"}),
     "customers_tierlimit": ({"metric": "sessions", "period": "day"}, {"metric": "messages", "period": "day"}),
 }
 ONE_ROW = ("automations_installation", "customers_policy")

@@ -508,3 +508,31 @@ def test_a_revoked_key_is_refused_in_every_process_within_five_seconds(frontdesk
 
     for _ in range(4):
         assert {status for status, _ in frontdesk.send_at_once(bodies[:8], key)} == {401}
+
+
+def test_a_scheduled_change_holds_from_its_moment_in_every_process_and_nobody_sees_a_mixture(frontdesk):
+    """Begins go on while the worker writes it. LiveTok's moment decides, also of those who say an earlier one late."""
+    before, after = (60, 10), (90, 20)
+    frontdesk.tier("scheduled", per_day("call_minutes", before[0]), per_day("messages", before[1]))
+    number = frontdesk.customer("scheduled")
+    starts_at = datetime.now(UTC) + timedelta(seconds=2)
+    limits = [per_day("call_minutes", after[0]), per_day("messages", after[1])]
+    made = frontdesk.api("POST", "tiers/scheduled/changes/", {"starts_at": starts_at.isoformat(), "limits": limits})
+    assert made["state"] == "scheduled"
+    wrong, seen, count = [], set(), 0
+
+    while datetime.now(UTC) < starts_at + timedelta(seconds=5):
+        moments = [datetime.now(UTC), starts_at - timedelta(microseconds=1), starts_at, starts_at + timedelta(hours=1)]
+        bodies = [body for at in moments for body in begins(number, f"{count}-{at.timestamp()}", 2, at)]
+        for body, answer in zip(bodies, frontdesk.answers_at_once(bodies), strict=True):
+            got = answer["limits"]["dailyCallMinutes"], answer["limits"]["dailyMessageLimit"]
+            is_after = datetime.fromisoformat(body["timestamp"]) >= starts_at
+            seen.add(got)
+            if got != (after if is_after else before):
+                wrong.append((body["timestamp"], got))
+        count += 1
+
+    assert not wrong
+    assert seen == {before, after}
+    stored = frontdesk.api("GET", "tiers/scheduled/")["limits"]
+    assert sorted(row["amount"] for row in stored) == [after[1], after[0]]  # the worker has written it

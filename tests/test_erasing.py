@@ -49,7 +49,9 @@ def test_nothing_of_the_person_is_found_again_and_all_that_was_counted_stays(liv
         "automations_cachedcontext",
         "automations_delivery",
         "customers_customer",
+        "customers_customerchange",
         "customers_historicalcustomer",
+        "customers_historicalcustomerchange",
         "customers_historicallimitoverride",
         "customers_historicalphonenumber",
         "customers_limitoverride",
@@ -295,7 +297,7 @@ def assert_all_is_exported(customer, administrator):
     assert json.loads(b"".join(page.streaming_content)).keys() == known.keys()
     assert page["Content-Disposition"] == f'attachment; filename="customer-{customer.pk}.json"'
     counts = {name: len(rows) for name, rows in known.items() if isinstance(rows, list)}
-    assert min(counts.values()) > 0
+    assert min(counts.values()) > 0, counts
     assert {name: counts[name] for name in ("sessions", "statements", "deliveries", "answers_of_sources")} == {
         "sessions": 5,
         "statements": 1,

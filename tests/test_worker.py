@@ -68,6 +68,7 @@ def test_jobs_are_done_in_their_time():
         "prune sessions": minute,
         "feed spool": second,
         "refresh contexts": second,
+        "settle scheduled changes": timedelta(seconds=2),
         "prune contexts": timedelta(hours=1),
         "prune events": minute,
         "bound events": timedelta(minutes=10),

@@ -59,6 +59,9 @@ def kinds() -> tuple[Kind, ...]:
         for model, model_admin in admin.site._registry.items()
         if isinstance(model_admin, HistoryAdmin)
     ]
+    # What has pages of its own, and belongs to another's history, is told there.
+    belonging = {part.model for kind in found for part in kind.parts or ()}
+    found = [kind for kind in found if kind.model not in belonging]
     return tuple(sorted([*found, *(Kind(model, None) for model in LOGGED)], key=lambda kind: kind.slug))
 
 

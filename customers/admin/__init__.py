@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from customers.admin import channels, customers, erasures, keys, people, policy, tiers
+from customers.admin import changes, channels, customers, erasures, keys, people, policy, tiers
 
 admin.site.site_header = admin.site.site_title = "Frontdesk"
 admin.site.index_title = "Overview"
 
-__all__ = ["channels", "customers", "erasures", "keys", "people", "policy", "tiers"]
+__all__ = ["changes", "channels", "customers", "erasures", "keys", "people", "policy", "tiers"]

@@ -30,11 +30,12 @@ from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, number_key, number_warning
 from customers.history import Part
 from customers.masking import shown_text
-from customers.models import Customer, LimitOverride, PhoneNumber, SearchKey, Tier
+from customers.models import Customer, CustomerChange, LimitOverride, PhoneNumber, SearchKey, Tier
 from customers.models.fields import time_zones
 from customers.origins import limits_in_force, remaining_words
 from customers.search.finding import named
 from customers.search.keeping import keep_search_keys
+from customers.settling import settle_customers
 from customers.validity import Validity
 
 
@@ -150,7 +151,7 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
     search_help_text = "Any words of the name, external id or email, or digits of a number."
     autocomplete_fields = ["tier"]
     inlines = [NumberInline, OverrideInline]
-    history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")]
+    history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer"), Part(CustomerChange, "customer")]
     actions = ["change_tier", "give_override", "activate", "pause", "block", "erase"]
     radio_fields = {"status": admin.HORIZONTAL}
     readonly_fields = ["standing", "limits_now", "source", "created_at", *MASKED.values()]
@@ -232,6 +233,9 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
         return limits_table(customer, timezone.now())
 
     # Saving
+
+    def settle(self, locked: Customer) -> None:
+        settle_customers([locked])
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

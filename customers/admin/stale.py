@@ -256,8 +256,13 @@ class StaleAwareAdmin(admin.ModelAdmin):
         if found is None or request.method != "POST" or not transaction.get_connection().in_atomic_block:
             return found
         no_key = not getattr(request, "_locks_key", False)
-        self.model._base_manager.select_for_update(no_key=no_key).filter(pk=found.pk).first()
+        locked = self.model._base_manager.select_for_update(no_key=no_key).filter(pk=found.pk).first()
+        if locked is not None:
+            self.settle(locked)
         return super().get_object(request, object_id, from_field)
+
+    def settle(self, locked: Any) -> None:
+        """What was scheduled for an object, and has come, is written before the edit."""
 
     def changeform_view(
         self,

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,6 +19,8 @@ from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import bring_instance
 from customers.history import Part
 from customers.models import Tier, TierLimit
+from customers.scheduling import planned_of_tier
+from customers.settling import settle_tier
 
 
 class LimitFormSet(ShortFormSet):
@@ -57,6 +60,7 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
         "Switch Active off instead: the tier is not offered any more then, and goes on serving those who are on it."
     )
     works_instead = {"switch_off": "Switch off"}
+    change_form_template = "admin/customers/tier/change_form.html"
     list_display = ["name", "slug", "limits_in_words", "channels_in_words", "customers_on_it", "is_active"]
     list_filter = ["is_active"]
     ordering = ["name"]
@@ -65,7 +69,7 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
     prepopulated_fields = {"slug": ["name"]}
     inlines = [TierLimitInline]
     actions = ["switch_off"]
-    readonly_fields = ["touches"]
+    readonly_fields = ["touches", "planned"]
     history_parts = [Part(TierLimit, "tier")]
     fieldsets = [
         (None, {"fields": ["name", "slug", "is_active"]}),
@@ -78,7 +82,7 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
         first, *others = super().get_fieldsets(request, obj)
         if obj is None:
             return [first, *others]
-        return [(first[0], {**first[1], "fields": [*first[1]["fields"], "touches"]}), *others]
+        return [(first[0], {**first[1], "fields": [*first[1]["fields"], "touches", "planned"]}), *others]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs["widget"] = forms.CheckboxSelectMultiple()
@@ -103,6 +107,9 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
             found = found.filter(is_active=True)
         return found, may_have_duplicates
 
+    def settle(self, locked: Tier) -> None:
+        settle_tier(locked)
+
     @admin.display(description="limits")
     def limits_in_words(self, tier: Tier) -> str:
         return "; ".join(str(limit) for limit in tier.limits.all()) or "unlimited"
@@ -122,6 +129,12 @@ class TierAdmin(FoldedSearchAdmin, KeptWhereUsedAdmin, ContextAdmin):
         people = counted(tier.customer_count, "customer")  # type: ignore[attr-defined]
         text = '<a href="{}?tier__id__exact={}">{}</a>, from the next call of each. An override stays as it is.'
         return format_html(text, url, tier.pk, people)
+
+    @admin.display(description="drafts and scheduled changes")
+    def planned(self, tier: Tier) -> SafeString:
+        """With what becomes of what is changed here."""
+        changes = list(planned_of_tier(tier).prefetch_related("limits__agent"))
+        return SafeString(render_to_string("admin/customers/tier/planned.html", {"changes": changes}))
 
     # Actions
 

@@ -40,6 +40,7 @@ from customers.editing import (
 )
 from customers.models import Customer, PhoneNumber, Tier
 from customers.search.keeping import SEARCHED, keep_search_keys
+from customers.settling import settle_customers
 
 # Of one row. A thousand rows of fifty would be an answer that nobody reads.
 MOST_ERRORS_OF_ROW = 10
@@ -124,6 +125,7 @@ class StoredCustomers(LookUp):
             # In one order for all, as `Changes.write` stores.
             locked = Customer.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=pks).order_by("pk")
             found = locked.select_related("tier", "erasure").prefetch_related("numbers", "overrides")
+            settle_customers(found)
             self._by_pk |= {customer.pk: customer for customer in found}
         customers = self._by_pk.values()
         self._by_external_id = {customer.external_id: customer for customer in customers if customer.external_id}

@@ -16,6 +16,7 @@ from customers.api.reading import StrictSerializer
 from customers.editing import MOST_ROWS, check_period, number_warning
 from customers.limits import Metric, Period, periods_in_words
 from customers.models import Customer, Tier
+from customers.scheduled import tier_at
 
 PERIODS = [period.value for period in Period if period is not Period.NONE]
 
@@ -146,7 +147,8 @@ class CustomerDetailSerializer(CustomerSerializer):
     effective_limits = serializers.SerializerMethodField()
 
     def get_effective_limits(self, customer: Customer) -> list[dict[str, Any]]:
-        limits = limits_of(customer.tier, customer, timezone.now())
+        now = timezone.now()
+        limits = limits_of(tier_at(customer, now), customer, now)
         return list(EffectiveLimitSerializer(list(limits), many=True).data)
 
 

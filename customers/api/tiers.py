@@ -17,6 +17,7 @@ from customers.api.reading import read_address, read_body
 from customers.api.schema import READING, WRITING, answers
 from customers.api.serializers import TierQuery, TierSerializer, tiers_with_rows
 from customers.api.writing import write_tier
+from customers.editing import lock_tier
 from customers.models import Tier
 
 PREMIUM = OpenApiExample(
@@ -80,7 +81,7 @@ class TierDetail(ApiView):
         read_address("slug", slug, TierSlug(max_length=Tier._meta.get_field("slug").max_length))
         values = read_body(TierSerializer, request)
         with transaction.atomic():
-            stored = Tier.objects.select_for_update(no_key=True).filter(slug=slug).first()
+            stored = lock_tier(Tier.objects.filter(slug=slug))
             check_match(request, None if stored is None else lambda: _answer(slug))
             write_tier(stored, slug, values, merge_context=False, why=self.why)
             return tagged(_answer(slug), 200 if stored else 201)
@@ -95,7 +96,7 @@ class TierDetail(ApiView):
         """Change a tier. As PUT, but its context is merged (RFC 7396: null removes a key)."""
         values = read_body(TierSerializer, request)
         with transaction.atomic():
-            stored = _found(Tier.objects.select_for_update(no_key=True), slug)
+            stored = _or_404(lock_tier(Tier.objects.filter(slug=slug)), slug)
             check_match(request, lambda: _answer(slug))
             write_tier(stored, slug, values, merge_context=True, why=self.why)
             return tagged(_answer(slug))
@@ -118,7 +119,10 @@ def _answer(slug: str) -> Any:
 
 
 def _found(tiers: Any, slug: str) -> Tier:
-    tier: Tier | None = tiers.filter(slug=slug).first()
+    return _or_404(tiers.filter(slug=slug).first(), slug)
+
+
+def _or_404(tier: Tier | None, slug: str) -> Tier:
     if tier is None:
         raise NotFound(f'There is no tier "{slug}". /api/v1/tiers/ lists them; PUT makes one.')
     return tier

@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from customers.api.base import NoSuchAddress
 from customers.api.bulk import BulkCustomers
+from customers.api.changes import CustomerChangeDetail, CustomerChanges, TierChangeDetail, TierChanges
 from customers.api.customers import CustomerByExternalId, CustomerById, CustomerByPhone, CustomerList
 from customers.api.description import Description
 from customers.api.personal import EraseCustomer, ExportCustomer
@@ -13,9 +14,13 @@ from customers.api.tiers import TierDetail, TierList
 urlpatterns = [
     path("v1/tiers/", TierList.as_view()),
     path("v1/tiers/<slug:slug>/", TierDetail.as_view()),
+    path("v1/tiers/<slug:slug>/changes/", TierChanges.as_view()),
+    path("v1/tiers/<slug:slug>/changes/<int:change>/", TierChangeDetail.as_view()),
     path("v1/customers/", CustomerList.as_view()),
     path("v1/customers/bulk/", BulkCustomers.as_view()),
     path("v1/customers/<int:pk>/", CustomerById.as_view()),
+    path("v1/customers/<int:pk>/tier-changes/", CustomerChanges.as_view()),
+    path("v1/customers/<int:pk>/tier-changes/<int:change>/", CustomerChangeDetail.as_view()),
     path("v1/customers/<int:pk>/erase/", EraseCustomer.as_view()),
     path("v1/customers/<int:pk>/export/", ExportCustomer.as_view()),
     # As paths, since ids of a CRM and SIP addresses may hold slashes.

@@ -90,7 +90,7 @@ def write_tier(tier: Tier | None, slug: str, values: Values, *, merge_context: b
         tier.allowed_channels.set([make_channel(slug) for slug in values["allowed_channels"]])
     if "limits" in values:
         limits = [LimitValues(**row) for row in values["limits"]]
-        _make_scopes(limits)
+        make_scopes(limits)
         replace_limits(tier, limits, why=why)
     return tier
 
@@ -148,7 +148,7 @@ def wanted_overrides(values: Values) -> list[OverrideValues]:
 
 def write_overrides(customer: Customer, rows: list[OverrideValues], *, why: str) -> None:
     """Make these the overrides of a stored, locked customer; `wanted_overrides` has found them good."""
-    _make_scopes(rows)
+    make_scopes(rows)
     replace_overrides(customer, rows, why=why)
 
 
@@ -185,7 +185,7 @@ def _check_external_id(customer: Customer, other: Customer | None) -> None:
         raise ValidationError({"external_id": [f"It belongs to {described(other)} with id {other.pk}; give another."]})
 
 
-def _make_scopes(rows: Sequence[LimitValues]) -> None:
+def make_scopes(rows: Sequence[LimitValues]) -> None:
     """Channels and agents that limits name exist from then on."""
     for channel in sorted({row.channel_id for row in rows if row.channel_id is not None}):
         make_channel(channel)

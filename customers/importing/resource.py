@@ -30,6 +30,7 @@ from customers.masking import may_see_numbers
 from customers.models import Customer, PhoneNumber, Tier
 from customers.phones import is_number
 from customers.search.keeping import keep_search_keys
+from customers.settling import settle_customers
 from customers.spreadsheets import cell_of
 
 NO_ID = (
@@ -150,6 +151,8 @@ class CustomerResource(resources.ModelResource):
             # Once more without an id: somebody may have given one before the lock was there.
             found_now = stored.filter(pk__in=pks, external_id__isnull=True)
             self._without_id |= {found.pk: found for found in found_now}
+        if not self.is_preview:
+            settle_customers([*self._customers.values(), *self._without_id.values()])
         self._first_contacts = {pk: found for pk, found in self._without_id.items() if found.is_provisional()}
         self._untouched: set[int] = set()
         if self._marks_shown is not None:

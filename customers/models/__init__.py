@@ -1,5 +1,6 @@
 """The entities of WHO may use WHAT, one module per subject."""
 
+from customers.models.changes import CustomerChange, TierChange, TierChangeLimit
 from customers.models.channels import Agent, Channel
 from customers.models.customers import Customer, PhoneNumber
 from customers.models.erasures import Erasure
@@ -14,6 +15,7 @@ __all__ = [
     "ApiKey",
     "Channel",
     "Customer",
+    "CustomerChange",
     "DenialMessage",
     "Erasure",
     "LimitOverride",
@@ -22,5 +24,7 @@ __all__ = [
     "Policy",
     "SearchKey",
     "Tier",
+    "TierChange",
+    "TierChangeLimit",
     "TierLimit",
 ]

@@ -28,7 +28,7 @@ def _one_of(column: str, values: Sequence[str]) -> dict[str, Any]:
 
 
 # Sorted, as migrations have it: what is the same rule has to stay the same constraint.
-_PERIOD_FITS_METRIC = reduce(
+PERIOD_FITS_METRIC = reduce(
     or_,
     (
         Q(**_one_of("metric", metrics), **_one_of("period", periods))
@@ -87,7 +87,7 @@ class TierLimit(LimitRow):
         constraints = [
             models.CheckConstraint(
                 name="tierlimit_period_fits_metric",
-                condition=_PERIOD_FITS_METRIC,
+                condition=PERIOD_FITS_METRIC,
                 violation_error_message=PERIOD_MISMATCH,
             ),
             # Four constraints, since a blank channel or agent is a value here and NULLs are never equal.
@@ -151,7 +151,7 @@ class LimitOverride(LimitRow):
         constraints = [
             models.CheckConstraint(
                 name="limitoverride_period_fits_metric",
-                condition=_PERIOD_FITS_METRIC,
+                condition=PERIOD_FITS_METRIC,
                 violation_error_message=PERIOD_MISMATCH,
             ),
             models.CheckConstraint(

@@ -17,6 +17,7 @@ from customers.api.customers import phone_of
 from customers.api.schema import READING, answers
 from customers.limits import Limit, Metric, Period, smallest_amount
 from customers.models import Customer
+from customers.scheduled import tier_at
 from sessions_app.api.serializers import UsageQuery, UsageSerializer
 from sessions_app.decision.rules import Usage
 from sessions_app.periods import span_of
@@ -54,13 +55,14 @@ def _asked_for(query: dict[str, Any]) -> tuple[Customer, str | None]:
 
 def usage_of(customer: Customer, phone: str | None, at: datetime) -> dict[str, Any]:
     zone = zone_of(customer)
-    usage = usage_at(customer.pk, at, zone, customer.tier.call_hold_minutes)
-    limits = limits_of(customer.tier, customer, at)
+    tier = tier_at(customer, at)
+    usage = usage_at(customer.pk, at, zone, tier.call_hold_minutes)
+    limits = limits_of(tier, customer, at)
     return {
         "phone": phone,
         "customer": customer.external_id,
         "customer_id": customer.pk,
-        "tier": customer.tier.slug,
+        "tier": tier.slug,
         "time_zone": str(zone),
         "at": at,
         "concurrent_sessions": usage.open_sessions(),

@@ -15,7 +15,19 @@ from zoneinfo import ZoneInfo
 from customers.access import Access, zone_of
 from customers.context import read_json
 from customers.limits import Limit, Metric, Period, effective_limits
-from customers.models import Agent, Channel, Customer, LimitOverride, PhoneNumber, Policy, Tier, TierLimit
+from customers.models import (
+    Agent,
+    Channel,
+    Customer,
+    LimitOverride,
+    PhoneNumber,
+    Policy,
+    Tier,
+    TierChange,
+    TierChangeLimit,
+    TierLimit,
+)
+from customers.scheduled import deciding_sql, tier_id_sql
 from customers.validity import valid_sql
 from sessions_app.database.prepared import fetch
 from sessions_app.database.snapshots import one_snapshot
@@ -220,7 +232,10 @@ def _reading_sql(known_by: str, by_scope: bool, hooks: tuple[SessionHook, ...]) 
     policy = "unknown_callers" if known_by else "callers_without_number"
     scope, grouped = ("channel, agent", " GROUP BY channel, agent") if by_scope else ("'' AS channel, '' AS agent", "")
     limit = json_array("metric", "period", "channel_id", "agent_id", "amount", "hard")
-    tier_limits = f"SELECT {json_list(limit)} FROM {table_of(TierLimit)} WHERE tier_id = t.id"
+    of_change = f"change_id = change.id AND {table_of(TierChangeLimit)}.before = (change.in_force_at IS NOT NULL)"
+    tier_limits = f"""CASE WHEN change.id IS NULL
+        THEN (SELECT {json_list(limit)} FROM {table_of(TierLimit)} WHERE tier_id = t.id)
+        ELSE (SELECT {json_list(limit)} FROM {table_of(TierChangeLimit)} WHERE {of_change}) END"""
     channels = f"SELECT {json_list('channel_id')} FROM {table_of(Tier.allowed_channels.through)} WHERE tier_id = t.id"
     begun = json_array("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
     return f"""
@@ -244,7 +259,9 @@ FROM {table_of(Policy)} AS p
 LEFT JOIN {table_of(Channel)} AS ch ON ch.slug = %(channel)s
 LEFT JOIN {table_of(Agent)} AS a ON a.livetok_id = %(agent)s
 LEFT JOIN {table_of(Customer)} AS c ON {customer_id}
-LEFT JOIN {table_of(Tier)} AS t ON t.id = COALESCE(c.tier_id, CASE p.{policy} WHEN 'serve' THEN p.{policy}_tier_id END)
+LEFT JOIN {table_of(Tier)} AS t
+    ON t.id = COALESCE({tier_id_sql("c")}, c.tier_id, CASE p.{policy} WHEN 'serve' THEN p.{policy}_tier_id END)
+LEFT JOIN {table_of(TierChange)} AS change ON change.id = {deciding_sql(table_of(TierChange), "tier_id", "t.id")}
 LEFT JOIN {table_of(CustomerTurn)} AS turn ON turn.customer_id = c.id
 """
 

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 
 from customers.admin.stale import digest
@@ -162,14 +163,40 @@ class ChangeTierForm(forms.Form):
         },
     )
 
-    def __init__(self, data: Mapping[str, Any] | None, customer: Customer) -> None:
+    day = forms.DateField(
+        label="From this day on (empty: at once)",
+        required=False,
+        input_formats=["%Y-%m-%d"],
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        error_messages={"invalid": "Give a day as year, month and day, such as 2026-12-01."},
+    )
+    note = forms.CharField(label="Why, for your colleagues (may stay empty)", required=False, max_length=200)
+
+    def __init__(self, data: Mapping[str, Any] | None, customer: Customer, now: datetime, zone: ZoneInfo) -> None:
         super().__init__(
             data, initial={"tier": customer.tier}, use_required_attribute=False, auto_id="tier-%s", label_suffix=""
         )
+        self.zone = zone
+        self.today = local_day(now, zone)
         shown: Any = self.fields["tier"]
         offered = Tier.objects.filter(Q(is_active=True) | Q(pk=customer.tier_id))
         shown.queryset = offered.order_by("name").prefetch_related("limits__agent")
         shown.label_from_instance = _tier_choice
+
+    @property
+    def from_when(self) -> datetime | None:
+        """The first instant of the day in the customer's time; None for at once."""
+        day = self.cleaned_data["day"]
+        return starts_at(day, self.zone) if day else None
+
+    def from_words(self) -> str:
+        return f"from {_day_words(self.cleaned_data['day'])} on ({self.zone.key})"
+
+    def clean_day(self) -> date | None:
+        day: date | None = self.cleaned_data["day"]
+        if day is not None and not self.today < day <= LAST_DAY:
+            raise ValidationError(f"Give a day after today, {self.today}, up to {LAST_DAY}, or none: at once.")
+        return day
 
 
 def _tier_choice(tier: Tier) -> str:

@@ -12,16 +12,17 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 
-from customers.history import Part, history_of
+from customers.history import history_of
 from customers.limits import Limit, Metric, Period
-from customers.models import Customer, Erasure, LimitOverride, PhoneNumber
+from customers.models import Customer, Erasure, LimitOverride
 from customers.origins import limits_in_force, remaining_words
 from customers.personal.erasing import YOUNG
+from customers.scheduling import planned_of_customer, planned_of_tier
 from sessions_app.billing.statements import Month
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import ONE_DAY, local_day
 from sessions_app.reports.change_forms import limit_name
-from sessions_app.reports.customer_changes import may_allow_more
+from sessions_app.reports.customer_changes import PARTS, may_allow_more
 from sessions_app.reports.customers import CANDIDATE_SHARE, DAYS_AT_LIMIT, DAYS_DEFINITION, use_address
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import (
@@ -267,9 +268,9 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
         "has_days": any(line.sessions or line.seconds for line in days),
         "lines": lines_of(sessions[:SESSIONS_SHOWN], now),
         "sessions_address": sessions_address(customer=found.pk, period="90d"),
-        "history": history_of(Customer, found.pk, [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")])[
-            :CHANGES_SHOWN
-        ],
+        "planned": planned_of_customer(found),
+        "planned_of_tier": planned_of_tier(found.tier).exclude(starts_at=None).prefetch_related("limits__agent"),
+        "history": history_of(Customer, found.pk, PARTS)[:CHANGES_SHOWN],
         "changes_shown": CHANGES_SHOWN,
     }
     return page(request, "reports/customer.html", context)

@@ -25,7 +25,8 @@ from customers.editing import CustomerIsErased, bring_instance, is_erased, lock_
 from customers.granting import allow_more
 from customers.history import Part, history_of, history_points, records_of
 from customers.limits import MOST_AMOUNT, Metric
-from customers.models import Customer, LimitOverride, PhoneNumber
+from customers.models import Customer, CustomerChange, LimitOverride, PhoneNumber
+from customers.scheduling import cancel, planned_of_customer, schedule_tier
 from sessions_app.reports.change_forms import AllowMoreForm, ChangeTierForm, Ends, limit_code
 from sessions_app.reports.frame.pages import action, page
 from sessions_app.reports.outlook import OutlookLine, outlook_lines
@@ -34,7 +35,7 @@ from sessions_app.usage.standing import LimitUse, Standing, standings
 
 CHANGE_CUSTOMERS = "customers.change_customer"
 ALLOW_MORE = (CHANGE_CUSTOMERS, "customers.add_limitoverride", "customers.change_limitoverride")
-PARTS = (Part(PhoneNumber, "customer"), Part(LimitOverride, "customer"))
+PARTS = (Part(PhoneNumber, "customer"), Part(LimitOverride, "customer"), Part(CustomerChange, "customer"))
 STATUS_SAID = {
     Customer.Status.ACTIVE: "{} is active: let in again, as far as the limits allow.",
     Customer.Status.PAUSED: "{} is paused: every session is denied until somebody lets this customer in again.",
@@ -126,18 +127,50 @@ def tier(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Ask for another tier, and change it."""
 
     def make(data: Mapping[str, Any] | None, standing: Standing, lines: list[OutlookLine], now: datetime) -> forms.Form:
-        return ChangeTierForm(data, standing.customer)
+        return ChangeTierForm(data, standing.customer, now, standing.zone)
 
     def store(form: ChangeTierForm, customer: Customer, now: datetime) -> str:
-        is_changed = bring_instance(customer, {"tier": form.cleaned_data["tier"]})
+        wanted, note = form.cleaned_data["tier"], form.cleaned_data["note"]
+        if form.from_when is not None:
+            assert isinstance(request.user, User)
+            try:
+                schedule_tier(customer, wanted, form.from_when, note=note, author=request.user)
+            except ValidationError as error:  # the form calls the moment a day
+                raise ValidationError(error.messages) from error
+            return f"{customer} is on tier {wanted} {form.from_words()}."
+        is_changed = bring_instance(customer, {"tier": wanted}, note)
         return f"{customer} is on tier {customer.tier}." if is_changed else f"{customer} stays on tier {customer.tier}."
 
     def stored(standing: Standing, now: datetime) -> str:
         customer = standing.customer
+        form = ChangeTierForm(request.POST, customer, now, standing.zone)
+        if form.is_valid() and form.from_when is not None:
+            found = planned_of_customer(customer).filter(tier=form.cleaned_data["tier"], starts_at=form.from_when)
+            return f"{customer} is on tier {form.cleaned_data['tier']} {form.from_words()}." if found else ""
         is_stored = request.POST.get("tier") == str(customer.tier_id)
         return f"{customer} is on tier {customer.tier}." if is_stored else ""
 
     return _edited(request, pk, "reports/change_tier.html", "Change tier", make, store, stored)
+
+
+@action(CHANGE_CUSTOMERS)
+def cancel_change(request: HttpRequest, pk: int, change: int) -> HttpResponseBase:
+    """Cancel another tier that is scheduled: a button of the customer's page."""
+    address = reverse("reports:customer", args=[pk])
+    if request.method != "POST":
+        return HttpResponseRedirect(address)
+    with transaction.atomic():
+        customer = _locked(pk)
+        found = CustomerChange.objects.select_related("tier").filter(customer=customer, pk=change).first()
+        if found is None:
+            messages.warning(request, "Nothing was changed: it was cancelled meanwhile.")
+            return HttpResponseRedirect(address)
+        try:
+            cancel(found)
+            messages.success(request, f"Cancelled: {customer} stays on tier {customer.tier}.")
+        except ValidationError as error:
+            messages.error(request, f"Nothing was changed. {' '.join(error.messages)}")
+    return HttpResponseRedirect(address)
 
 
 @action(CHANGE_CUSTOMERS)

@@ -50,7 +50,8 @@ def preview(body: bytes, received_at: datetime) -> Preview:
     access = _access(event)
     usage = Usage()
     if access.customer is not None and access.customer.pk is not None:  # one that a begin would make has no row yet
-        hold_minutes = access.customer.tier.call_hold_minutes
+        assert access.tier is not None
+        hold_minutes = access.tier.call_hold_minutes
         usage = usage_at(access.customer.pk, event.at, access.zone, hold_minutes, without=_stored(event))
     provide = partial(provided_context, event)
     judgement = judge(event, access, usage, expected_channel(event.channel), provide=provide, our_now=received_at)
