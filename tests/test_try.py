@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.models import DailyUsage, Session, WebhookEvent
+from sessions_app.reports.webhook.channels import Heard, newest_of_all
 from sessions_app.reports.webhook.silence import silence_at
 from tests.builders import (
     LiveTok,
@@ -145,7 +146,7 @@ def test_a_caller_who_is_no_customer_is_served_on_the_supposed_tier(ana, ada):
     assert outcome(tried(ana, number="+15550009999")) == (DENIED, "unknown_caller")
     page = tried(ana, number="+15550009999", tier="free")
     assert outcome(page) == (ALLOWED, "allowed")
-    assert "the first call makes a customer" in text_of(page)
+    assert "a new customer, whom the first call makes" in text_of(page)
 
 
 @pytest.mark.parametrize(
@@ -348,6 +349,14 @@ def test_a_length_that_is_none_is_said_and_nothing_is_played(ana, ada):
     assert page.status_code == 400
     assert "Give a number of minutes, such as 5." in text_of(page)
     assert not Session.objects.exists()
+
+
+def test_what_is_played_is_not_livetoks_first_begin(ana, ada):
+    ana.post("/reports/try/play/", {"number": NUMBER, "minutes": "5"})
+
+    assert newest_of_all() == Heard()
+    steps = ana.get("/admin/").context["steps"]
+    assert [step.is_done for step in steps if step.name in ("Tell LiveTok", "First begin")] == [False, False]
 
 
 def test_what_is_played_is_no_sign_of_livetoks(ana, ada, livetok: LiveTok):

@@ -40,3 +40,8 @@ def _longest_key() -> int:
 def of_livetok(events: "QuerySet[WebhookEvent]") -> "QuerySet[WebhookEvent]":
     """Without what staff played, which is no sign of LiveTok's."""
     return events.exclude(key__startswith=PLAYED_BY)
+
+
+def sessions_of_livetok(sessions: "QuerySet[Session]") -> "QuerySet[Session]":
+    """The same of sessions."""
+    return sessions.exclude(is_test=True, session_id__startswith=PLAYED)
