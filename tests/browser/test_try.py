@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.reports import assert_heading, follow, open_page, send
+from tests.browser.reports import assert_heading, assert_nothing_is_cut_off, follow, open_page, send
 from tests.browser.test_home import look_at
 from tests.builders import begin_body, end_body
 from tests.live import LiveServer
@@ -47,6 +47,9 @@ def test_from_a_customer_to_the_answer_as_if_and_to_a_session_that_is_played_and
     assert copied.startswith('{"allowed":false,"context":{')
     assert copied == page.locator(".as-sent code").inner_text()
     look_at(page)
+    for width in (1024, 800, 1280):  # the header's navigation wraps, rather than being cut off
+        page.set_viewport_size({"width": width, "height": 900})
+        assert_nothing_is_cut_off(page)
 
     # As if the tier were another.
     page.get_by_text("As if …").click()
