@@ -1,5 +1,6 @@
 """What staff have set for a caller: the customer, the tier, the limits in force and the policy. Reads only."""
 
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -71,6 +72,17 @@ def access_of(customer: Customer | None, *, is_named: bool, now: datetime) -> Ac
         tier,
         limits_of(tier, customer, now),
         frozenset(tier.allowed_channels.values_list("pk", flat=True)),
+    )
+
+
+def as_if_on(access: Access, tier: Tier, now: datetime) -> Access:
+    """The same as if the tier were another. The customer's overrides stay; nothing is stored."""
+    customer = copy(access.customer)
+    if customer is not None:
+        customer.tier = tier
+    channels = frozenset(tier.allowed_channels.values_list("pk", flat=True))
+    return replace(
+        access, customer=customer, tier=tier, limits=limits_of(tier, customer, now), allowed_channels=channels
     )
 
 

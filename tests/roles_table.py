@@ -42,6 +42,8 @@ PAGES = {
     ("admin/", "GET"): ("Home", "look"),
     ("reports/", "GET"): ("Overview", "look"),
     ("reports/live/", "GET"): ("Live", "look"),
+    ("reports/try/", "GET"): ("Try", "try"),
+    ("reports/try/play/", "POST"): ("Try", "play begin and end"),
     ("reports/sessions/", "GET"): ("Report of sessions", "look"),
     ("reports/customers/", "GET"): ("Report of customers", "look"),
     ("reports/customers/<id:pk>/more/", "POST"): ("Report of customers", "allow more until …"),

@@ -214,7 +214,7 @@ def test_the_navigation_has_what_each_person_may_see(db):
     def names(group):
         return [entry.name for entry in entries_for(staff(group, f"of {group}").user, "")]
 
-    everything = ["Home", "Live", "Sessions", "Customers", "Tiers", "Statements", "Health", "Settings"]
+    everything = ["Home", "Live", "Try", "Sessions", "Customers", "Tiers", "Statements", "Health", "Settings"]
     assert names(None) == ["Home"]
     assert names("viewers") == names("administrators") == everything
 
@@ -251,6 +251,7 @@ def test_the_admins_page_of_an_object_leads_to_its_reports_and_a_session_leads_b
         ("/reports/", "Home", False),
         ("/reports/changes/", "Home", False),
         ("/reports/live/", "Live", True),
+        ("/reports/try/", "Try", True),
         ("/reports/customers/top/", "Customers", False),
         ("/admin/customers/customer/", "Customers", False),
         ("/admin/customers/tier/", "Tiers", True),

@@ -13,6 +13,7 @@ from customers.keys import create_key
 from sessions_app.livetok.events import SessionBegin, SessionEnd
 from sessions_app.livetok.payloads import Conversation, begin_document, end_document, read_event
 from tests.builders import limit, make_customer, make_tier, set_policy, the_session
+from tests.staff import staff
 
 ALLOWED = (200, b'{"allowed": true, "context": {}, "limits": {}}')
 DENIED = (200, b'{"allowed": false, "context": {}, "limits": {}}')
@@ -127,6 +128,15 @@ def test_a_session_is_a_begin_and_an_end_that_lies_its_duration_later(receiver_o
     assert (end["event"], end["duration"], end["timestamp"]) == ("session_end", 90, "2024-03-15T10:31:30Z")
 
 
+def test_a_session_tells_where_its_page_is(receiver_of, capsys):
+    receiver = receiver_of(ALLOWED, (200, b"{}"))
+
+    play(receiver, "session", "--session-id", "a b/1")
+
+    page = receiver.url.replace("webhooks/livetok", "reports/search/?q=a+b%2F1")
+    assert capsys.readouterr().out.splitlines()[-1] == f"The session's page: {page}"
+
+
 @pytest.mark.parametrize("options, events", [([], 1), (["--always"], 2)])
 def test_a_denied_session_gets_an_end_only_on_demand(receiver_of, options, events):
     receiver = receiver_of(DENIED)
@@ -201,9 +211,10 @@ def test_without_a_key_it_says_how_to_make_one(settings):
 
 
 @pytest.mark.parametrize("second_envelope", [False, True])
-def test_what_is_written_is_read_as_what_was_meant(second_envelope):
+@pytest.mark.parametrize("is_test", [False, True])
+def test_what_is_written_is_read_as_what_was_meant(second_envelope, is_test):
     number = "+1234567890"
-    talk = Conversation("123", "web", number, customer_id="crm-1", is_test=True, second_envelope=second_envelope)
+    talk = Conversation("123", "web", number, customer_id="crm-1", is_test=is_test, second_envelope=second_envelope)
     at = datetime(2026, 3, 1, 10, 30, 0, 250000, UTC)
 
     documents = [begin_document(talk, at), end_document(talk, at, 61)]
@@ -217,8 +228,8 @@ def test_what_is_written_is_read_as_what_was_meant(second_envelope):
     for event in (begin, end):
         assert (event.session_id, event.channel, event.at, event.flags) == ("123", "web", at, frozenset())
         assert event.caller.identity == ("number", number)
-        assert event.is_test is second_envelope
-        assert event.caller.external_id == ("crm-1" if second_envelope else "")
+        assert event.is_test is is_test
+        assert event.caller.external_id == "crm-1"
 
 
 @pytest.mark.serial
@@ -233,4 +244,7 @@ def test_it_plays_a_session_against_frontdesk(live_server, settings, capsys):
 
     session = the_session("play")
     assert (session.allowed, session.duration_seconds, session.flags) == (True, 61, "")
-    assert '"dailyCallMinutes": 60' in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert '"dailyCallMinutes": 60' in shown
+    address = shown.splitlines()[-1].removeprefix(f"The session's page: {live_server.url}")
+    assert staff("viewers").get(address).headers["Location"] == f"/reports/sessions/{session.pk}/"

@@ -14,6 +14,7 @@ from customers.zones import company_zone
 from sessions_app.database.pieces import bulk_transaction
 from sessions_app.models import WebhookEvent
 from sessions_app.spool.files import spool_files
+from sessions_app.webhook.playing import of_livetok
 
 HOUR = timedelta(hours=1)
 WEEKS, BUSY = 4, 10
@@ -50,7 +51,7 @@ def is_busy_hour(now: datetime) -> bool:
 
 
 def _events() -> "QuerySet[WebhookEvent, datetime]":
-    return WebhookEvent.objects.values_list("received_at", flat=True)
+    return of_livetok(WebhookEvent.objects.all()).values_list("received_at", flat=True)
 
 
 def _start(last: datetime, now: datetime, rules: Iterable[Rule]) -> None:

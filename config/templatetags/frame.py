@@ -35,6 +35,7 @@ class Place:
 PLACES = (
     Place("Home", "admin:index", holds=("home", "changes", "reports:overview")),
     Place("Live", "reports:live", SEE_SESSIONS),
+    Place("Try", "reports:try", SEE_SESSIONS, ("reports:play",)),
     Place("Sessions", "reports:sessions", SEE_SESSIONS, ("reports:session", "admin:sessions_app_session_")),
     Place(
         "Customers",

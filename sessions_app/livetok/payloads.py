@@ -129,7 +129,8 @@ PLAYED = "play_"
 class Conversation:
     """What LiveTok says of a session in its begin and its end alike. `number` is None where it is withheld.
 
-    `customer_id` and `is_test` are said in the second envelope alone, the agent in the contract's.
+    LiveTok says the agent in the contract's envelope alone, and `customer_id` and `is_test` in the second alone. Those
+    who play it may say all three in the contract's: they are read in either.
     """
 
     session_id: str
@@ -159,7 +160,9 @@ def end_document(talk: Conversation, at: datetime, duration_seconds: int | None)
 
 def _said(talk: Conversation) -> dict[str, Any]:
     agent = {} if talk.agent is None else {"agentId": talk.agent, "agentName": talk.agent_name}
-    return {"sessionId": talk.session_id, "kind": talk.channel, **agent, "phoneNumber": talk.number}
+    said: dict[str, Any] = {"sessionId": talk.session_id, "kind": talk.channel, **agent, "phoneNumber": talk.number}
+    said |= {"data": {"customer": {"id": talk.customer_id}}} if talk.customer_id else {}
+    return said | ({"livemode": False} if talk.is_test else {})
 
 
 def _enveloped(talk: Conversation, name: str, at: datetime, said: dict[str, Any]) -> dict[str, Any]:

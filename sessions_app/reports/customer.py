@@ -38,6 +38,7 @@ from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.list.lines import lines_of
 from sessions_app.reports.list.queries import LISTED_OF_ONE
 from sessions_app.reports.outlook import NOT_FOUND, outlook_lines
+from sessions_app.reports.try_form import try_customer_address
 from sessions_app.usage.outlook import is_found_by_calls, ready_for_outlook, setting_at
 from sessions_app.usage.own_days import count_on_own_days
 from sessions_app.usage.standing import LimitUse, Standing, standings
@@ -260,6 +261,7 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
         "not_found": NOT_FOUND,
         "may_allow_more": may_allow_more(request.user, standing),
         "statement_address": statement_address(found, Month.holding(today)),
+        "try_address": "" if erasure else try_customer_address(found),
         "limits": limit_lines(standing),
         "limits_definition": LIMITS_DEFINITION,
         "figures": _figures(standing, days, now),

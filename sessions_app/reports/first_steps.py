@@ -12,6 +12,7 @@ from customers.keys import valid_keys
 from customers.models import ApiKey, TierLimit
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.reports.webhook.channels import Heard, newest_of_all
+from sessions_app.webhook.playing import of_livetok, sessions_of_livetok
 
 REFRESH_SECONDS = 5
 
@@ -32,7 +33,10 @@ def has_begun(heard: Heard) -> bool:
 
     It may be long ago: of the newest sessions all may have lost theirs.
     """
-    return heard.begin is not None or Session.objects.filter(begin_received_at__isnull=False).order_by().exists()
+    if heard.begin is not None:
+        return True
+    begun = Session.objects.filter(begin_received_at__isnull=False).order_by()
+    return sessions_of_livetok(begun).exists()
 
 
 def steps_context(request: HttpRequest, heard: Heard | None = None) -> dict[str, Any]:
@@ -59,7 +63,8 @@ def _steps(request: HttpRequest, heard: Heard, is_begun: bool) -> list[Step]:
     keys = [key.name for key in valid_keys() if ApiKey.Scope.WEBHOOK in key.scopes]
     keys += ["WEBHOOK_SECRET"] if settings.WEBHOOK_SECRET else []
     told = ", ".join(keys) if may("customers.view_apikey") else f"{len(keys)} key{pluralize(len(keys))}"
-    has_request = WebhookEvent.objects.order_by("-received_at").values_list("pk", flat=True).first() is not None
+    newest = of_livetok(WebhookEvent.objects.order_by("-received_at"))
+    has_request = newest.values_list("pk", flat=True).first() is not None
     public, has_limit = settings.PUBLIC_URL, TierLimit.objects.exists()
     return [
         Step(

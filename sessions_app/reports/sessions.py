@@ -37,6 +37,7 @@ from sessions_app.reports.list.rows import columns, rows_of
 from sessions_app.reports.list.totals import total_of
 from sessions_app.reports.next_steps import next_steps
 from sessions_app.reports.parts import page_parts
+from sessions_app.reports.try_form import try_session_address
 from sessions_app.wording import (
     STATE_SENTENCES,
     as_sentence,
@@ -104,6 +105,7 @@ def session(request: HttpRequest, pk: int) -> HttpResponse:
         "outcome_sentence": _outcome_sentence(found, check, now),
         "next_steps": next_steps(found, check, request.user),
         "statement_address": _statement_address(found),
+        "try_address": try_session_address(found),
         "state_sentence": STATE_SENTENCES[found.state_at(now)],
         "reason": reason_words(found.reason),
         "reason_sentence": reason_sentence(found.reason),

@@ -17,6 +17,7 @@ from sessions_app.reports import (
     statement,
     statements,
     top_customers,
+    trying,
     unknown_callers,
     upgrade_candidates,
 )
@@ -60,4 +61,6 @@ urlpatterns = [
     path("search/", search.search, name="search"),
     path("sessions/", sessions.sessions, name="sessions"),
     path("sessions/<id:pk>/", sessions.session, name="session"),
+    path("try/", trying.try_page, name="try"),
+    path("try/play/", trying.play, name="play"),
 ]

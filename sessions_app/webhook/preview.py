@@ -1,16 +1,17 @@
 """What LiveTok would get for a begin, now and with what staff have set. Writes nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 
-from customers.access import Access, access_of, find_customer
+from customers.access import Access, access_of, as_if_on, find_customer
 from customers.context import DENIED_KEYS
 from customers.first_sight import expected_channel
-from sessions_app.decision.answer import Missing, Origin
+from customers.models import Tier
+from sessions_app.decision.answer import Missing, Origin, as_bytes
 from sessions_app.decision.judgement import Judgement, as_at_first_contact, judge
 from sessions_app.decision.rules import Reason, Usage
 from sessions_app.livetok.events import SessionBegin
@@ -18,6 +19,7 @@ from sessions_app.livetok.payloads import BEGIN, Refused, read_event
 from sessions_app.models import Session
 from sessions_app.recording.hooks import provided_context
 from sessions_app.recording.matching import decided_for, waiting_for
+from sessions_app.usage.supposed import Supposed, as_if_used
 from sessions_app.usage.used import usage_at
 
 
@@ -32,14 +34,35 @@ class ContextKey:
 
 @dataclass(frozen=True)
 class Preview:
+    """`access` is what the begin was judged by, its customer unsaved where the begin would make one."""
+
+    event: SessionBegin
+    access: Access
     answer: dict[str, Any]
     reason: Reason
+    would_deny: tuple[Reason, ...]
     trace: list[dict[str, Any]]
     context_sources: list[ContextKey]
     context_missing: tuple[Missing, ...]
 
+    @property
+    def content(self) -> bytes:
+        """The answer as it goes out."""
+        return as_bytes(self.answer)
 
-def preview(body: bytes, received_at: datetime) -> Preview:
+
+@dataclass(frozen=True)
+class AsIf:
+    """What is supposed in place of what is: another tier, and what is used."""
+
+    tier: Tier | None = None
+    used: Supposed = field(default_factory=dict)
+
+
+AS_IT_IS = AsIf()
+
+
+def preview(body: bytes, received_at: datetime, as_if: AsIf = AS_IT_IS) -> Preview:
     """Decide a begin's body as LiveTok sends it. A known session is decided as if it did not exist.
 
     Raises `payloads.Refused` for a body that no begin can be read from.
@@ -47,17 +70,21 @@ def preview(body: bytes, received_at: datetime) -> Preview:
     event = read_event(body, route="begin", received_at=received_at, phone_region=settings.PHONE_REGION)
     if not isinstance(event, SessionBegin):
         raise Refused("event", f"give {BEGIN}, or leave it out")
-    access = _access(event)
+    access = _access(event, as_if.tier)
     usage = Usage()
     if access.customer is not None and access.customer.pk is not None:  # one that a begin would make has no row yet
         assert access.tier is not None
         hold_minutes = access.tier.call_hold_minutes
         usage = usage_at(access.customer.pk, event.at, access.zone, hold_minutes, without=_stored(event))
+    usage = as_if_used(usage, as_if.used, event.channel, event.agent)
     provide = partial(provided_context, event)
     judgement = judge(event, access, usage, expected_channel(event.channel), provide=provide, our_now=received_at)
     return Preview(
+        event,
+        access,
         judgement.answer,
         judgement.decision.reason,
+        judgement.decision.would_deny,
         judgement.trace,
         _context_sources(judgement, access),
         judgement.provided.missing,
@@ -79,9 +106,11 @@ def _context_sources(judgement: Judgement, access: Access) -> list[ContextKey]:
     return [ContextKey(key, found[key].source, found[key].age_seconds) for key in judgement.answer["context"]]
 
 
-def _access(event: SessionBegin) -> Access:
+def _access(event: SessionBegin, tier: Tier | None) -> Access:
     customer = find_customer(event.caller.phone_key, event.caller.external_id)
     access = access_of(customer, is_named=event.caller.identity is not None, now=event.at)
+    if tier is not None:
+        access = as_if_on(access, tier, event.at)
     return as_at_first_contact(event, access)
 
 

@@ -38,6 +38,8 @@ PAGES = [
     ReportPage("sessions/{session}/", "Session call-1"),
     ReportPage("search/?q=1555000", "Search", has_table=False),
     ReportPage("live/", "Live"),
+    ReportPage("try/", "Try", has_table=False),
+    ReportPage("try/?number=%2B15550000001&tier=standard&used_call_minutes_day=20", "Try"),
     ReportPage("customers/", "Customers"),
     ReportPage("customers/top/", "Top customers"),
     ReportPage("customers/candidates/", "Upgrade candidates"),

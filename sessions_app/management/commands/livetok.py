@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from django.conf import settings
@@ -104,6 +104,7 @@ class Command(BaseCommand):
             send(end_document(talk, begin_at + length, duration_seconds))
         else:
             self.stdout.write("Not allowed, so no end is sent (--always sends one).")
+        self.stdout.write(f"The session's page: {session_address(send.url, talk.session_id)}")
 
 
 class Sender:
@@ -152,6 +153,14 @@ class Sender:
 def default_url() -> str:
     base = settings.PUBLIC_URL or f"http://127.0.0.1:{settings.PORT}"
     return f"{base}/webhooks/livetok"
+
+
+def session_address(webhook_url: str, session_id: str) -> str:
+    """Where Frontdesk shows the session, for staff: the search, since the answer does not say its page's number."""
+    base, found, _ = webhook_url.rpartition("/webhooks/livetok")
+    if not found:
+        base = "{0.scheme}://{0.netloc}".format(urlsplit(webhook_url))
+    return f"{base}/reports/search/?q={quote_plus(session_id)}"
 
 
 def _shown(answer: Answer) -> str:

@@ -9,6 +9,7 @@ from django.db.models import Max
 from sessions_app.livetok.payloads import BEGIN, END
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.reports.webhook.agents import MOST_SESSIONS_FOR_AGENTS
+from sessions_app.webhook.playing import of_livetok, sessions_of_livetok
 
 NEWEST_EVENTS = 1000
 NEWEST_HEARD = 200
@@ -53,12 +54,17 @@ def newest_by_events() -> dict[str, Heard]:
 
 
 def newest_of_all() -> Heard:
-    """Of any channel: by the newest requests that were understood and, where those are deleted, the newest sessions."""
-    sessions = Session.objects.order_by("-started_at", "-pk").values_list("begin_received_at", "end_received_at")
+    """Of any channel: by the newest requests that were understood and, where those are deleted, the newest sessions.
+
+    What staff played is left out.
+    """
+    newest = sessions_of_livetok(Session.objects.order_by("-started_at", "-pk"))
+    sessions = newest.values_list("begin_received_at", "end_received_at")
     heard = Heard()
     for begun, ended in sessions[:NEWEST_HEARD]:
         heard = heard.later_of(Heard(begun, ended))
-    events = WebhookEvent.objects.order_by("-received_at").values_list("event", "verdict", "received_at")
+    requests = of_livetok(WebhookEvent.objects.order_by("-received_at"))
+    events = requests.values_list("event", "verdict", "received_at")
     for event, verdict, at in events[:NEWEST_HEARD]:
         if verdict != WebhookEvent.Verdict.REJECTED and event in (BEGIN, END):
             heard = heard.later_of(Heard(begin=at) if event == BEGIN else Heard(end=at))

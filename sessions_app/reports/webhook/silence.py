@@ -9,15 +9,17 @@ from django.template.defaultfilters import pluralize
 from customers.zones import company_zone
 from sessions_app.models import WebhookEvent
 from sessions_app.reports.frame.figures import NOTHING, number_words
+from sessions_app.webhook.playing import of_livetok
 from sessions_app.wording import duration_words
 
 WEEKS_COMPARED = 4
 # With so many expected and none come, chance explains one silence in a thousand.
 EXPECTED_FOR_ALARM = 7
 SILENCE_DEFINITION = (
-    f"How long ago the last authenticated request came, test traffic included, against the mean of this weekday and "
-    f"hour in up to {WEEKS_COMPARED} past weeks, as far as requests are kept. Unusual: at that rate more than "
-    f"{EXPECTED_FOR_ALARM} should have come meanwhile, which by chance happens once in a thousand times."
+    "How long ago the last authenticated request came, test traffic included, but not what staff play on the page Try, "
+    f"against the mean of this weekday and hour in up to {WEEKS_COMPARED} past weeks, as far as requests are kept. "
+    f"Unusual: at that rate more than {EXPECTED_FOR_ALARM} should have come meanwhile, which by chance happens once in "
+    "a thousand times."
 )
 
 
@@ -50,7 +52,7 @@ def silence_at(now: datetime) -> Silence:
     """How long nothing has come, and what this weekday and hour usually brings."""
     # One by one, since for both at once SQLite goes through all of them.
     first, last = (
-        WebhookEvent.objects.order_by(order).values_list("received_at", flat=True).first()
+        of_livetok(WebhookEvent.objects.order_by(order)).values_list("received_at", flat=True).first()
         for order in ("received_at", "-received_at")
     )
     if first is None or last is None:
