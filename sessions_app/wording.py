@@ -305,8 +305,23 @@ def _check_words(entry: Mapping[str, Any], kind: str, reason: str | None) -> Che
         left=_in_unit(entry.get("left"), unit, left_number),
         outcome=_outcome(kind, reason),
         outcome_kind=kind,
-        note=str(entry.get("note") or ""),
+        note=_top_up_words(entry, reason) if "top_up" in entry else str(entry.get("note") or ""),
     )
+
+
+def _top_up_words(entry: Mapping[str, Any], reason: str | None) -> str:
+    """Such as "Used up, and let in from the top-up of 12 November 2026: 30 of 60 minutes left"."""
+    top_up, unit = entry["top_up"], "minute" if entry.get("metric") == "call_minutes" else "session"
+    let_in = "let in from" if reason == Reason.ALLOWED else "lifted by"
+    left, amount = left_number(top_up["left"]), short_number(top_up["amount"])
+    units = unit if top_up["amount"] == 1 else f"{unit}s"
+    return f"Used up, and {let_in} the top-up of {top_up_day(top_up['from'])}: {left} of {amount} {units} left"
+
+
+def top_up_day(day: str) -> str:
+    """Such as "12 November 2026"."""
+    made_on = date.fromisoformat(day)
+    return f"{made_on.day} {made_on:%B %Y}"
 
 
 def _outcome(kind: str, reason: str | None) -> str:
