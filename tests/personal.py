@@ -77,6 +77,8 @@ def known_person(livetok: Any) -> Customer:
         overrides = [{"metric": "sessions", "period": "day", "amount": 9, "note": f"for {NAME}"}]
         api.patch(f"/api/v1/customers/{customer.pk}/", {"numbers": [NUMBER], "notes": f"{NAME} is kind"})
         api.patch(f"/api/v1/customers/{customer.pk}/", {"overrides": overrides})
+        top_up = {"metric": "sessions", "amount": 9, "note": f"paid by {NAME}"}
+        api.post(f"/api/v1/customers/{customer.pk}/top-ups/", top_up, status=201)
         LogEntry.objects.log_actions(closer.pk, [customer], CHANGE, f"Notes: {NAME}")
         destination = make_destination()
         source = make_source("https://shop.example.com/{{ session.number }}", is_active=False)

@@ -11,14 +11,14 @@ from django.utils import timezone
 
 from customers.history import records_of
 from customers.importing.uploads import delete_uploads_before
-from customers.models import Customer, Erasure, LimitOverride, PhoneNumber
+from customers.models import Customer, Erasure, LimitOverride, PhoneNumber, TopUp
 from customers.personal.parts import Counted, Part, ShouldStop
 from customers.personal.traces import Traces
 from customers.search.keeping import keep_search_keys
 from customers.turns import short_transaction
 
 AT_ONCE = 500
-MODELS = (Customer, PhoneNumber, LimitOverride)
+MODELS = (Customer, PhoneNumber, LimitOverride, TopUp)
 
 
 def traces_of(customer: Customer) -> Traces:
@@ -46,6 +46,7 @@ def _counted(customer: Customer, traces: Traces) -> Iterable[Counted]:
     yield Counted("name, e-mail address, external id, notes and context", 1, "a made-up name, the tier, the time zone")
     yield Counted("numbers", customer.numbers.count())
     yield Counted("overrides", customer.overrides.count(), "amounts and dates, which statements go by; notes go")
+    yield Counted("top-ups", customer.top_ups.count(), "amounts and dates, which sessions drew on; notes go")
     records = sum(records.count() for records in _records(customer.pk, traces).values())
     yield Counted("records of changes", records, "when which tier and amounts held, and who changed it")
     yield Counted("lines of the admin's log", _log_of(customer.pk, traces).count())
@@ -56,6 +57,7 @@ def _known(customer: Customer, traces: Traces) -> Mapping[str, Iterable[Any]]:
         "customer": _rows(Customer.objects.filter(pk=customer.pk).annotate(tier_name=models.F("tier__name"))),
         "numbers": _rows(customer.numbers.all()),
         "overrides": _rows(customer.overrides.all()),
+        "top_ups": _rows(customer.top_ups.all()),
     }
     found |= {f"history_of_{name}": _rows(rows) for name, rows in _records(customer.pk, traces).items()}
     found["admin_log"] = _rows(_log_of(customer.pk, traces).order_by("pk"))
@@ -74,6 +76,7 @@ def _records(pk: int, traces: Traces) -> dict[str, QuerySet[Any]]:
         "customer": records_of(Customer)._base_manager.filter(id__in=owners).order_by("history_id"),
         "numbers": of_numbers.filter(customer_id__in=owners).order_by("history_id"),
         "overrides": records_of(LimitOverride)._base_manager.filter(customer_id__in=owners).order_by("history_id"),
+        "top_ups": records_of(TopUp)._base_manager.filter(customer_id__in=owners).order_by("history_id"),
     }
 
 
@@ -89,6 +92,8 @@ def _at_once(customer: Customer, traces: Traces) -> None:
     records["numbers"].delete()
     LimitOverride.objects.filter(customer=customer).update(note="")
     records["overrides"].update(note="")
+    TopUp.objects.filter(customer=customer).update(note="")
+    records["top_ups"].update(note="")
     for rows in (records["customer"].exclude(id=customer.pk), records["customer"].filter(id=customer.pk)):
         rows.update(name="", external_id=None, email="", notes="", context={})
     Customer.objects.filter(pk=customer.pk).update(

@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TypeAlias
 
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 
-from customers.history import Part, history_of
+from customers.history import history_of
 from customers.limits import Limit, Metric, Period
-from customers.models import Customer, Erasure, LimitOverride, PhoneNumber
+from customers.models import Customer, Erasure, LimitOverride
 from customers.origins import limits_in_force, remaining_words
 from customers.personal.erasing import YOUNG
 from sessions_app.billing.statements import Month
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import ONE_DAY, local_day
 from sessions_app.reports.change_forms import limit_name
-from sessions_app.reports.customer_changes import may_allow_more
+from sessions_app.reports.customer_changes import PARTS, may_allow_more
 from sessions_app.reports.customers import CANDIDATE_SHARE, DAYS_AT_LIMIT, DAYS_DEFINITION, use_address
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import (
@@ -37,6 +37,8 @@ from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.list.lines import lines_of
 from sessions_app.reports.list.queries import LISTED_OF_ONE
 from sessions_app.reports.outlook import NOT_FOUND, outlook_lines
+from sessions_app.reports.top_ups import DEFINITION as TOP_UPS_DEFINITION
+from sessions_app.reports.top_ups import top_up_lines
 from sessions_app.usage.outlook import is_found_by_calls, ready_for_outlook, setting_at
 from sessions_app.usage.own_days import count_on_own_days
 from sessions_app.usage.standing import LimitUse, Standing, standings
@@ -46,6 +48,8 @@ from sessions_app.wording import duration_words, left_number, short_number, used
 DAYS_SHOWN = 31
 SESSIONS_SHOWN = 10
 CHANGES_SHOWN = 20
+# Before a column: what uses up limits of it.
+LIMITED = "limited_"
 # A column of the daily sums, and the one channel and agent, if any, that are added up.
 Scope: TypeAlias = tuple[str, str | None, str | None]
 SHOWN: tuple[Scope, ...] = (("sessions", None, None), ("seconds", None, None), ("call_seconds", None, None))
@@ -213,18 +217,20 @@ def day_lines(standing: Standing, today: date) -> list[DayLine]:
 
 
 def _full_at(limits: Iterable[Limit]) -> dict[Scope, int]:
-    """How much of each daily sum fills a hard limit."""
+    """How much of each daily sum, without what was drawn on top-ups, fills a hard limit."""
     full_at = {}
     for limit in limits:
         if limit.hard and limit.amount and limit.period is Period.DAY and limit.metric in FILLED_BY:
             column, unit = FILLED_BY[limit.metric]
-            full_at[column, limit.channel, limit.agent] = limit.amount * unit
+            full_at[f"{LIMITED}{column}", limit.channel, limit.agent] = limit.amount * unit
     return full_at
 
 
 def _sum(column: str, channel: str | None, agent: str | None) -> Sum:
     scope = {name: value for name, value in (("channel", channel), ("agent", agent)) if value is not None}
-    return Sum(column, filter=Q(**scope), default=0) if scope else Sum(column)
+    name = column.removeprefix(LIMITED)
+    added = F(name) - F(f"drawn_{name}") if column != name else F(name)
+    return Sum(added, filter=Q(**scope), default=0) if scope else Sum(added)
 
 
 def statement_address(found: Customer, month: Month) -> str:
@@ -267,9 +273,9 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
         "has_days": any(line.sessions or line.seconds for line in days),
         "lines": lines_of(sessions[:SESSIONS_SHOWN], now),
         "sessions_address": sessions_address(customer=found.pk, period="90d"),
-        "history": history_of(Customer, found.pk, [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer")])[
-            :CHANGES_SHOWN
-        ],
+        "top_ups": top_up_lines(standing, now),
+        "top_ups_definition": TOP_UPS_DEFINITION,
+        "history": history_of(Customer, found.pk, PARTS)[:CHANGES_SHOWN],
         "changes_shown": CHANGES_SHOWN,
     }
     return page(request, "reports/customer.html", context)
