@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -16,7 +17,9 @@ from sessions_app.decision.rules import Balance, CallerKind, Facts, Reason, Usag
 from sessions_app.models import DailyUsage, Session, TopUpUse
 from sessions_app.recording import pruning
 from sessions_app.sums.keeping import keep_sums
+from sessions_app.usage.often import filled_of
 from sessions_app.usage.recount import differences
+from sessions_app.usage.used import usage_at
 from tests.builders import (
     LiveTok,
     assert_usage_is_sound,
@@ -347,6 +350,28 @@ def test_sessions_are_drawn_one_by_one_and_at_once(livetok: LiveTok):
     }
 
 
+def test_a_limit_of_sessions_that_is_raised_later_is_not_charged_with_what_was_drawn(livetok: LiveTok):
+    ada = make_customer(make_tier("premium", limit("sessions", 1, "week")))
+    top_up = make_top_up(ada, "sessions", 5)
+    for number in range(3):
+        livetok.begin(sessionId=f"{number}", timestamp=at("08:00"))
+    make_override(ada, limit("sessions", 2, "week"))
+
+    assert reason(livetok, "more", at("09:00")) == "allowed"
+
+    assert (checks("more")["sessions_week"]["used"], drawn(top_up)) == (1, (2, 0))
+    [filled] = [one for one in filled_of([ada.pk], moment(at("09:00"))) if one.limit.metric is Metric.SESSIONS]
+    assert len(filled.reached) == 1
+    ada.overrides.update(amount=3)
+    [filled] = filled_of([ada.pk], moment(at("09:00")))
+    assert filled.reached == []
+    usage = usage_at(ada.pk, moment(at("09:00")), ZoneInfo("UTC"), 1)
+    # Of one that is left out, its draw is left out too.
+    without = usage_at(ada.pk, moment(at("09:00")), ZoneInfo("UTC"), 1, without=the_session("2"))
+    assert (usage.balances[0].left, without.balances[0].left) == (3, 4)
+    assert (usage.sessions(DAY), usage.sessions(WEEK), usage.open_sessions()) == (2, 2, 4)
+
+
 def test_a_corrected_end_changes_what_is_drawn(livetok: LiveTok, ada):
     top_up = make_top_up(ada, "call_minutes", 30)
     call(livetok, "1", at("08:00"), 60)
@@ -414,6 +439,7 @@ def test_test_traffic_is_decided_alike_and_draws_nothing(livetok: LiveTok):
         livetok.begin(sessionId=f"test {number}", timestamp=at("08:00"), livemode=False)
         assert the_session(f"test {number}", is_test=True).allowed
 
+    assert not Session.objects.exclude(sessions_top_up_id=None).exists()
     assert drawn(top_up) == (0, 0)
 
 
