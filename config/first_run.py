@@ -27,7 +27,7 @@ KEPT_FROM_VIEWERS = (
     "view_secret",
     "view_historicalsecret",
 )
-MANAGED_MODELS = ("customer", "phonenumber", "tier", "tierlimit", "limitoverride")
+MANAGED_MODELS = ("customer", "phonenumber", "tier", "tierlimit", "limitoverride", "topup")
 MANAGED_AUTOMATIONS = ("destination", "secret", "rule", "action", "source")
 
 

@@ -409,6 +409,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # Two lists of what a field of one name may be.
+    "ENUM_NAME_OVERRIDES": {
+        "MetricEnum": ["messages", "call_minutes", "sessions", "concurrent_sessions"],
+        "TopUpMetricEnum": ["call_minutes", "sessions"],
+    },
 }
 
 IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "change"

@@ -23,6 +23,8 @@ OWN_KEYS = (
     "call_minutes_used_today",
     "call_minutes_left_today",
     "limits_reset_at",
+    "top_up_minutes_left",
+    "top_up_sessions_left",
     *DENIED_KEYS,
 )
 DEEPEST = 20

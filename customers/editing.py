@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 
 from customers.lengths import LONGEST_TEXT
 from customers.limits import PERIODS_OF, Metric
-from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLimit
+from customers.models import Customer, LimitOverride, PhoneNumber, Tier, TierLimit, TopUp
 from customers.models.limits import PERIOD_MISMATCH
 from customers.phones import is_number, phone_key
 from customers.settling import settle_customers, settle_tier
@@ -187,7 +187,8 @@ def merge_customer(provisional: Customer, customer: Customer, *, why: str = "") 
     # The full lock waits for begins that are storing a session of this record; later ones find it gone.
     provisional = Customer.objects.select_for_update().get(pk=provisional.pk)
     overrides = list(LimitOverride.objects.filter(customer=provisional))
-    rows: list[PhoneNumber | LimitOverride] = [*PhoneNumber.objects.filter(customer=provisional), *overrides]
+    rows: list[PhoneNumber | LimitOverride | TopUp] = [*PhoneNumber.objects.filter(customer=provisional), *overrides]
+    rows += TopUp.objects.filter(customer=provisional)
     for row in rows:
         row.customer = customer
         change_reason(row, why)

@@ -5,13 +5,13 @@ For staff's pages; what callers are told is staff's own text (the policy's denia
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from math import ceil, floor
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from customers.limits import Limit
-from sessions_app.decision.rules import Reason, whole_check
+from sessions_app.decision.rules import Decision, Reason, whole_check
 
 STATES = {"open": "Open", "ended": "Ended", "denied": "Denied", "missing_end": "Missing its end"}
 
@@ -305,8 +305,30 @@ def _check_words(entry: Mapping[str, Any], kind: str, reason: str | None) -> Che
         left=_in_unit(entry.get("left"), unit, left_number),
         outcome=_outcome(kind, reason),
         outcome_kind=kind,
-        note=str(entry.get("note") or ""),
+        note=_top_up_words(entry, reason) if "top_up" in entry else str(entry.get("note") or ""),
     )
+
+
+def _top_up_words(entry: Mapping[str, Any], reason: str | None) -> str:
+    """Such as "Used up, and let in from the top-up of 12 November 2026: 30 of 60 minutes left"."""
+    top_up, unit = entry["top_up"], "minute" if entry.get("metric") == "call_minutes" else "session"
+    let_in = "let in from" if reason == Reason.ALLOWED else "lifted by"
+    left, amount = left_number(top_up["left"]), short_number(top_up["amount"])
+    units = unit if top_up["amount"] == 1 else f"{unit}s"
+    return f"Used up, and {let_in} the top-up of {top_up_day(top_up['from'])}: {left} of {amount} {units} left"
+
+
+def drawn_words(decision: Decision) -> str:
+    """Such as "from the top-up of 12 November 2026: 30 of 60 minutes left", of one that draws on top-ups."""
+    by_metric = {check.top_up.metric: check for check in decision.checks if check.top_up is not None}
+    words = [_top_up_words(whole_check(check.as_json()), Reason.ALLOWED) for check in by_metric.values()]
+    return " and ".join(part.removeprefix("Used up, and let in ") for part in words)
+
+
+def top_up_day(day: str) -> str:
+    """Such as "12 November 2026"."""
+    made_on = date.fromisoformat(day)
+    return f"{made_on.day} {made_on:%B %Y}"
 
 
 def _outcome(kind: str, reason: str | None) -> str:

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from customers.keys import create_key
-from customers.models import Agent, Channel, Customer, LimitOverride, PhoneNumber, Policy, Tier, TierLimit
+from customers.models import Agent, Channel, Customer, LimitOverride, PhoneNumber, Policy, Tier, TierLimit, TopUp
 from customers.models.channels import new_channel
 from customers.phones import phone_key
 from sessions_app.models import Session
@@ -90,6 +90,13 @@ def make_customer(tier: Tier | None = None, *numbers: str, **fields: Any) -> Cus
 
 def make_override(customer: Customer, row: dict[str, Any], **fields: Any) -> LimitOverride:
     return LimitOverride.objects.create(customer=customer, **_with_scope(row), **fields)
+
+
+def make_top_up(customer: Customer, metric: str, amount: int, **fields: Any) -> TopUp:
+    """One that has been valid since long ago."""
+    return TopUp.objects.create(
+        customer=customer, metric=metric, amount=amount, **{"valid_from": moment("2020-01-01T00:00:00Z"), **fields}
+    )
 
 
 def make_channel(slug: str, **fields: Any) -> Channel:

@@ -82,6 +82,8 @@ def known_person(livetok: Any) -> Customer:
         for days in (1, 300):
             starts_at = (lately + timedelta(days=days)).isoformat()
             api.post(changes, {"tier": premium, "starts_at": starts_at, "note": f"for {NAME}"}, status=201)
+        top_up = {"metric": "sessions", "amount": 9, "note": f"paid by {NAME}"}
+        api.post(f"/api/v1/customers/{customer.pk}/top-ups/", top_up, status=201)
         LogEntry.objects.log_actions(closer.pk, [customer], CHANGE, f"Notes: {NAME}")
         destination = make_destination()
         source = make_source("https://shop.example.com/{{ session.number }}", is_active=False)

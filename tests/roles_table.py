@@ -47,6 +47,7 @@ PAGES = {
     ("reports/sessions/", "GET"): ("Report of sessions", "look"),
     ("reports/customers/", "GET"): ("Report of customers", "look"),
     ("reports/customers/<id:pk>/more/", "POST"): ("Report of customers", "allow more until …"),
+    ("reports/customers/<id:pk>/top-up/", "POST"): ("Report of customers", "add a top-up"),
     ("reports/customers/<id:pk>/tier/", "POST"): ("Report of customers", "change the tier"),
     ("reports/customers/<id:pk>/status/", "POST"): ("Report of customers", "activate, pause, block"),
     ("reports/customers/<id:pk>/erase/", "POST"): ("Report of customers", "erase"),

@@ -217,6 +217,7 @@ def test_usage_is_shown_as_documented(api, livetok: LiveTok):
             "limits": {"messages": 100, "call_minutes": 60},
             "all_limits": [used("messages", 100, None, None), used("call_minutes", 60, 5.0, 55.0)],
         },
+        "top_ups": [],
     }
     assert (week["starts_at"], week["resets_at"]) == ("2024-03-11T00:00:00+01:00", "2024-03-18T00:00:00+01:00")
     assert (month["starts_at"], month["resets_at"]) == ("2024-03-01T00:00:00+01:00", "2024-04-01T00:00:00+02:00")

@@ -242,6 +242,7 @@ def test_hand_written_sql_stands_in_few_modules_and_begin_and_end_call_what_writ
         "sessions_app.recording.writing",
         "sessions_app.reports.statement_columns",
         "sessions_app.sums.keeping",
+        "sessions_app.usage.drawn",
         "sessions_app.usage.shares",
         "sessions_app.usage.used",
     }

@@ -25,6 +25,7 @@ from tests.builders import (
     make_customer,
     make_livetok,
     make_tier,
+    make_top_up,
     set_policy,
     the_session,
 )
@@ -117,6 +118,37 @@ def test_many_begins_at_once_do_not_share_what_is_left_for_one(livetok):
     assert json.loads(late)["context"]["denied_reason"] == "sessions_day"
     assert [bytes(the_session(f"s{number}").answer) for number in range(MANY)] == answers
     assert answer_to(livetok, bodies[one]) == answers[one]
+    assert_usage_is_sound()
+
+
+def test_many_begins_at_once_share_a_top_up_and_draw_on_it_once_they_are_stored(livetok):
+    customer = make_customer(make_tier("none", limit("sessions", 0), limit("call_minutes", 0)), "+15550001")
+    top_up = make_top_up(customer, "sessions", 1)
+    minutes = make_top_up(customer, "call_minutes", 2)
+    with database_locked():
+        answers = at_once(livetok, [now_body(f"s{number}", "+15550001") for number in range(MANY)])
+    late = answer_to(livetok, now_body("late", "+15550001"))
+    feeder.feed()
+
+    assert allowed(answers) == 1
+    assert json.loads(late)["context"]["denied_reason"] == "sessions_day"
+    assert json.loads(late)["context"]["top_up_minutes_left"] == 1  # of two, the session that waits holds one
+    drawing = Session.objects.exclude(sessions_top_up_id=None)
+    assert [(one.sessions_top_up_id, one.minutes_top_up_id) for one in drawing] == [(top_up.pk, minutes.pk)]
+    assert_usage_is_sound()
+
+
+def test_a_top_up_that_was_deleted_before_its_session_was_stored_is_not_drawn_on(livetok):
+    customer = make_customer(make_tier("none", limit("sessions", 0)), "+15550001")
+    top_up = make_top_up(customer, "sessions", 1)
+    with database_locked():
+        answer = answer_to(livetok, now_body("drew", "+15550001"))
+    top_up.delete()
+    feeder.feed()
+
+    session = the_session("drew")
+    assert (json.loads(answer)["allowed"], bytes(session.answer)) == (True, answer)
+    assert session.sessions_top_up_id is None
     assert_usage_is_sound()
 
 

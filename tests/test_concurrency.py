@@ -80,6 +80,12 @@ class Frontdesk:
         self.api("PUT", f"customers/by-external-id/{number[1:]}/", {"tier": tier, "numbers": [number], **fields})
         return number
 
+    def top_up(self, number: str, metric: str, amount: int) -> int:
+        """The id of a new top-up that has been valid since long ago."""
+        customer = self.api("GET", f"customers/by-phone/{urllib.parse.quote(number)}/")["id"]
+        values = {"metric": metric, "amount": amount, "valid_from": "2020-01-01T00:00:00Z"}
+        return self.api("POST", f"customers/{customer}/top-ups/", values)["id"]
+
     def sessions(self, **filters: Any) -> list[dict[str, Any]]:
         page = self.api("GET", f"sessions/?{urllib.parse.urlencode({**filters, 'page_size': 100})}")
         assert page["next"] is None
@@ -196,6 +202,45 @@ def test_one_minute_left_admits_exactly_one_of_16_begins_at_once(frontdesk):
         assert admitted(answers) == 1
         assert {answer["context"].get("denied_reason") for answer in answers} == {None, "call_minutes_day"}
         assert len(frontdesk.sessions(phone=number, reason="call_minutes_day")) == AT_ONCE - 1
+
+
+@pytest.mark.parametrize(("minutes_used", "top_up_minutes", "expected"), [(59, 0, 1), (60, 1, 1), (59, 1, 2)])
+def test_a_minute_left_of_the_day_and_one_of_a_top_up_admit_one_each_of_16_begins(
+    frontdesk, minutes_used, top_up_minutes, expected
+):
+    frontdesk.tier("hour", per_day("call_minutes", 60))
+    for _ in range(ROUNDS):
+        number = frontdesk.customer("hour")
+        drawn = frontdesk.top_up(number, "call_minutes", 3)
+        frontdesk.send(begins(number, "long", 1, at=NOON - timedelta(hours=4))[0])
+        frontdesk.send(end(number, "long", 0, 60 * 60, at=NOON - timedelta(hours=3)))
+        # Uses the top-up but for so many minutes.
+        frontdesk.send(begins(number, "drawing", 1, at=NOON - timedelta(hours=2))[0])
+        frontdesk.send(end(number, "drawing", 0, (3 - top_up_minutes) * 60, at=NOON - timedelta(hours=1)))
+        frontdesk.send(end(number, "long", 0, minutes_used * 60, at=NOON - timedelta(minutes=1)))
+
+        answers = frontdesk.answers_at_once(begins(number, "last-minute"))
+
+        assert admitted(answers) == expected
+        drawing = [
+            one["session_id"]
+            for one in frontdesk.sessions(phone=number, allowed="true")
+            if frontdesk.api("GET", f"sessions/{one['id']}/")["top_ups"] == [drawn]
+        ]
+        assert len(drawing) == 1 + bool(top_up_minutes)
+
+
+def test_a_top_up_of_three_sessions_admits_three_of_16_begins_at_once_and_is_drawn_on_by_each(frontdesk):
+    frontdesk.tier("none", per_day("sessions", 0))
+    for _ in range(RARE_ROUNDS):
+        number = frontdesk.customer("none")
+        first, second = (frontdesk.top_up(number, "sessions", amount) for amount in (1, 2))
+        bodies = begins(number, "drawn")
+
+        assert admitted(frontdesk.answers_at_once([*bodies, end(number, "drawn", 0, 60)])[:AT_ONCE]) == 3
+
+        usage = frontdesk.api("GET", f"usage/?{urllib.parse.urlencode({'phone': number, 'at': NOON.isoformat()})}")
+        assert [(one["id"], one["left"]) for one in usage["top_ups"]] == [(first, 0), (second, 0)]
 
 
 @pytest.mark.parametrize("metric", ["concurrent_sessions", "sessions"])

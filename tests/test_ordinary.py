@@ -13,6 +13,7 @@ from sessions_app.livetok.payloads import read_event
 from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
 from sessions_app.recording import begin, end, reading
 from sessions_app.recording.reading import read_begin
+from sessions_app.usage.recount import differences
 from sessions_app.usage.used import usage_at
 from tests.builders import (
     LiveTok,
@@ -23,6 +24,7 @@ from tests.builders import (
     make_customer,
     make_override,
     make_tier,
+    make_top_up,
     moment,
     set_policy,
 )
@@ -49,6 +51,16 @@ def event_of(**changes):
     return read_event(json.dumps(begin_body(**changes)).encode(), route="", received_at=NOW)
 
 
+def draw_on_top_ups(customer, *session_ids: str) -> None:
+    """As if these sessions had been let in by top-ups: a session and its minutes, each of one of them."""
+    sessions = Session.objects.filter(session_id__in=session_ids)
+    for session in sessions:
+        session.sessions_top_up_id = customer.top_ups.get(metric="sessions").pk
+        session.minutes_top_up_id = customer.top_ups.filter(metric="call_minutes").order_by("pk")[session.pk % 3].pk
+        session.save()
+    list(differences(repair=True))
+
+
 @pytest.mark.parametrize("time_zone", ["", "Pacific/Kiritimati", "America/Los_Angeles"])
 def test_the_reading_equals_the_orms(livetok: LiveTok, time_zone):
     customer = make_customer(
@@ -57,11 +69,15 @@ def test_the_reading_equals_the_orms(livetok: LiveTok, time_zone):
     make_override(customer, limit("call_minutes", 90), valid_until=moment("2024-03-15T10:30:00+00:00"))
     make_override(customer, limit("call_minutes", 120), valid_from=moment("2024-03-15T10:30:00+00:00"))
     make_override(customer, limit("concurrent_sessions", None))
+    for amount, until in ((9, None), (1, None), (5, moment("2024-04-01T00:00:00+00:00")), (5, NOW)):
+        make_top_up(customer, "call_minutes", amount, valid_until=until)
+    make_top_up(customer, "sessions", 30, created_at=moment("2024-03-14T23:30:00Z"))
     for day in (1, 4, 14, 15, 16, 31):
         livetok.begin(sessionId=f"ended {day}", timestamp=f"2024-03-{day:02}T09:59:00Z", agentId=day)
         livetok.end(sessionId=f"ended {day}", timestamp=f"2024-03-{day:02}T10:00:00Z", duration=61)
     for number, kind in enumerate(["web", "whatsapp", "web"]):
         livetok.begin(sessionId=f"open {number}", kind=kind, agentId=7, timestamp=f"2024-03-15T1{number}:00:00Z")
+    draw_on_top_ups(customer, "ended 15", "ended 14", "open 1", "open 2")
     event = event_of(sessionId="new")
 
     reading = read_begin(event)
@@ -74,6 +90,9 @@ def test_the_reading_equals_the_orms(livetok: LiveTok, time_zone):
     assert reading.access.zone == access.zone
     assert reading.usage == usage
     assert len(usage.rows) > 3
+    assert [balance.amount for balance in usage.balances] == [5, 9, 1, 30]
+    assert sum(balance.drawn > 0 for balance in usage.balances) > 1
+    assert usage.drawn_seconds_today() > 61
     for name in ("pk", "name", "status", "valid_from", "valid_until", "context", "time_zone"):
         assert getattr(reading.access.customer, name) == getattr(access.customer, name)
     for name in ("pk", "slug", "context", "call_hold_minutes"):

@@ -36,8 +36,8 @@ from tests.staff import report_page, text_of
 NOW = moment("2024-03-31T23:30:00+00:00")
 UTC = ZoneInfo("UTC")
 ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
-CUSTOMERS_STATEMENTS = 31
-CUSTOMER_STATEMENTS = 23
+CUSTOMERS_STATEMENTS = 32
+CUSTOMER_STATEMENTS = 26
 
 
 def show(client, path, now=NOW):

@@ -163,4 +163,5 @@ def test_a_begin_finds_sessions_and_usage_by_narrow_indexes(customer):
         "SEARCH sessions_app_session by (session_id=? AND is_test=? AND number=?)",
         "SEARCH sessions_app_session by (customer_id=? AND open_until>?)",
         "SEARCH sessions_app_dailyusage by (customer_id=? AND day>? AND day<?)",
+        "SEARCH drawn by (top_up_id=?) LEFT-JOIN",
     }

@@ -30,7 +30,7 @@ from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, number_key, number_warning
 from customers.history import Part
 from customers.masking import shown_text
-from customers.models import Customer, CustomerChange, LimitOverride, PhoneNumber, SearchKey, Tier
+from customers.models import Customer, CustomerChange, LimitOverride, PhoneNumber, SearchKey, Tier, TopUp
 from customers.models.fields import time_zones
 from customers.origins import limits_in_force, remaining_words
 from customers.search.finding import named
@@ -122,6 +122,30 @@ class OverrideInline(ShortInline, admin.StackedInline):
         return super().get_queryset(request).select_related("author", "channel", "agent")
 
 
+class TopUpForm(forms.ModelForm):
+    def clean_metric(self) -> str:
+        metric: str = self.cleaned_data["metric"]
+        if self.instance.pk is not None and "metric" in self.changed_data:
+            raise ValidationError("What a top-up is of stays what it was. Add another one.")
+        return metric
+
+
+class TopUpInline(ShortInline, admin.StackedInline):
+    model = TopUp
+    form = TopUpForm
+    formset = ShortFormSet
+    fieldsets = [
+        (None, {"fields": [("metric", "amount"), ("valid_from", "valid_until"), ("note", "author")]}),
+    ]
+    readonly_fields = ["author"]
+    follows = "Access"
+    extra = 0
+    verbose_name_plural = "top-ups – each lets sessions in once a limit of a day, week or month is used up"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TopUp]:
+        return super().get_queryset(request).select_related("author")
+
+
 class OverrideFilter(admin.SimpleListFilter):
     title = "overrides"
     parameter_name = "overrides"
@@ -150,8 +174,13 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
     search_fields = ["name", "external_id", "email"]
     search_help_text = "Any words of the name, external id or email, or digits of a number."
     autocomplete_fields = ["tier"]
-    inlines = [NumberInline, OverrideInline]
-    history_parts = [Part(PhoneNumber, "customer"), Part(LimitOverride, "customer"), Part(CustomerChange, "customer")]
+    inlines = [NumberInline, OverrideInline, TopUpInline]
+    history_parts = [
+        Part(PhoneNumber, "customer"),
+        Part(LimitOverride, "customer"),
+        Part(TopUp, "customer"),
+        Part(CustomerChange, "customer"),
+    ]
     actions = ["change_tier", "give_override", "activate", "pause", "block", "erase"]
     radio_fields = {"status": admin.HORIZONTAL}
     readonly_fields = ["standing", "limits_now", "source", "created_at", *MASKED.values()]
@@ -248,10 +277,10 @@ class CustomerAdmin(MaskedFieldsMixin, ErasingMixin, CustomerImportMixin, KeptWh
         if formset.model is PhoneNumber:
             self._save_numbers(request, form.instance, formset)
         else:
-            for override in rows:
-                if override.pk is None:
-                    override.author = request.user
-                override.save()
+            for added in rows:  # overrides or top-ups
+                if added.pk is None:
+                    added.author = request.user
+                added.save()
             check_overrides(form.instance)
 
     def _save_numbers(self, request: HttpRequest, customer: Customer, formset: Any) -> None:

@@ -10,6 +10,7 @@ from customers.api.customers import CustomerByExternalId, CustomerById, Customer
 from customers.api.description import Description
 from customers.api.personal import EraseCustomer, ExportCustomer
 from customers.api.tiers import TierDetail, TierList
+from customers.api.top_ups import TopUpDetail, TopUpList
 
 urlpatterns = [
     path("v1/tiers/", TierList.as_view()),
@@ -23,6 +24,8 @@ urlpatterns = [
     path("v1/customers/<int:pk>/tier-changes/<int:change>/", CustomerChangeDetail.as_view()),
     path("v1/customers/<int:pk>/erase/", EraseCustomer.as_view()),
     path("v1/customers/<int:pk>/export/", ExportCustomer.as_view()),
+    path("v1/customers/<int:pk>/top-ups/", TopUpList.as_view()),
+    path("v1/customers/<int:pk>/top-ups/<int:top_up_id>/", TopUpDetail.as_view()),
     # As paths, since ids of a CRM and SIP addresses may hold slashes.
     path("v1/customers/by-external-id/<path:external_id>/", CustomerByExternalId.as_view()),
     path("v1/customers/by-phone/<path:number>/", CustomerByPhone.as_view()),

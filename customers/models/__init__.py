@@ -9,6 +9,7 @@ from customers.models.limits import LimitOverride, LimitRow, TierLimit
 from customers.models.policy import DenialMessage, Policy
 from customers.models.search import SearchKey
 from customers.models.tiers import Tier
+from customers.models.top_ups import TopUp
 
 __all__ = [
     "Agent",
@@ -27,4 +28,5 @@ __all__ = [
     "TierChange",
     "TierChangeLimit",
     "TierLimit",
+    "TopUp",
 ]

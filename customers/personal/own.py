@@ -11,14 +11,14 @@ from django.utils import timezone
 
 from customers.history import records_of
 from customers.importing.uploads import delete_uploads_before
-from customers.models import Customer, CustomerChange, Erasure, LimitOverride, PhoneNumber
+from customers.models import Customer, CustomerChange, Erasure, LimitOverride, PhoneNumber, TopUp
 from customers.personal.parts import Counted, Part, ShouldStop
 from customers.personal.traces import Traces
 from customers.search.keeping import keep_search_keys
 from customers.turns import short_transaction
 
 AT_ONCE = 500
-MODELS = (Customer, PhoneNumber, LimitOverride, CustomerChange)
+MODELS = (Customer, PhoneNumber, LimitOverride, TopUp, CustomerChange)
 
 
 def traces_of(customer: Customer) -> Traces:
@@ -47,6 +47,7 @@ def _counted(customer: Customer, traces: Traces) -> Iterable[Counted]:
     yield Counted("numbers", customer.numbers.count())
     yield Counted("overrides", customer.overrides.count(), "amounts and dates, which statements go by; notes go")
     yield Counted("scheduled changes of tier", customer.changes.count(), "those that came: tiers and dates; notes go")
+    yield Counted("top-ups", customer.top_ups.count(), "amounts and dates, which sessions drew on; notes go")
     records = sum(records.count() for records in _records(customer.pk, traces).values())
     yield Counted("records of changes", records, "when which tier and amounts held, and who changed it")
     yield Counted("lines of the admin's log", _log_of(customer.pk, traces).count())
@@ -58,6 +59,7 @@ def _known(customer: Customer, traces: Traces) -> Mapping[str, Iterable[Any]]:
         "numbers": _rows(customer.numbers.all()),
         "overrides": _rows(customer.overrides.all()),
         "scheduled_changes": _rows(customer.changes.all()),
+        "top_ups": _rows(customer.top_ups.all()),
     }
     found |= {f"history_of_{name}": _rows(rows) for name, rows in _records(customer.pk, traces).items()}
     found["admin_log"] = _rows(_log_of(customer.pk, traces).order_by("pk"))
@@ -79,6 +81,7 @@ def _records(pk: int, traces: Traces) -> dict[str, QuerySet[Any]]:
         "scheduled_changes": records_of(CustomerChange)
         ._base_manager.filter(customer_id__in=owners)
         .order_by("history_id"),
+        "top_ups": records_of(TopUp)._base_manager.filter(customer_id__in=owners).order_by("history_id"),
     }
 
 
@@ -98,6 +101,8 @@ def _at_once(customer: Customer, traces: Traces) -> None:
         change.delete()
     CustomerChange.objects.filter(customer=customer).update(note="")
     records["scheduled_changes"].update(note="")
+    TopUp.objects.filter(customer=customer).update(note="")
+    records["top_ups"].update(note="")
     for rows in (records["customer"].exclude(id=customer.pk), records["customer"].filter(id=customer.pk)):
         rows.update(name="", external_id=None, email="", notes="", context={})
     Customer.objects.filter(pk=customer.pk).update(

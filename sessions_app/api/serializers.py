@@ -55,6 +55,19 @@ class SessionSerializer(serializers.Serializer[Session]):
         return session.tier.slug if session.tier else None
 
 
+class DrawnOnSerializer(serializers.Serializer[dict[str, Any]]):
+    """The top-up that lifted a limit which was used up, as it was before the session."""
+
+    id = serializers.IntegerField()
+    amount = serializers.IntegerField()
+    used = serializers.FloatField()
+    left = serializers.FloatField()
+
+    def get_fields(self) -> dict[str, Any]:
+        # A word of Python's, so that no attribute can have it.
+        return super().get_fields() | {"from": serializers.DateField(help_text="The day on which it was added.")}
+
+
 class CheckSerializer(serializers.Serializer[dict[str, Any]]):
     """A rule as it was judged. `passed` null: it did not apply. A check of a limit has the fields from `metric` on."""
 
@@ -70,6 +83,7 @@ class CheckSerializer(serializers.Serializer[dict[str, Any]]):
     limit = serializers.IntegerField(required=False, allow_null=True)
     used = serializers.FloatField(required=False, allow_null=True)
     left = serializers.FloatField(required=False, allow_null=True)
+    top_up = DrawnOnSerializer(required=False)
 
 
 @extend_schema_field(CheckSerializer(many=True))
@@ -101,6 +115,10 @@ class SessionDetailSerializer(SessionSerializer):
     would_deny = serializers.ListField(child=serializers.CharField())
     facts = JsonObject()
     trace = Trace()
+    top_ups = serializers.SerializerMethodField(help_text="Which top-ups it draws on, by their ids.")
+
+    def get_top_ups(self, session: Session) -> list[int]:
+        return [pk for pk in (session.minutes_top_up_id, session.sessions_top_up_id) if pk is not None]
 
     @extend_schema_field({"type": "object", "additionalProperties": {}, "nullable": True})
     def get_answer(self, session: Session) -> Any:
@@ -155,13 +173,19 @@ class UsedLimitSerializer(serializers.Serializer[dict[str, Any]]):
 class PeriodUsageSerializer(serializers.Serializer[dict[str, Any]]):
     starts_at = LocalMoment(help_text="Local time with its offset.")
     resets_at = LocalMoment(help_text="Local time with its offset.")
-    sessions = serializers.IntegerField()
-    call_minutes = serializers.FloatField(help_text="Recorded and held, unrounded.")
+    sessions = serializers.IntegerField(help_text="Without those that were drawn on top-ups.")
+    call_minutes = serializers.FloatField(help_text="Recorded and held, unrounded; without what top-ups gave.")
     call_minutes_open = serializers.FloatField(help_text="The held part: of sessions that are open.")
     limits = serializers.DictField(
         child=serializers.IntegerField(), help_text="By metric, the smallest hard amount for all channels and agents."
     )
     all_limits = UsedLimitSerializer(many=True)
+
+
+class TopUpUseSerializer(DrawnOnSerializer):
+    """A top-up that is valid; what open sessions hold of it is used."""
+
+    metric = serializers.CharField()
 
 
 class UsageSerializer(serializers.Serializer[dict[str, Any]]):
@@ -177,6 +201,7 @@ class UsageSerializer(serializers.Serializer[dict[str, Any]]):
     day = PeriodUsageSerializer()
     week = PeriodUsageSerializer()
     month = PeriodUsageSerializer()
+    top_ups = TopUpUseSerializer(many=True, help_text="Those valid at this time, the first to be drawn on first.")
 
 
 class AnswerSerializer(serializers.Serializer[dict[str, Any]]):

@@ -19,7 +19,7 @@ from customers.limits import Limit, Metric, Period, smallest_amount
 from customers.models import Customer
 from customers.scheduled import tier_at
 from sessions_app.api.serializers import UsageQuery, UsageSerializer
-from sessions_app.decision.rules import Usage
+from sessions_app.decision.rules import Balance, Usage
 from sessions_app.periods import span_of
 from sessions_app.usage.used import PERIODS, usage_at
 
@@ -68,6 +68,18 @@ def usage_of(customer: Customer, phone: str | None, at: datetime) -> dict[str, A
         "concurrent_sessions": usage.open_sessions(),
         **_limits(limits, Period.NONE, usage),
         **{period.value: _period(limits, period, usage, at, zone) for period in PERIODS},
+        "top_ups": [_top_up(balance) for balance in usage.balances],
+    }
+
+
+def _top_up(balance: Balance) -> dict[str, Any]:
+    return {
+        "id": balance.top_up_id,
+        "metric": balance.metric.value,
+        "from": balance.made_on,
+        "amount": balance.amount,
+        "used": balance.used,
+        "left": balance.left,
     }
 
 

@@ -183,6 +183,7 @@ def _line(
         seconds=total.seconds,
         billed_seconds=total.billed_seconds,
         billed_call_seconds=billed.counted.billed_call_seconds,
+        drawn_call_seconds=billed.counted.drawn_call_seconds,
         included_minutes=statement.included_minutes,
         over_seconds=billed.over_seconds,
         price_per_minute_over=statement.price,

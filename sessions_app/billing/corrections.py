@@ -74,7 +74,7 @@ def _correction(statement: Statement, counted: Counted, lines: Sequence[Statemen
     billed = sum((stored_statement(line).counted for line in lines), Counted())
     over = money = None
     if statement.included_minutes is not None:
-        over_now = max(0, counted.billed_call_seconds - statement.included_minutes * 60)
+        over_now = counted.seconds_over(statement.included_minutes)
         over = over_now - sum(line.over_seconds or 0 for line in lines)
         sum_now = sum_over(over_now, statement.price, statement.currency)
         # The difference of rounded sums: all lines together come to what one statement of the whole would.

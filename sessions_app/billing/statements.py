@@ -13,7 +13,21 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, QuerySet, Sum, Value, When
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Sum,
+    Value,
+    When,
+)
 
 from customers.access import zone_of
 from customers.currencies import price_of
@@ -87,10 +101,14 @@ class Use:
 
 @dataclass(frozen=True)
 class Counted:
-    """A customer's sessions of a month by channel, and the billed seconds that count toward call minutes."""
+    """A customer's sessions of a month by channel, and the billed seconds that count toward call minutes.
+
+    Of these, `drawn_call_seconds` came from top-ups, which were paid for otherwise.
+    """
 
     channels: Mapping[str, Use] = field(default_factory=dict)
     billed_call_seconds: int = 0
+    drawn_call_seconds: int = 0
 
     @property
     def total(self) -> Use:
@@ -102,10 +120,16 @@ class Counted:
         return Counted(
             {name: use for name, use in sums.items() if use != Use()},
             self.billed_call_seconds + other.billed_call_seconds,
+            self.drawn_call_seconds + other.drawn_call_seconds,
         )
 
     def __neg__(self) -> "Counted":
-        return Counted({name: Use() - use for name, use in self.channels.items()}, -self.billed_call_seconds)
+        channels = {name: Use() - use for name, use in self.channels.items()}
+        return Counted(channels, -self.billed_call_seconds, -self.drawn_call_seconds)
+
+    def seconds_over(self, included_minutes: int) -> int:
+        """Billed call seconds, but for those from top-ups, beyond those that are included."""
+        return max(0, self.billed_call_seconds - self.drawn_call_seconds - included_minutes * 60)
 
 
 @dataclass(frozen=True)
@@ -128,10 +152,8 @@ class Statement:
 
     @property
     def over_seconds(self) -> int | None:
-        """Billed call seconds beyond those that are included."""
-        if self.included_minutes is None:
-            return None
-        return max(0, self.counted.billed_call_seconds - self.included_minutes * 60)
+        """None where all are included."""
+        return None if self.included_minutes is None else self.counted.seconds_over(self.included_minutes)
 
     @property
     def sum(self) -> Decimal | None:
@@ -191,7 +213,8 @@ def count_by_day(customer_id: int, month: Month, roundings: Roundings) -> dict[d
 def _counted(sessions: QuerySet[Session], by: str, roundings: Roundings) -> dict[int, Counted]:
     rows = (
         sessions.order_by()
-        .values(by, "channel_id", "tier_id", "counts_toward_call_minutes")
+        .annotate(draws=_DRAWS_MINUTES)
+        .values(by, "channel_id", "tier_id", "counts_toward_call_minutes", "draws")
         .annotate(
             of_sessions=Count("pk"),
             exact=Sum(_SECONDS),
@@ -200,6 +223,7 @@ def _counted(sessions: QuerySet[Session], by: str, roundings: Roundings) -> dict
     )
     channels: dict[int, dict[str, Use]] = defaultdict(dict)
     calls: dict[int, int] = defaultdict(int)
+    drawn: dict[int, int] = defaultdict(int)
     row: dict[str, Any]
     for row in rows:
         # Summed with every rounding: a closed month goes by those that it was closed with, and no row of a session
@@ -208,9 +232,11 @@ def _counted(sessions: QuerySet[Session], by: str, roundings: Roundings) -> dict
         found, channel = channels[row[by]], row["channel_id"] or ""
         found[channel] = found.get(channel, Use()) + Use(row["of_sessions"], row["exact"], billed)
         calls[row[by]] += billed if row["counts_toward_call_minutes"] else 0
-    return {key: Counted(dict(sorted(found.items())), calls[key]) for key, found in channels.items()}
+        drawn[row[by]] += billed if row["counts_toward_call_minutes"] and row["draws"] else 0
+    return {key: Counted(dict(sorted(found.items())), calls[key], drawn[key]) for key, found in channels.items()}
 
 
+_DRAWS_MINUTES = ExpressionWrapper(Q(minutes_top_up_id__isnull=False), output_field=BooleanField())
 _SECONDS = Case(
     When(
         end_received_at__isnull=False,
@@ -263,7 +289,7 @@ def stored_statement(line: StatementLine) -> Statement:
         line.customer_name,
         line.external_id,
         line.tier,
-        Counted(channels, line.billed_call_seconds),
+        Counted(channels, line.billed_call_seconds, line.drawn_call_seconds),
         line.included_minutes,
         line.price_per_minute_over,
         line.currency,

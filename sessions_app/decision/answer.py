@@ -50,6 +50,8 @@ class DecisionGiven:
     customer_id: int | None
     counts_toward_call_minutes: bool
     longest_session_seconds: float
+    minutes_top_up_id: int | None = None
+    sessions_top_up_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,25 +134,56 @@ def own_context(
     if name:
         context["customer_name"] = name
     context["account_status"] = status
+    top_ups = _left_of_top_ups(facts)
     # Beside "come back next month", what is left of today would mislead.
     if denied_by is not None and denied_by.period is not Period.DAY:
-        return context
+        return context | top_ups
     # Nothing is counted for a caller without number or id, so there is nothing to tell.
     if facts.caller is not CallerKind.UNNAMED:
-        context["call_minutes_used_today"] = math.ceil(facts.usage.call_seconds(Period.DAY) / 60)
+        used_seconds = facts.usage.call_seconds(Period.DAY) + facts.usage.drawn_seconds_today()
+        context["call_minutes_used_today"] = math.ceil(used_seconds / 60)
         left = _least_left(facts, [Period.DAY])
         if left is not None:
             context["call_minutes_left_today"] = left
     context["limits_reset_at"] = resets_at.isoformat(timespec="seconds")
-    return context
+    return context | top_ups
+
+
+def _left_of_top_ups(facts: Facts) -> dict[str, int]:
+    """Of each metric of which there is one."""
+    found = {}
+    if facts.usage.balances_of(Metric.CALL_MINUTES):
+        found["top_up_minutes_left"] = math.floor(_left_of(facts, Metric.CALL_MINUTES) / 60)
+    if facts.usage.balances_of(Metric.SESSIONS):
+        found["top_up_sessions_left"] = math.floor(_left_of(facts, Metric.SESSIONS))
+    return found
+
+
+def _left_of(facts: Facts, metric: Metric) -> float:
+    """What all top-ups of a metric have left, in sessions or seconds."""
+    return sum(balance.left_undivided for balance in facts.usage.balances_of(metric))
 
 
 def limits_in_total(facts: Facts) -> dict[str, int]:
-    """The smallest hard daily amounts that apply; an unlimited one is left out."""
+    """The smallest hard daily amounts that apply; an unlimited one is left out.
+
+    What was drawn on top-ups today is added, and what they have left, so that LiveTok, which counts all that was used,
+    finds what is left.
+    """
     return _without_unlimited(
         dailyMessageLimit=smallest_amount(facts.applying_limits, Metric.MESSAGES, Period.DAY),
-        dailyCallMinutes=smallest_amount(facts.applying_limits, Metric.CALL_MINUTES, Period.DAY),
+        dailyCallMinutes=_minutes_a_day(facts),
     )
+
+
+def _minutes_a_day(facts: Facts) -> int | None:
+    if not facts.usage.balances_of(Metric.CALL_MINUTES):
+        return smallest_amount(facts.applying_limits, Metric.CALL_MINUTES, Period.DAY)
+    totals = [
+        amount * 60 + facts.usage.drawn_seconds_today(limit.channel, limit.agent)
+        for limit, amount in _minute_limits(facts, [Period.DAY])
+    ]
+    return math.floor((min(totals) + _left_of(facts, Metric.CALL_MINUTES)) / 60) if totals else None
 
 
 def limits_left(decision: Decision, facts: Facts) -> dict[str, int]:
@@ -167,18 +200,21 @@ def limits_left(decision: Decision, facts: Facts) -> dict[str, int]:
 
 
 def _least_left(facts: Facts, periods: list[Period]) -> int | None:
-    """Whole call minutes left under every hard limit that applies; None where none limits."""
+    """Whole call minutes left under every hard limit that applies, and of top-ups; None where no limit does."""
     lefts = [
-        _minutes_left(facts, limit, limit.amount)
+        max(0, amount * 60 - facts.usage.call_seconds(limit.period, limit.channel, limit.agent))
+        for limit, amount in _minute_limits(facts, periods)
+    ]
+    return math.floor((min(lefts) + _left_of(facts, Metric.CALL_MINUTES)) / 60) if lefts else None
+
+
+def _minute_limits(facts: Facts, periods: list[Period]) -> list[tuple[Limit, int]]:
+    """The hard ones of call minutes that apply, with their amounts; none that is unlimited."""
+    return [
+        (limit, limit.amount)
         for limit in facts.applying_limits
         if limit.metric is Metric.CALL_MINUTES and limit.hard and limit.period in periods and limit.amount is not None
     ]
-    return min(lefts, default=None)
-
-
-def _minutes_left(facts: Facts, limit: Limit, amount: int) -> int:
-    used_seconds = facts.usage.call_seconds(limit.period, limit.channel, limit.agent)
-    return max(0, math.floor((amount * 60 - used_seconds) / 60))
 
 
 def _without_unlimited(**amounts: int | None) -> dict[str, int]:

@@ -10,7 +10,7 @@ from customers.first_sight import first_contact
 from customers.limits import Period
 from customers.models import Channel, Customer, DenialMessage, Policy, Tier
 from sessions_app.decision.answer import NOTHING_PROVIDED, Provided, answer_of, own_context
-from sessions_app.decision.rules import DENIAL_MESSAGES, CallerKind, Decision, Facts, Reason, Usage, decide
+from sessions_app.decision.rules import DENIAL_MESSAGES, Balance, CallerKind, Decision, Facts, Reason, Usage, decide
 from sessions_app.livetok.events import SessionBegin, SessionEvent
 from sessions_app.periods import span_of
 
@@ -179,4 +179,13 @@ def _facts_to_keep(event: SessionBegin, facts: Facts, access: Access) -> dict[st
         "time_zone": access.zone.key,
         "call_hold_minutes": access.tier.call_hold_minutes if access.tier else None,
         "limits_in_answer": access.policy.limits_in_answer,
+        **(
+            {"top_ups": [_top_up_to_keep(balance) for balance in balances]}
+            if (balances := facts.usage.balances)
+            else {}
+        ),
     }
+
+
+def _top_up_to_keep(balance: Balance) -> dict[str, Any]:
+    return {"metric": balance.metric.value, **balance.as_json()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -46,8 +47,53 @@ class CallerKind(StrEnum):
 
 
 @dataclass(frozen=True)
+class Balance:
+    """A top-up that is valid, with what was `drawn` on it and is held of it: sessions, or call seconds.
+
+    `used` and `left` are in its own unit: sessions, or minutes as a fraction. `made_on` is the day on which it was
+    added.
+    """
+
+    top_up_id: int
+    metric: Metric
+    amount: int
+    drawn: float
+    made_on: date
+
+    @property
+    def used(self) -> float:
+        return self.drawn / self._unit
+
+    @property
+    def left(self) -> float:
+        return self.left_undivided / self._unit
+
+    @property
+    def left_undivided(self) -> float:
+        """In sessions or seconds, which add up without a rest."""
+        return max(0, self.amount * self._unit - self.drawn)
+
+    @property
+    def _unit(self) -> int:
+        return 60 if self.metric is Metric.CALL_MINUTES else 1
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.top_up_id,
+            "from": self.made_on.isoformat(),
+            "amount": self.amount,
+            "used": _rounded(self.used),
+            "left": _rounded(self.left),
+        }
+
+
+@dataclass(frozen=True)
 class UsageRow:
-    """What was used on one channel with one agent: sessions, recorded call seconds and held call seconds per period."""
+    """What was used on one channel with one agent: sessions, recorded call seconds and held call seconds per period.
+
+    What was drawn on top-ups uses up no limit, and is in none of these; of today it is `drawn_seconds_today`, recorded
+    and held.
+    """
 
     channel: str | None
     agent: str | None
@@ -55,13 +101,16 @@ class UsageRow:
     call_seconds: dict[Period, int] = field(default_factory=dict)
     held_seconds: dict[Period, float] = field(default_factory=dict)
     open_sessions: int = 0
+    drawn_seconds_today: float = 0
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a customer has used in the periods that hold a moment."""
+    """What a customer has used in the periods that hold a moment, and the top-ups valid then, the first to draw on
+    first."""
 
     rows: tuple[UsageRow, ...] = ()
+    balances: tuple[Balance, ...] = ()
 
     def _within(self, channel: str | None, agent: str | None) -> Iterator[UsageRow]:
         return (row for row in self.rows if channel in (None, row.channel) and agent in (None, row.agent))
@@ -79,6 +128,12 @@ class Usage:
         """Recorded and held."""
         rows = list(self._within(channel, agent))
         return sum(row.call_seconds.get(period, 0) + row.held_seconds.get(period, 0) for row in rows)
+
+    def drawn_seconds_today(self, channel: str | None = None, agent: str | None = None) -> float:
+        return sum(row.drawn_seconds_today for row in self._within(channel, agent))
+
+    def balances_of(self, metric: Metric) -> list[Balance]:
+        return [balance for balance in self.balances if balance.metric is metric]
 
     def used(self, limit: Limit) -> float:
         """In the limit's own unit: sessions, or minutes as a fraction."""
@@ -121,6 +176,8 @@ class Check(NamedTuple):
     note: str = ""
     limit: Limit | None = None
     used: float | None = None
+    # What lifts the limit, which is used up.
+    top_up: Balance | None = None
 
     @property
     def is_hard(self) -> bool:
@@ -143,6 +200,8 @@ class Check(NamedTuple):
                 entry["hard"] = False
             if self.limit.origin != "tier":
                 entry["origin"] = self.limit.origin
+        if self.top_up is not None:
+            entry["top_up"] = self.top_up.as_json()
         return entry
 
 
@@ -177,6 +236,13 @@ class Decision:
         if self.allowed:
             return None
         return next(check for check in self.checks if check.passed is False and check.is_hard)
+
+    @property
+    def draws_on(self) -> dict[Metric, int]:
+        """The top-ups that the session draws on: those that let it in. None where all else did, or nothing does."""
+        if self.reason is not Reason.ALLOWED:
+            return {}
+        return {check.top_up.metric: check.top_up.top_up_id for check in self.checks if check.top_up is not None}
 
 
 def decide(facts: Facts) -> Decision:
@@ -235,7 +301,11 @@ def _limit_holds(facts: Facts, limit: Limit) -> Check:
         return Check(reason, None, "this channel does not count toward call minutes", limit)
     # Anything left lets the session in, even less than the hold: nobody knows how long it will take.
     used = facts.usage.used(limit)
-    return Check(reason, used < limit.amount, "", limit, used)
+    if used < limit.amount:
+        return Check(reason, True, "", limit, used)
+    # Of it, too, anything left is enough.
+    top_up = next((balance for balance in facts.usage.balances_of(limit.metric) if balance.left > 0), None)
+    return Check(reason, top_up is not None, "", limit, used, top_up)
 
 
 # Each metric that is measured has a reason for each of its periods, named after both.

@@ -24,7 +24,7 @@ from sessions_app.models.sums import (
     SumsMark,
     WeekSums,
 )
-from sessions_app.models.usage import DailyUsage
+from sessions_app.models.usage import DailyUsage, TopUpUse
 
 __all__ = [
     "ALIVE",
@@ -54,6 +54,7 @@ __all__ = [
     "StatementMonth",
     "SumsMark",
     "SupersededEnd",
+    "TopUpUse",
     "WebhookEvent",
     "WeekSums",
 ]

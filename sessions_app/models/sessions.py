@@ -86,6 +86,10 @@ class Session(models.Model):
     time_zone = models.CharField(max_length=64)
     counts_toward_call_minutes = models.BooleanField(default=True)
     open_until = models.DateTimeField(null=True)
+    # The top-ups that it draws on. No foreign keys, which each end would check: their sums have one, are written with
+    # the session, and keep them from being deleted.
+    minutes_top_up_id = models.BigIntegerField(null=True)
+    sessions_top_up_id = models.BigIntegerField(null=True)
     # From then on, by our clock, an end that did not come is missing. None as well where it came before this field did.
     missing_from = models.DateTimeField(null=True)
 

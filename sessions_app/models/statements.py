@@ -45,6 +45,8 @@ class StatementLine(models.Model):
     seconds = models.BigIntegerField()
     billed_seconds = models.BigIntegerField()
     billed_call_seconds = models.BigIntegerField()
+    # Of these, what was drawn on top-ups: it is neither included nor over.
+    drawn_call_seconds = models.BigIntegerField(default=0, db_default=0)
     included_minutes = models.PositiveIntegerField(null=True)
     over_seconds = models.BigIntegerField(null=True)
     price_per_minute_over = models.DecimalField(max_digits=9, decimal_places=4, null=True)

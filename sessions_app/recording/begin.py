@@ -14,7 +14,7 @@ from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.recording.attempts import ChangedMeanwhile, NotOrdinary, in_transaction, locked, ordinarily
-from sessions_app.recording.counted import count_change
+from sessions_app.recording.counted import NOTHING, Counts, count_change
 from sessions_app.recording.first_sight import first_contact_of, with_first_sights
 from sessions_app.recording.hooks import Brought, Happening, brought_for
 from sessions_app.recording.log import Outcome, log_of
@@ -22,7 +22,6 @@ from sessions_app.recording.matching import decided_for, is_redelivered, session
 from sessions_app.recording.reading import Reading, read_begin
 from sessions_app.recording.rows import add_flags, fill_begin, judge_occupancy, new_session, rows_of_begin, store_given
 from sessions_app.recording.writing import take_turn, write_begin, write_hooked
-from sessions_app.usage.used import contribution
 
 Verdict = WebhookEvent.Verdict
 
@@ -103,7 +102,7 @@ def _begin(event: SessionBegin, delivery: Delivery, brought: Brought, given: Ans
     waiting = waiting_for(stored, event)
     session = locked(waiting) if waiting is not None else new_session(event, stored)
     # An end that came first counts already, and must not count twice once the begin says when the session started.
-    before = contribution(session) if waiting is not None else {}
+    before = Counts.of(session) if waiting is not None else NOTHING
     started_before = session.started_at
     reading = _read_for_sure(event, waiting)
     tier = reading.access.tier
@@ -132,7 +131,7 @@ def _is_what_livetok_goes_by(decided: Session, event: SessionBegin, given: Answe
 def _let_stand(decided: Session, given: AnswerGiven) -> None:
     """Put the answer that LiveTok got in the place of a decision that it got later or never."""
     session = locked(decided)
-    before = contribution(session)
+    before = Counts.of(session)
     store_given(session, given)
     judge_occupancy(session)
     session.save()

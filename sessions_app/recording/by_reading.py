@@ -11,6 +11,7 @@ from sessions_app.periods import LONGEST_WITHOUT_CHANNEL
 from sessions_app.recording.hooks import brought_for
 from sessions_app.recording.matching import decided_for, waiting_for
 from sessions_app.recording.reading import read_begin
+from sessions_app.recording.rows import top_up_ids
 
 
 def decide_by_reading(event: SessionBegin, delivery: Delivery) -> AnswerGiven | None:
@@ -38,5 +39,6 @@ def decide_by_reading(event: SessionBegin, delivery: Delivery) -> AnswerGiven | 
         customer_id=reading.access.customer.pk if reading.access.customer else None,
         counts_toward_call_minutes=channel.counts_toward_call_minutes if channel else True,
         longest_session_seconds=longest.total_seconds(),
+        **({} if event.is_test else top_up_ids(judgement.decision)),
     )
     return AnswerGiven(judgement.decision.reason, as_bytes(judgement.answer), decision)

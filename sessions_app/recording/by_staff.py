@@ -33,7 +33,7 @@ def declare_missing(session_ids: Iterable[int], user: AbstractBaseUser) -> int:
 def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
     """Give a first-contact customer's sessions and usage to the customer who takes the record over.
 
-    Part of the caller's transaction, with both customers locked.
+    Part of the caller's transaction, with both customers locked. Top-ups came along before, with the customer's rows.
     """
     moved: set[UsageKey] = set()
     sessions = Session.objects.filter(customer=from_customer)
@@ -41,7 +41,7 @@ def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
     note_late_writes(sessions.values_list("started_at", flat=True))
     sessions.update(customer=to_customer)
     for row in DailyUsage.objects.filter(customer=from_customer):
-        amount = Amount(row.sessions, row.seconds, row.call_seconds)
+        amount = Amount.of(row)
         before, after = (UsageKey(who.pk, row.day, row.channel, row.agent) for who in (from_customer, to_customer))
         record_change({}, {after: amount})
         moved |= {before, after}

@@ -1,17 +1,35 @@
 """What is made of a session: its use, sums and statements, brought in line with what was written."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sessions_app.billing.past_months import note_past_months
 from sessions_app.models import Session
 from sessions_app.sums.late import note_late_writes
+from sessions_app.usage.drawn import Draw, drawn_by, record_drawn
 from sessions_app.usage.used import Amount, UsageKey, contribution, record_change
 
 
-def count_change(session: Session, before: Mapping[UsageKey, Amount], started_before: datetime | None) -> None:
+@dataclass(frozen=True)
+class Counts:
+    """What a session counts of usage, and draws on top-ups."""
+
+    sums: Mapping[UsageKey, Amount]
+    drawn: Mapping[int, Draw]
+
+    @classmethod
+    def of(cls, session: Session) -> "Counts":
+        return cls(contribution(session), drawn_by(session))
+
+
+NOTHING = Counts({}, {})
+
+
+def count_change(session: Session, before: Counts, started_before: datetime | None) -> None:
     """Bring all that is made of sessions in line with one that counted `before`, or say that it is not any more."""
-    after = contribution(session)
-    record_change(before, after)
+    after = Counts.of(session)
+    record_change(before.sums, after.sums)
+    record_drawn(before.drawn, after.drawn)
     note_late_writes({started_before, session.started_at})
-    note_past_months({**before, **after}, session.pk)
+    note_past_months({**before.sums, **after.sums}, session.pk)

@@ -10,7 +10,7 @@ from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import Caller, SessionEnd, counting_end
 from sessions_app.models import Session, SupersededEnd, WebhookEvent
 from sessions_app.recording.attempts import NotOrdinary, in_transaction, locked, ordinarily
-from sessions_app.recording.counted import count_change
+from sessions_app.recording.counted import NOTHING, Counts, count_change
 from sessions_app.recording.first_sight import customer_of_end
 from sessions_app.recording.hooks import Happening
 from sessions_app.recording.log import Outcome, log_of
@@ -18,7 +18,6 @@ from sessions_app.recording.matching import ended_by, holder_of, read_again, ses
 from sessions_app.recording.reading import read_end
 from sessions_app.recording.rows import add_flags, judge_occupancy, name_caller, new_session, rows_of_end, set_end
 from sessions_app.recording.writing import write_end, write_hooked
-from sessions_app.usage.used import contribution
 
 Verdict = WebhookEvent.Verdict
 
@@ -54,7 +53,7 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     # The customer is locked before the session, as a begin does: the other way round, two could wait for each other.
     customer, is_first_contact = customer_of_end(event) if names_caller else (None, False)
     session = locked(ended) if ended is not None else new_session(event, stored)
-    before = contribution(session) if ended is not None else {}
+    before = Counts.of(session) if ended is not None else NOTHING
     started_before = session.started_at
     if names_caller:
         name_caller(session, event, customer)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from datetime import time as time_of_day
 
 from django.conf import settings
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
@@ -27,6 +27,7 @@ from sessions_app.models import (
 from sessions_app.periods import LEAST_RETENTION_DAYS, local_day, starts_at
 from sessions_app.recording.clock import clock
 from sessions_app.sums.keeping import LEASE_NAME
+from sessions_app.usage.drawn import keep_drawn_by_deleted
 
 SESSIONS_AT_ONCE = 100
 # The sums wait meanwhile: what is left is deleted a minute later.
@@ -97,5 +98,7 @@ def _delete_some(pks: Sequence[int], session_ids: set[str], before: datetime) ->
         part.of_sessions(pks)
     SupersededEnd.objects.filter(session__in=pks).delete()
     PastMonthWrite.objects.filter(session__in=pks).delete()
+    drawing = Q(minutes_top_up_id__isnull=False) | Q(sessions_top_up_id__isnull=False)
+    keep_drawn_by_deleted(Session.objects.filter(drawing, pk__in=pks))
     Session.objects.filter(pk__in=pks).delete()
     WebhookEvent.objects.filter(session_id__in=session_ids, received_at__lt=before).delete()

@@ -26,6 +26,7 @@ from customers.models import (
     TierChange,
     TierChangeLimit,
     TierLimit,
+    TopUp,
 )
 from customers.scheduled import deciding_sql, tier_id_sql
 from customers.validity import valid_sql
@@ -33,7 +34,7 @@ from sessions_app.database.prepared import fetch
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.decision.rules import Usage
 from sessions_app.livetok.events import SessionBegin, SessionEnd
-from sessions_app.models import CustomerTurn, DailyUsage, Session
+from sessions_app.models import CustomerTurn, DailyUsage, Session, TopUpUse
 from sessions_app.periods import span_of
 from sessions_app.recording.columns import (
     as_json,
@@ -47,16 +48,17 @@ from sessions_app.recording.columns import (
 )
 from sessions_app.recording.hooks import Awaited, SessionHook, awaited_columns, session_hooks
 from sessions_app.spool.waiting import NOTHING, Waiting, WaitingBegin, begins_that_wait
+from sessions_app.usage.drawn import Draw, TopUpRow
 from sessions_app.usage.used import (
+    OPEN_COLUMNS,
     PERIODS,
     RECORDED,
     RECORDED_SUMS,
     WITHIN_SPANS,
     OpenSession,
-    contribution,
     days_of,
     usage_from,
-    within,
+    without_session,
 )
 
 POLICY_COLUMNS = (
@@ -93,6 +95,8 @@ END_COLUMNS = (
     "started_at",
     "time_zone",
     "counts_toward_call_minutes",
+    "minutes_top_up_id",
+    "sessions_top_up_id",
     "flags",
 )
 
@@ -171,7 +175,9 @@ def _read_begin(
     rows = fetch(_reading_sql(known_by, by_scope, session_hooks()), parameters)
     if not rows:
         return None, zone
-    is_known, policy, channel, agent, customer_row, tier_row, overrides, recorded, opened, begins, *awaited = rows[0]
+    is_known, policy, channel, agent, customer_row, tier_row, overrides, recorded, opened, top_ups, begins, *awaited = (
+        rows[0]
+    )
     customer = instance(Customer, CUSTOMER_COLUMNS, customer_row)
     tier = _tier(tier_row)
     access = Access(
@@ -193,8 +199,9 @@ def _read_begin(
             event.at,
             spans,
             tier.tier.call_hold_minutes,
-            within(contribution(without), customer.pk) if without else {},
-            () if waiting is NOTHING else _not_stored(waiting.beside(event, customer.pk)),
+            top_ups=[_top_up(zone, *row) for row in json.loads(top_ups or "[]")],
+            without=without_session(without, customer.pk),
+            waiting=() if waiting is NOTHING else _not_stored(waiting.beside(event, customer.pk)),
         )
     elif customer is None and waiting is not NOTHING and tier.tier is not None:
         begun = _not_stored(waiting.beside(event, None))
@@ -216,7 +223,15 @@ def _not_stored(begins: Sequence[WaitingBegin]) -> list[OpenSession]:
     names = [begin.session_id for begin in begins]
     stored = set(Session.objects.filter(session_id__in=names).values_list("session_id", flat=True)) if names else set()
     return [
-        OpenSession(begin.channel, begin.agent, begin.counts_toward_call_minutes, begin.started_at, begin.open_until)
+        OpenSession(
+            begin.channel,
+            begin.agent,
+            begin.counts_toward_call_minutes,
+            begin.started_at,
+            begin.open_until,
+            begin.minutes_top_up_id,
+            begin.sessions_top_up_id,
+        )
         for begin in begins
         if begin.session_id not in stored
     ]
@@ -237,7 +252,10 @@ def _reading_sql(known_by: str, by_scope: bool, hooks: tuple[SessionHook, ...]) 
         THEN (SELECT {json_list(limit)} FROM {table_of(TierLimit)} WHERE tier_id = t.id)
         ELSE (SELECT {json_list(limit)} FROM {table_of(TierChangeLimit)} WHERE {of_change}) END"""
     channels = f"SELECT {json_list('channel_id')} FROM {table_of(Tier.allowed_channels.through)} WHERE tier_id = t.id"
-    begun = json_array("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
+    begun = json_array(*OPEN_COLUMNS)
+    columns = ("id", "metric", "amount", "valid_until", "created_at")
+    drawn = ("COALESCE(drawn.sessions, 0)", "COALESCE(drawn.call_seconds, 0)")
+    top_up = json_array(*(f"own.{column}" for column in columns), *drawn)
     return f"""
 SELECT CAST(EXISTS (SELECT 1 FROM {table_of(Session)} WHERE session_id = %(session_id)s AND is_test = %(is_test)s)
         AS integer),
@@ -254,6 +272,9 @@ SELECT CAST(EXISTS (SELECT 1 FROM {table_of(Session)} WHERE session_id = %(sessi
     CAST((SELECT {json_list(begun)}
         FROM {table_of(Session)} WHERE customer_id = c.id AND allowed AND end_received_at IS NULL
         AND declared_missing_at IS NULL AND NOT is_test AND open_until > %(now)s) AS text),
+    CAST((SELECT {json_list(top_up)} FROM {table_of(TopUp)} AS own
+        LEFT JOIN {table_of(TopUpUse)} AS drawn ON drawn.top_up_id = own.id
+        WHERE own.customer_id = c.id AND {valid_sql("own")}) AS text),
     turn.begins{awaited_columns(hooks)}
 FROM {table_of(Policy)} AS p
 LEFT JOIN {table_of(Channel)} AS ch ON ch.slug = %(channel)s
@@ -334,5 +355,14 @@ def _limits(rows: Iterable[Sequence[Any]], origin: str) -> Iterable[Limit]:
         yield Limit(Metric(metric), Period(period), amount, channel, agent, bool(hard), origin)
 
 
-def _open_session(channel: str | None, agent: str | None, counts: int, started_at: str, open_until: str) -> OpenSession:
-    return OpenSession(channel, agent, bool(counts), moment_of(started_at), moment_of(open_until))
+def _open_session(
+    channel: str | None, agent: str | None, counts: int, started_at: str, open_until: str, *top_up_ids: int | None
+) -> OpenSession:
+    return OpenSession(channel, agent, bool(counts), moment_of(started_at), moment_of(open_until), *top_up_ids)
+
+
+def _top_up(
+    zone: ZoneInfo, pk: int, metric: str, amount: int, until: str | None, created_at: str, *drawn: int
+) -> TopUpRow:
+    ends = moment_of(until) if until else None
+    return TopUpRow(pk, Metric(metric), amount, ends, moment_of(created_at).astimezone(zone).date(), Draw(*drawn))

@@ -7,10 +7,12 @@ from django.utils import timezone
 
 from customers.access import Access
 from customers.first_sight import see_agent, see_channel
-from customers.models import Agent, Channel, Customer
+from customers.limits import Metric
+from customers.models import Agent, Channel, Customer, TopUp
 from sessions_app.database.quick_rows import new_row
 from sessions_app.decision.answer import AnswerGiven, as_bytes
 from sessions_app.decision.judgement import Judgement
+from sessions_app.decision.rules import Decision
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin, SessionEnd, SessionEvent, occupancy
 from sessions_app.models import Session, WebhookEvent
@@ -19,6 +21,7 @@ from sessions_app.recording.hooks import Awaited
 from sessions_app.recording.log import event_row
 from sessions_app.recording.reading import Reading
 from sessions_app.sums.late import is_late
+from sessions_app.usage.drawn import Draw, drawn_between, drawn_by
 from sessions_app.usage.used import Amount, UsageKey, change_between, contribution
 
 DERIVED_FLAGS = frozenset(
@@ -33,14 +36,15 @@ ANSWERED_BEFORE = frozenset({"stored_later", "fallback"})
 class Rows:
     """What an ordinary event writes, all or nothing.
 
-    `change` is what the sums of usage get, `counts_in` those in which the session counts now or did before. `is_late`:
-    it started in an earlier hour. `awaited` is what hooks wait for. `begins`, of a begin, and `flags_before`, of an
-    end, must still be so when they are written.
+    `change` is what the sums of usage get, `drawn` what those of top-ups do. `counts_in` are the sums of usage in which
+    the session counts now or did before. `is_late`: it started in an earlier hour. `awaited` is what hooks wait for.
+    `begins`, of a begin, and `flags_before`, of an end, must still be so when they are written.
     """
 
     session: Session
     event: WebhookEvent
     change: Mapping[UsageKey, Amount]
+    drawn: Mapping[int, Draw]
     counts_in: Collection[UsageKey]
     is_late: bool
     awaited: Awaited
@@ -54,18 +58,20 @@ def rows_of_begin(event: SessionBegin, delivery: Delivery, reading: Reading, jud
     counted = contribution(session)
     row = event_row(event, delivery, WebhookEvent.Verdict.ACCEPTED)
     late = is_late(session.started_at, timezone.now())
-    return Rows(session, row, counted, counted, late, reading.awaited, begins=reading.begins)
+    drawn = drawn_between({}, drawn_by(session))
+    return Rows(session, row, counted, drawn, counted, late, reading.awaited, begins=reading.begins)
 
 
 def rows_of_end(event: SessionEnd, delivery: Delivery, session: Session, awaited: Awaited) -> Rows:
-    before, flags_before = contribution(session), session.flags
+    before, drawn_before, flags_before = contribution(session), drawn_by(session), session.flags
     set_end(session, event)
     judge_occupancy(session)
     after = contribution(session)
     row = event_row(event, delivery, WebhookEvent.Verdict.ACCEPTED)
     late = is_late(session.started_at, timezone.now())
     change = change_between(before, after)
-    return Rows(session, row, change, {**before, **after}, late, awaited, flags_before=flags_before)
+    drawn = drawn_between(drawn_before, drawn_by(session))
+    return Rows(session, row, change, drawn, {**before, **after}, late, awaited, flags_before=flags_before)
 
 
 def fill_begin(session: Session, event: SessionBegin, reading: Reading, judged: Judgement | AnswerGiven) -> None:
@@ -119,6 +125,17 @@ def _store_decision(session: Session, judgement: Judgement) -> None:
     session.facts = judgement.facts
     session.trace = judgement.trace
     session.answer = as_bytes(judgement.answer)
+    if not session.is_test:
+        vars(session).update(top_up_ids(judgement.decision))
+
+
+def top_up_ids(decision: Decision) -> dict[str, int | None]:
+    """The top-ups that a session draws on, by the names of their columns."""
+    draws_on = decision.draws_on
+    return {
+        "minutes_top_up_id": draws_on.get(Metric.CALL_MINUTES),
+        "sessions_top_up_id": draws_on.get(Metric.SESSIONS),
+    }
 
 
 def store_given(session: Session, given: AnswerGiven) -> None:
@@ -130,8 +147,18 @@ def store_given(session: Session, given: AnswerGiven) -> None:
         (made.would_deny, made.facts, made.trace) if made else ([], {}, [])
     )
     session.answer = given.content
+    ids = (made.minutes_top_up_id, made.sessions_top_up_id) if made else (None, None)
+    session.minutes_top_up_id, session.sessions_top_up_id = _still_there(session, ids)
     session.flags = " ".join(flag for flag in session.flag_list if flag not in ANSWERED_BEFORE)
     add_flags(session, {"stored_later" if made else "fallback"})
+
+
+def _still_there(session: Session, ids: tuple[int | None, int | None]) -> list[int | None]:
+    """What was decided before it is stored may draw on a top-up that was deleted since, or on another customer's."""
+    wanted = [pk for pk in ids if pk is not None]
+    theirs = TopUp.objects.filter(pk__in=wanted, customer=session.customer_id)
+    there = set(theirs.values_list("pk", flat=True)) if wanted else set()
+    return [pk if pk in there else None for pk in ids]
 
 
 def set_end(session: Session, end: SessionEnd) -> None:

@@ -15,12 +15,13 @@ from customers.models import Customer
 from sessions_app.billing.past_months import note_past_months
 from sessions_app.database.prepared import IS_SQLITE, djangos_transaction, execute, fetch
 from sessions_app.database.sqlite.steps import run_steps
-from sessions_app.models import CustomerTurn, DailyUsage, Session, WebhookEvent
+from sessions_app.models import CustomerTurn, DailyUsage, Session, TopUpUse, WebhookEvent
 from sessions_app.recording.columns import Field, all_but_id, fields_of, table_of
 from sessions_app.recording.hooks import Happening, awaited_now, hooked_rows
 from sessions_app.recording.log import Outcome
 from sessions_app.recording.rows import Rows
 from sessions_app.sums.late import note_late_write
+from sessions_app.usage import drawn
 from sessions_app.usage.used import ADDING
 
 # Its name, the attribute whose value it has, and whether that is written as JSON.
@@ -98,11 +99,14 @@ def _run(kind: Literal["begin", "end"], parameters: dict[str, Any], rows: Rows) 
     """
     for number, (key, amount) in enumerate(rows.change.items()):
         parameters |= _prefixed(f"used{number}", vars(key) | vars(amount))
+    for number, (pk, draw) in enumerate(rows.drawn.items()):
+        parameters |= _prefixed(f"drawn{number}", {"top_up_id": pk, **vars(draw), **NONE_DELETED})
     parameters |= _values(EVENT_PARAMETERS, rows.event)
     hooked = hooked_rows(Happening(kind, rows.session, rows.event.received_at), rows.awaited)
     for number, (_, values) in enumerate(hooked):
         parameters |= _prefixed(f"hook{number}", values)
-    steps = kind, "turn_begins" in parameters, len(rows.change), tuple(model for model, _ in hooked)
+    sums = len(rows.change), len(rows.drawn)
+    steps = kind, "turn_begins" in parameters, sums, tuple(model for model, _ in hooked)
     if not IS_SQLITE:
         found = fetch(_chained(*steps), parameters)
         return int(found[0][0]) if found else None
@@ -117,7 +121,9 @@ def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}_{name}": value for name, value in values.items()}
 
 
-def _steps(kind: str, takes_turn: bool, used: int, hooked: tuple[type[models.Model], ...]) -> Iterator[tuple[str, str]]:
+def _steps(
+    kind: str, takes_turn: bool, sums: tuple[int, int], hooked: tuple[type[models.Model], ...]
+) -> Iterator[tuple[str, str]]:
     """The statements by name; each happens only where the one before it that it depends on did."""
     if takes_turn:
         if not IS_SQLITE:
@@ -128,26 +134,31 @@ def _steps(kind: str, takes_turn: bool, used: int, hooked: tuple[type[models.Mod
         yield "session", f"{inserting} ON CONFLICT (session_id, is_test, number) DO NOTHING"
     else:
         yield "session", _end_sql()
+    used, draws = sums
     for name in (f"used{number}" for number in range(used)):
         yield name, f"{_insert_sql(name, DailyUsage, USED_FIELDS, 'session')} {ADDING}"
+    for name in (f"drawn{number}" for number in range(draws)):
+        yield name, f"{_insert_sql(name, TopUpUse, DRAWN_FIELDS, 'session')} {drawn.ADDING}"
     yield "event", _insert_sql("event", WebhookEvent, EVENT_FIELDS, "session")
     for name, model in ((f"hook{number}", model) for number, model in enumerate(hooked)):
         yield name, _insert_sql(name, model, all_but_id(model), "session")
 
 
 @cache
-def _chained(kind: str, takes_turn: bool, used: int, hooked: tuple[type[models.Model], ...]) -> str:
+def _chained(kind: str, takes_turn: bool, sums: tuple[int, int], hooked: tuple[type[models.Model], ...]) -> str:
     """One statement for PostgreSQL: atomic by itself, without a round trip to begin and one to commit."""
     returned = {"customer": "", "session": " RETURNING id"}
-    steps = _steps(kind, takes_turn, used, hooked)
+    steps = _steps(kind, takes_turn, sums, hooked)
     parts = [f"{name} AS ({sql}{returned.get(name, ' RETURNING 1')})" for name, sql in steps]
     return f"WITH {', '.join(parts)} SELECT id FROM session"
 
 
 @cache
-def _one_by_one(kind: str, takes_turn: bool, used: int, hooked: tuple[type[models.Model], ...]) -> tuple[str, ...]:
+def _one_by_one(
+    kind: str, takes_turn: bool, sums: tuple[int, int], hooked: tuple[type[models.Model], ...]
+) -> tuple[str, ...]:
     """For SQLite, which takes no data-changing parts in one statement."""
-    return tuple(sql for _, sql in _steps(kind, takes_turn, used, hooked))
+    return tuple(sql for _, sql in _steps(kind, takes_turn, sums, hooked))
 
 
 def _id_of(parameters: Mapping[str, Any]) -> int:
@@ -206,6 +217,8 @@ def _parameters(prefix: str, fields: Iterable[Field]) -> list[Parameter]:
 SESSION_FIELDS = all_but_id(Session)
 EVENT_FIELDS = all_but_id(WebhookEvent)
 USED_FIELDS = all_but_id(DailyUsage)
+DRAWN_FIELDS = all_but_id(TopUpUse)
+NONE_DELETED = {"deleted_sessions": 0, "deleted_call_seconds": 0}
 END_FIELDS = fields_of(
     Session,
     "end_received_at",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TypeAlias
 
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
@@ -39,6 +39,8 @@ from sessions_app.reports.list.lines import lines_of
 from sessions_app.reports.list.queries import LISTED_OF_ONE
 from sessions_app.reports.outlook import NOT_FOUND, outlook_lines
 from sessions_app.reports.try_form import try_customer_address
+from sessions_app.reports.top_ups import DEFINITION as TOP_UPS_DEFINITION
+from sessions_app.reports.top_ups import top_up_lines
 from sessions_app.usage.outlook import is_found_by_calls, ready_for_outlook, setting_at
 from sessions_app.usage.own_days import count_on_own_days
 from sessions_app.usage.standing import LimitUse, Standing, standings
@@ -48,6 +50,8 @@ from sessions_app.wording import duration_words, left_number, short_number, used
 DAYS_SHOWN = 31
 SESSIONS_SHOWN = 10
 CHANGES_SHOWN = 20
+# Before a column: what uses up limits of it.
+LIMITED = "limited_"
 # A column of the daily sums, and the one channel and agent, if any, that are added up.
 Scope: TypeAlias = tuple[str, str | None, str | None]
 SHOWN: tuple[Scope, ...] = (("sessions", None, None), ("seconds", None, None), ("call_seconds", None, None))
@@ -215,18 +219,20 @@ def day_lines(standing: Standing, today: date) -> list[DayLine]:
 
 
 def _full_at(limits: Iterable[Limit]) -> dict[Scope, int]:
-    """How much of each daily sum fills a hard limit."""
+    """How much of each daily sum, without what was drawn on top-ups, fills a hard limit."""
     full_at = {}
     for limit in limits:
         if limit.hard and limit.amount and limit.period is Period.DAY and limit.metric in FILLED_BY:
             column, unit = FILLED_BY[limit.metric]
-            full_at[column, limit.channel, limit.agent] = limit.amount * unit
+            full_at[f"{LIMITED}{column}", limit.channel, limit.agent] = limit.amount * unit
     return full_at
 
 
 def _sum(column: str, channel: str | None, agent: str | None) -> Sum:
     scope = {name: value for name, value in (("channel", channel), ("agent", agent)) if value is not None}
-    return Sum(column, filter=Q(**scope), default=0) if scope else Sum(column)
+    name = column.removeprefix(LIMITED)
+    added = F(name) - F(f"drawn_{name}") if column != name else F(name)
+    return Sum(added, filter=Q(**scope), default=0) if scope else Sum(added)
 
 
 def statement_address(found: Customer, month: Month) -> str:
@@ -272,6 +278,8 @@ def customer(request: HttpRequest, pk: int) -> HttpResponseBase:
         "sessions_address": sessions_address(customer=found.pk, period="90d"),
         "planned": planned_of_customer(found),
         "planned_of_tier": planned_of_tier(found.tier).exclude(starts_at=None).prefetch_related("limits__agent"),
+        "top_ups": top_up_lines(standing, now),
+        "top_ups_definition": TOP_UPS_DEFINITION,
         "history": history_of(Customer, found.pk, PARTS)[:CHANGES_SHOWN],
         "changes_shown": CHANGES_SHOWN,
     }

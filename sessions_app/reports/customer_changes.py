@@ -25,17 +25,25 @@ from customers.editing import CustomerIsErased, bring_instance, is_erased, lock_
 from customers.granting import allow_more
 from customers.history import Part, history_of, history_points, records_of
 from customers.limits import MOST_AMOUNT, Metric
-from customers.models import Customer, CustomerChange, LimitOverride, PhoneNumber
+from customers.models import Customer, CustomerChange, LimitOverride, PhoneNumber, TopUp
 from customers.scheduling import cancel, planned_of_customer, schedule_tier
+from customers.topping_up import add_top_up
 from sessions_app.reports.change_forms import AllowMoreForm, ChangeTierForm, Ends, limit_code
 from sessions_app.reports.frame.pages import action, page
 from sessions_app.reports.outlook import OutlookLine, outlook_lines
+from sessions_app.reports.top_ups import AddTopUpForm, is_added
 from sessions_app.usage.outlook import ready_for_outlook, setting_at
 from sessions_app.usage.standing import LimitUse, Standing, standings
 
 CHANGE_CUSTOMERS = "customers.change_customer"
 ALLOW_MORE = (CHANGE_CUSTOMERS, "customers.add_limitoverride", "customers.change_limitoverride")
-PARTS = (Part(PhoneNumber, "customer"), Part(LimitOverride, "customer"), Part(CustomerChange, "customer"))
+ADD_TOP_UP = (CHANGE_CUSTOMERS, "customers.add_topup")
+PARTS = (
+    Part(PhoneNumber, "customer"),
+    Part(LimitOverride, "customer"),
+    Part(TopUp, "customer"),
+    Part(CustomerChange, "customer"),
+)
 STATUS_SAID = {
     Customer.Status.ACTIVE: "{} is active: let in again, as far as the limits allow.",
     Customer.Status.PAUSED: "{} is paused: every session is denied until somebody lets this customer in again.",
@@ -120,6 +128,36 @@ def more(request: HttpRequest, pk: int) -> HttpResponseBase:
         return f"{standing.customer}: {form.in_words()}" if is_stored else ""
 
     return _edited(request, pk, "reports/allow_more.html", "Allow more", make, store, stored)
+
+
+@action(*ADD_TOP_UP)
+def top_up(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Ask for a top-up, and add it."""
+
+    def make(data: Mapping[str, Any] | None, standing: Standing, lines: list[OutlookLine], now: datetime) -> forms.Form:
+        return AddTopUpForm(data, Ends(now, standing.zone))
+
+    def store(form: AddTopUpForm, customer: Customer, now: datetime) -> str:
+        given = form.cleaned_data
+        assert isinstance(request.user, User)
+        add_top_up(
+            customer,
+            given["metric"],
+            given["amount"],
+            now,
+            form.valid_until,
+            given["note"],
+            author=request.user,
+        )
+        return f"{customer}: {form.in_words()}"
+
+    def stored(standing: Standing, now: datetime) -> str:
+        form = AddTopUpForm(request.POST, Ends(now, standing.zone))
+        if not form.is_valid() or not is_added(standing.customer, form):
+            return ""
+        return f"{standing.customer}: {form.in_words()}"
+
+    return _edited(request, pk, "reports/add_top_up.html", "Add a top-up", make, store, stored)
 
 
 @action(CHANGE_CUSTOMERS)

@@ -18,7 +18,7 @@ from sessions_app.usage.outlook import (
     setting_at,
 )
 from sessions_app.usage.standing import LimitUse, Standing, standings
-from sessions_app.wording import DENIES_NOW, limit_denies, limit_left, listed, moment_in
+from sessions_app.wording import DENIES_NOW, drawn_words, limit_denies, limit_left, listed, moment_in
 
 NOT_FOUND = (
     "LiveTok cannot name this customer: there is neither a number nor an external id. Calls are met as unknown ones."
@@ -81,6 +81,8 @@ def _why(outlook: Outlook, standing: Standing, setting: Setting) -> str:
     if decision.reason is Reason.EMERGENCY_ALLOW:
         return "the emergency switch lets everybody in but blocked customers"
     check = decision.decisive
+    if decision.draws_on:
+        return drawn_words(decision)
     if check is None:
         tightest = _tightest(outlook, standing, setting)
         return limit_left(tightest.limit, tightest.left or 0.0, _resets_at(tightest, standing)) if tightest else ""

@@ -45,7 +45,8 @@ def _columns(slugs: Sequence[str]) -> list[str]:
     return [
         "Month", "Billed with", "Line", "Customer id", "Customer", "External id", "Tier", "Sessions", "Exact seconds",
         *(f"Minutes {slug or 'without channel'}" for slug in slugs),
-        "Minutes", "Call minutes", "Included minutes", "Minutes over", "Price per minute over", "Currency", "Sum",
+        "Minutes", "Call minutes", "From top-ups", "Included minutes", "Minutes over", "Price per minute over",
+        "Currency", "Sum",
     ]  # fmt: skip
 
 
@@ -73,6 +74,7 @@ def _counted(counted: Counted, slugs: Sequence[str]) -> Row:
         counted.total.sessions, counted.total.seconds,
         *(_minutes(counted.channels.get(slug, Use()).billed_seconds) for slug in slugs),
         _minutes(counted.total.billed_seconds), _minutes(counted.billed_call_seconds),
+        _minutes(counted.drawn_call_seconds),
     )  # fmt: skip
 
 

@@ -114,6 +114,12 @@ class StatementRow:
         return minutes_words(self.billed_call_seconds)
 
     @property
+    def from_top_ups(self) -> str:
+        """Of the call minutes; blank where there are none."""
+        seconds = self.billed.counted.drawn_call_seconds
+        return minutes_words(seconds) if seconds else ""
+
+    @property
     def is_linked(self) -> bool:
         """Whether sessions can be shown to whoever asks: those of a customer who is gone are told by the number."""
         return self.kind == "statement" and (self.taken_over is None or may_see_numbers())

@@ -41,8 +41,9 @@ DEFINITION = (
     "midnight. Denied sessions and test traffic are left out; an open session counts as a session, and its minutes "
     "once it has ended. Each session's duration is rounded up as its tier says, then minutes are added up. Included: "
     "the limit of call minutes a month for all channels and agents that is in force on the month's last instant, hard "
-    "or soft. Over: billed minutes on channels that count toward call minutes, beyond it. Sum: minutes over, to the "
-    "second, times the tier's price in force on the month's last instant, rounded half up once."
+    "or soft. Over: billed minutes on channels that count toward call minutes, without those from top-ups, beyond it. "
+    "Sum: minutes over, to the second, times the tier's price in force on the month's last instant, rounded half up "
+    "once."
 )
 CLOSED_DEFINITION = (
     "A closed month stays as it was closed, with its roundings and what was included. What changes afterwards, by late "

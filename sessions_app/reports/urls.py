@@ -48,6 +48,7 @@ urlpatterns = [
     path("customers/<id:pk>/", customer.customer, name="customer"),
     path("customers/limits/", limit_figures.limit_figures, name="limit-figures"),
     path("customers/<id:pk>/more/", customer_changes.more, name="allow-more"),
+    path("customers/<id:pk>/top-up/", customer_changes.top_up, name="add-top-up"),
     path("customers/<id:pk>/tier/", customer_changes.tier, name="change-tier"),
     path("customers/<id:pk>/tier/<id:change>/cancel/", customer_changes.cancel_change, name="cancel-tier-change"),
     path("customers/<id:pk>/status/", customer_changes.status, name="change-status"),

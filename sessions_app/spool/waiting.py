@@ -37,6 +37,8 @@ class WaitingBegin:
     open_until: datetime
     counts_toward_call_minutes: bool
     given: AnswerGiven
+    minutes_top_up_id: int | None = None
+    sessions_top_up_id: int | None = None
 
     @property
     def uses_limits(self) -> bool:
@@ -163,6 +165,8 @@ def _begin_of(line: Line) -> tuple[tuple[Key, ...], WaitingBegin] | None:
         open_until=event.at + timedelta(seconds=decision.longest_session_seconds),
         counts_toward_call_minutes=decision.counts_toward_call_minutes,
         given=given,
+        minutes_top_up_id=decision.minutes_top_up_id,
+        sessions_top_up_id=decision.sessions_top_up_id,
     )
     customer = _customer_key(decision.customer_id) if decision.customer_id is not None else None
     return tuple(key for key in (event.caller.identity, customer) if key is not None), begin

@@ -142,8 +142,9 @@ def _used(period: Period, today: Mapping[int, date]) -> dict[int, list[Used]]:
     rows = days.annotate(first=of_period).values_list("customer_id", "first", "channel", "agent")
     oldest = {day: _oldest(period, day) for day in set(today.values())}
     found: dict[int, list[Used]] = defaultdict(list)
+    sums = (Sum(F("sessions") - F("drawn_sessions")), Sum(F("call_seconds") - F("drawn_call_seconds")))
     for customer_id, first_day, channel, agent, sessions, seconds in rows.annotate(
-        Sum("sessions"), Sum("call_seconds")
+        of_sessions=sums[0], of_calls=sums[1]
     ):
         if oldest[today[customer_id]] <= first_day <= today[customer_id]:
             found[customer_id].append((first_day, channel, agent, {"sessions": sessions, "call_seconds": seconds}))

@@ -71,12 +71,13 @@ def _place(outlook: Outlook) -> tuple[bool, bool, int]:
     return decision.reason is Reason.CHANNEL_NOT_ALLOWED, decision.allowed, -len(outlook.channels)
 
 
-Verdict = tuple[Reason, Limit | None]
+Verdict = tuple[Reason, Limit | None, tuple[int, ...]]
 
 
 def _verdict(decision: Decision) -> Verdict:
     """What makes two decisions the same to staff."""
-    return decision.reason, decision.decisive.limit if decision.decisive else None
+    drawn_on = tuple(sorted(decision.draws_on.values()))
+    return decision.reason, decision.decisive.limit if decision.decisive else None, drawn_on
 
 
 class _Judged:

@@ -14,7 +14,7 @@ from customers.zones import zone_named
 from sessions_app.database.replica import read_connection
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, span_of
-from sessions_app.usage.used import FILLED_BY, PERIODS, OpenSession, held_seconds
+from sessions_app.usage.used import FILLED_BY, OPEN_COLUMNS, PERIODS, OpenSession, held_seconds
 
 MEASURED = (Period.DAY, Period.MONTH)
 MOST_NAMED = 1000
@@ -91,7 +91,10 @@ _USED_UP = f"own.amount > 0 AND own.metric IN ({_METRICS}) AND own.period IN ('d
 _MINUTES = "own.amount IS NOT NULL AND own.metric = 'call_minutes'"
 
 # A day's sum in the limit's own unit, never as a whole number: databases would divide it without the rest.
-_CASES = " ".join(f"WHEN '{metric}' THEN used.{column} / {unit}.0" for metric, (column, unit) in FILLED_BY.items())
+_CASES = " ".join(
+    f"WHEN '{metric}' THEN (used.{column} - used.drawn_{column}) / {unit}.0"
+    for metric, (column, unit) in FILLED_BY.items()
+)
 _IN_ITS_UNIT = f"CASE limits.metric {_CASES} END"
 
 # What is recorded of each limit. What open sessions hold is added outside (`_uses`): joined to this, a database that
@@ -268,12 +271,13 @@ Held: TypeAlias = dict[int, list[tuple[str, str, dict[str, float]]]]
 
 def _held(now: datetime, periods: Iterable[Period]) -> Held:
     """What open sessions hold of the periods, as `usage.usage_from` counts it."""
-    rows = Session.objects.holding_at(now).filter(customer__isnull=False, counts_toward_call_minutes=True)
-    columns = ("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
+    rows = Session.objects.holding_at(now).filter(
+        customer__isnull=False, counts_toward_call_minutes=True, minutes_top_up_id=None
+    )
     of_customer = ("customer_id", "customer__time_zone", "customer__tier__call_hold_minutes")
     found: Held = defaultdict(list)
     spans: dict[str, list[tuple[str, Span]]] = {}
-    for customer_id, zone, hold, *row in rows.values_list(*of_customer, *columns):
+    for customer_id, zone, hold, *row in rows.values_list(*of_customer, *OPEN_COLUMNS):
         session = OpenSession(*row)
         if not session.was_open_at(now):
             continue

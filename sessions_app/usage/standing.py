@@ -16,7 +16,8 @@ from customers.models import Customer, LimitOverride, TierLimit
 from sessions_app.decision.rules import Usage
 from sessions_app.models import Session
 from sessions_app.periods import Span, span_of
-from sessions_app.usage.used import FILLED_BY, PERIODS, OpenSession, recorded_sums, usage_from
+from sessions_app.usage.drawn import valid_top_ups
+from sessions_app.usage.used import FILLED_BY, OPEN_COLUMNS, PERIODS, OpenSession, recorded_sums, usage_from
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def standings(customers: Sequence[Customer], now: datetime) -> dict[int, Standin
     spans = {customer.pk: _spans(now, zone_of(customer)) for customer in customers}
     sums = _recorded(spans)
     open_sessions = _open_sessions(spans.keys(), now)
+    top_ups = valid_top_ups({customer.pk: zone_of(customer) for customer in customers}, now)
     return {
         customer.pk: Standing(
             customer,
@@ -111,6 +113,7 @@ def standings(customers: Sequence[Customer], now: datetime) -> dict[int, Standin
                 now,
                 spans[customer.pk],
                 customer.tier.call_hold_minutes,
+                top_ups=top_ups.get(customer.pk, ()),
             ),
             limits_in_force_of(customer),
         )
@@ -135,11 +138,7 @@ def _recorded(spans: Mapping[int, Mapping[Period, Span]]) -> dict[int, list[Mapp
 
 def _open_sessions(customer_ids: Iterable[int], now: datetime) -> dict[int, list[OpenSession]]:
     held = Session.objects.holding_at(now).filter(customer_id__in=list(customer_ids))
-    rows = held.values_list(
-        "customer_id", "channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until"
-    )
     found: dict[int, list[OpenSession]] = defaultdict(list)
-    for customer_id, channel, agent, counts, started_at, open_until in rows:
-        assert open_until is not None
-        found[customer_id].append(OpenSession(channel, agent, counts, started_at, open_until))
+    for customer_id, *row in held.values_list("customer_id", *OPEN_COLUMNS):
+        found[customer_id].append(OpenSession(*row))
     return found

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import date, datetime
 from itertools import chain
 from typing import Any
@@ -15,12 +15,14 @@ from sessions_app.database.replica import read_connection
 from sessions_app.decision.rules import Usage, UsageRow
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, seconds_by_day, span_of
+from sessions_app.usage.drawn import Draw, Draws, TopUpRow, drawn_by, valid_top_ups
 
 PERIODS = (Period.DAY, Period.WEEK, Period.MONTH)
 _SESSIONS = {period: f"sessions_{period}" for period in PERIODS}
 _CALL_SECONDS = {period: f"call_seconds_{period}" for period in PERIODS}
 # The metrics that use up within a period (sessions at once do not, and messages are never reported to us): the column
-# of the daily sums that fills their limits, and how much of it is one of their units.
+# of the daily sums that fills their limits (without what was drawn on top-ups: the column `drawn_` with its name), and
+# how much of it is one of their units.
 FILLED_BY = {Metric.SESSIONS: ("sessions", 1), Metric.CALL_MINUTES: ("call_seconds", 60)}
 
 
@@ -36,17 +38,29 @@ class UsageKey:
 
 @dataclass(frozen=True)
 class Amount:
+    """What is counted; of sessions and call seconds, how much was drawn on top-ups and so uses up no limit."""
+
     sessions: int = 0
     seconds: int = 0
     call_seconds: int = 0
+    drawn_sessions: int = 0
+    drawn_call_seconds: int = 0
+
+    @classmethod
+    def of(cls, row: DailyUsage) -> "Amount":
+        return cls(row.sessions, row.seconds, row.call_seconds, row.drawn_sessions, row.drawn_call_seconds)
 
     def __add__(self, other: "Amount") -> "Amount":
         return Amount(
-            self.sessions + other.sessions, self.seconds + other.seconds, self.call_seconds + other.call_seconds
+            self.sessions + other.sessions,
+            self.seconds + other.seconds,
+            self.call_seconds + other.call_seconds,
+            self.drawn_sessions + other.drawn_sessions,
+            self.drawn_call_seconds + other.drawn_call_seconds,
         )
 
     def __neg__(self) -> "Amount":
-        return Amount(-self.sessions, -self.seconds, -self.call_seconds)
+        return Amount(-self.sessions, -self.seconds, -self.call_seconds, -self.drawn_sessions, -self.drawn_call_seconds)
 
 
 def contribution(session: Session) -> dict[UsageKey, Amount]:
@@ -57,11 +71,15 @@ def contribution(session: Session) -> dict[UsageKey, Amount]:
     """
     if session.is_test or session.customer_id is None or session.is_denied:
         return {}
-    zone = session.zone
-    amounts = {local_day(session.started_at, zone): Amount(sessions=1)}
+    zone, drawn = session.zone, drawn_by(session)
+    draws = Amount(sessions=1, drawn_sessions=sum(draw.sessions for draw in drawn.values()))
+    amounts = {local_day(session.started_at, zone): draws}
+    draws_minutes = session.minutes_top_up_id in drawn
     for day, seconds in seconds_by_day(session.started_at, session.counted_seconds, zone).items():
         call_seconds = seconds if session.counts_toward_call_minutes else 0
-        amounts[day] = amounts.get(day, Amount()) + Amount(seconds=seconds, call_seconds=call_seconds)
+        drawn_seconds = call_seconds if draws_minutes else 0
+        spent = Amount(seconds=seconds, call_seconds=call_seconds, drawn_call_seconds=drawn_seconds)
+        amounts[day] = amounts.get(day, Amount()) + spent
     channel, agent = session.channel_id or "", session.agent_id or ""
     return {UsageKey(session.customer_id, day, channel, agent): amount for day, amount in amounts.items()}
 
@@ -79,13 +97,16 @@ def change_between(before: Mapping[UsageKey, Amount], after: Mapping[UsageKey, A
 
 
 _TABLE = DailyUsage._meta.db_table
+_COUNTED = tuple(field.name for field in fields(Amount))
 # What follows an insert on both databases, so that two sessions of one customer add up whoever is first.
 ADDING = f"""ON CONFLICT (customer_id, day, channel, agent) DO UPDATE SET
     sessions = {_TABLE}.sessions + excluded.sessions,
     seconds = {_TABLE}.seconds + excluded.seconds,
-    call_seconds = {_TABLE}.call_seconds + excluded.call_seconds"""
-_ADD = f"""INSERT INTO {_TABLE} (customer_id, day, channel, agent, sessions, seconds, call_seconds)
-VALUES (%s, %s, %s, %s, %s, %s, %s) {ADDING}"""
+    call_seconds = {_TABLE}.call_seconds + excluded.call_seconds,
+    drawn_sessions = {_TABLE}.drawn_sessions + excluded.drawn_sessions,
+    drawn_call_seconds = {_TABLE}.drawn_call_seconds + excluded.drawn_call_seconds"""
+_ADD = f"""INSERT INTO {_TABLE} (customer_id, day, channel, agent, {", ".join(_COUNTED)})
+VALUES (%s, %s, %s, %s, {", ".join(["%s"] * len(_COUNTED))}) {ADDING}"""
 
 
 def _add(key: UsageKey, change: Amount) -> None:
@@ -97,9 +118,7 @@ def _add(key: UsageKey, change: Amount) -> None:
                 key.day.isoformat() if connection.vendor == "sqlite" else key.day,
                 key.channel,
                 key.agent,
-                change.sessions,
-                change.seconds,
-                change.call_seconds,
+                *astuple(change),
             ],
         )
 
@@ -113,6 +132,8 @@ class OpenSession:
     counts_toward_call_minutes: bool
     started_at: datetime
     open_until: datetime
+    minutes_top_up_id: int | None = None
+    sessions_top_up_id: int | None = None
 
     def was_open_at(self, now: datetime) -> bool:
         """By LiveTok's clock, for a decision: begun less than its longest time before or after `now`."""
@@ -120,10 +141,32 @@ class OpenSession:
         return abs(now - self.started_at) < self.open_until - self.started_at
 
 
+OPEN_COLUMNS = tuple(field.name for field in fields(OpenSession))
+
+
 def held_seconds(session: OpenSession, now: datetime, span: Span, hold_seconds: int) -> float:
     """What an open session on a channel that counts toward call minutes uses of a period."""
     # The whole hold, also where the period has just begun: four begins at 23:59:45 must not share the minute after it.
     return max((now - max(session.started_at, span.starts_at)).total_seconds(), hold_seconds)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a session counts that is left out, as if it did not exist."""
+
+    sums: Mapping[UsageKey, Amount]
+    drawn: Mapping[int, Draw]
+
+
+NOTHING_LEFT_OUT = LeftOut({}, {})
+
+
+def without_session(session: Session | None, customer_id: int) -> LeftOut:
+    """What it counts for the customer."""
+    if session is None:
+        return NOTHING_LEFT_OUT
+    sums = {key: amount for key, amount in contribution(session).items() if key.customer_id == customer_id}
+    return LeftOut(sums, drawn_by(session))
 
 
 def usage_at(
@@ -140,7 +183,8 @@ def usage_at(
         now,
         spans,
         hold_minutes,
-        within(contribution(without), customer_id) if without is not None else {},
+        top_ups=valid_top_ups({customer_id: zone}, now).get(customer_id, ()),
+        without=without_session(without, customer_id),
     )
 
 
@@ -150,29 +194,29 @@ def usage_from(
     now: datetime,
     spans: Mapping[Period, Span],
     hold_minutes: int,
-    left_out: Mapping[UsageKey, Amount] | None = None,
+    *,
+    top_ups: Iterable[TopUpRow] = (),
+    without: LeftOut = NOTHING_LEFT_OUT,
     waiting: Iterable[OpenSession] = (),
 ) -> Usage:
     """Usage from the sums of each period by channel and agent (`sessions_day`, `call_seconds_day` …), and what is open.
 
     An open session on a channel that counts toward call minutes holds, in each period, the larger of its elapsed time
-    inside it and `hold_minutes`. What is `left_out` is taken off the sums; `waiting` sessions are in none yet.
+    inside it and `hold_minutes`; one that draws its minutes on a top-up holds of that instead. `top_ups` are those that
+    are valid. What is left out is taken off the sums; `waiting` sessions are in none yet.
     """
-    rows = _Rows(recorded)
-    for key, amount in (left_out or {}).items():
+    rows, draws = _Rows(recorded), Draws(without.drawn)
+    for key, amount in without.sums.items():
         rows.subtract(key, amount, spans)
     waiting = list(waiting)
     for session in waiting:
         rows.count(session, spans)
+        draws.count(session.sessions_top_up_id)
     for session in chain(open_sessions, waiting):
         if session.was_open_at(now):
             rows.hold(session, now, spans, hold_minutes * 60)
-    return Usage(tuple(rows))
-
-
-def within(amounts: Mapping[UsageKey, Amount], customer_id: int) -> dict[UsageKey, Amount]:
-    """Those of one customer."""
-    return {key: amount for key, amount in amounts.items() if key.customer_id == customer_id}
+            draws.hold(session.minutes_top_up_id, (now - session.started_at).total_seconds(), hold_minutes * 60)
+    return Usage(tuple(rows), draws.balances(top_ups))
 
 
 def _open_sessions(customer_id: int, now: datetime, without: Session | None) -> list[OpenSession]:
@@ -180,17 +224,19 @@ def _open_sessions(customer_id: int, now: datetime, without: Session | None) -> 
     candidates = Session.objects.holding_at(now).filter(customer_id=customer_id)
     if without is not None:
         candidates = candidates.exclude(pk=without.pk)
-    columns = ("channel_id", "agent_id", "counts_toward_call_minutes", "started_at", "open_until")
-    return [OpenSession(*row) for row in candidates.values_list(*columns)]
+    return [OpenSession(*row) for row in candidates.values_list(*OPEN_COLUMNS)]
 
 
 # What `usage_from` takes of each channel and agent, and what adds it up with the parameters of `days_of`.
-RECORDED = ("channel", "agent", *_SESSIONS.values(), *_CALL_SECONDS.values())
+RECORDED = ("channel", "agent", *_SESSIONS.values(), *_CALL_SECONDS.values(), "drawn_seconds_today")
 RECORDED_SUMS = ", ".join(
-    f"CAST(COALESCE(SUM({column}) FILTER (WHERE day >= %({period}_from)s AND day < %({period}_until)s), 0) AS bigint)"
-    f" AS {column}_{period}"
-    for column in ("sessions", "call_seconds")
-    for period in PERIODS
+    f"CAST(COALESCE(SUM({counted}) FILTER (WHERE day >= %({period}_from)s AND day < %({period}_until)s), 0) AS bigint)"
+    f" AS {name}"
+    for counted, name, period in (
+        *(("sessions - drawn_sessions", name, period) for period, name in _SESSIONS.items()),
+        *(("call_seconds - drawn_call_seconds", name, period) for period, name in _CALL_SECONDS.items()),
+        ("drawn_call_seconds", "drawn_seconds_today", Period.DAY),
+    )
 )
 WITHIN_SPANS = "day >= %(first_day)s AND day < %(after_last_day)s"
 # Asking the ORM for six sums takes longer than adding them up.
@@ -237,16 +283,27 @@ class _Rows:
                 {period: row[name] for period, name in _SESSIONS.items()},
                 {period: row[name] for period, name in _CALL_SECONDS.items()},
                 dict.fromkeys(PERIODS, 0.0),
+                drawn_seconds_today=row["drawn_seconds_today"],
             )
 
     def subtract(self, key: UsageKey, amount: Amount, spans: Mapping[Period, Span]) -> None:
         row = self.by_scope.get((key.channel, key.agent))
+        if row is None:
+            return
         for period, span in spans.items():
-            if row and span.holds(key.day):
-                row.sessions[period] -= amount.sessions
-                row.call_seconds[period] -= amount.call_seconds
+            if span.holds(key.day):
+                row.sessions[period] -= amount.sessions - amount.drawn_sessions
+                row.call_seconds[period] -= amount.call_seconds - amount.drawn_call_seconds
+        if spans[Period.DAY].holds(key.day):
+            self._draw_today(row, -amount.drawn_call_seconds)
+
+    def _draw_today(self, row: UsageRow, seconds: float) -> None:
+        drawn = replace(row, drawn_seconds_today=row.drawn_seconds_today + seconds)
+        self.by_scope[row.channel or "", row.agent or ""] = drawn
 
     def count(self, session: OpenSession, spans: Mapping[Period, Span]) -> None:
+        if session.sessions_top_up_id is not None:
+            return
         scope = session.channel_id or "", session.agent_id or ""
         row = self.by_scope.setdefault(scope, _unused(*scope))
         for period, span in spans.items():
@@ -255,8 +312,12 @@ class _Rows:
     def hold(self, session: OpenSession, now: datetime, spans: Mapping[Period, Span], hold_seconds: int) -> None:
         scope = session.channel_id or "", session.agent_id or ""
         row = self.by_scope.get(scope) or _unused(*scope)
-        self.by_scope[scope] = replace(row, open_sessions=row.open_sessions + 1)
-        if session.counts_toward_call_minutes:
+        self.by_scope[scope] = row = replace(row, open_sessions=row.open_sessions + 1)
+        if not session.counts_toward_call_minutes:
+            return
+        if session.minutes_top_up_id is not None:
+            self._draw_today(row, held_seconds(session, now, spans[Period.DAY], hold_seconds))
+        else:
             for period, span in spans.items():
                 row.held_seconds[period] += held_seconds(session, now, span, hold_seconds)
 

@@ -46,6 +46,7 @@ PAGES = [
     ReportPage("customers/unknown/", "Unknown callers"),
     ReportPage("customers/{customer}/", "{name}"),
     ReportPage("customers/{customer}/more/", "Allow more: {name}", has_table=False),
+    ReportPage("customers/{customer}/top-up/", "Add a top-up: {name}", has_table=False),
     ReportPage("customers/{customer}/tier/", "Change tier: {name}", has_table=False),
     ReportPage("customers/{customer}/erase/", "Erase {name}"),
     ReportPage("statements/?month={month}", "Statements"),

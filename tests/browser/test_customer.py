@@ -21,6 +21,19 @@ ada.name = "Ada"
 ada.save()
 """
 
+USED_UP = """
+from customers.models import Customer, Tier, TierLimit
+tier = Tier.objects.get(slug="standard")
+TierLimit.objects.update_or_create(
+    tier=tier, metric="call_minutes", period="day", channel=None, agent=None, defaults={"amount": 0}
+)
+ada = Customer.objects.get(numbers__key="+15550000001")
+ada.name = "Ada"
+ada.save()
+ada.overrides.all().delete()
+print(ada.pk)
+"""
+
 
 def call(server: LiveServer, session: str, seconds: int = 0) -> None:
     now = datetime.now(UTC).isoformat()
@@ -79,4 +92,30 @@ def test_from_home_to_the_reason_to_what_is_left_and_to_more_until_friday(
     page.get_by_role("button", name="Allow more").click()
     expect(page.get_by_text("Choose until when it holds.")).to_be_visible()
     console_errors.clear()  # the answer to what cannot be read is 400
+    look_at(page)
+
+
+def test_a_top_up_is_added_drawn_on_and_named_on_the_sessions_page(
+    page: Page, live_server_process: LiveServer, console_errors: list[str]
+):
+    server = live_server_process
+    call(server, "before", seconds=60)
+    customer_id = server.manage("shell", "--no-imports", "-c", USED_UP).strip()
+    open_page(page, server, f"customers/{customer_id}/")
+    expect(page.get_by_role("group", name="A session that began now")).to_contain_text("Would be denied")
+    customer = page.url
+    page.get_by_role("link", name="Add a top-up…").click()
+    page.get_by_label("How much").fill("60")
+    page.get_by_label("Why, for your colleagues").fill("paid")
+    look_at(page)
+    page.get_by_role("button", name="Add the top-up").click()
+    assert_heading(page, "Ada")
+    expect(page.get_by_text("Ada: a top-up of 60 call minutes, without an end.")).to_be_visible()
+    expect(page.get_by_role("group", name="A session that began now")).to_contain_text("60 of 60 minutes left")
+    call(server, "drew", seconds=1800)
+    page.goto(customer)
+    expect(page.get_by_role("region", name="Top-ups", exact=True)).to_contain_text("30")
+    look_at(page)
+    page.locator("table.sessions tbody td a").first.click()
+    expect(page.get_by_text("60 of 60 minutes left")).to_be_visible()
     look_at(page)
