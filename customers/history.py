@@ -34,6 +34,8 @@ _SHOWN_BY: dict[tuple[str, str], Callable[[str], str]] = {
     ("customers.customer", "notes"): shown_text,
     ("customers.customer", "context"): shown_text,
     ("customers.limitoverride", "note"): shown_text,
+    ("customers.topup", "note"): shown_text,
+    ("customers.customerchange", "note"): shown_text,
 }
 
 

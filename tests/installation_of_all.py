@@ -9,7 +9,7 @@ from automations.models import Attempt, Delivery, Rule
 from automations.rules.judging import judge
 from config.first_run import set_up
 from config.models import FailedSignIns
-from customers.models import Customer, CustomerChange, Erasure, PhoneNumber
+from customers.models import Customer, CustomerChange, Erasure, PhoneNumber, TopUp
 from customers.scheduling import start_draft
 from customers.search.keeping import keep_search_keys
 from sessions_app.models import RefusedRequests, WebhookEvent
@@ -34,6 +34,7 @@ def make_installation() -> None:
     # Pages call somebody without a name by the number.
     start_draft(tier, None)
     CustomerChange.objects.create(customer=ada, tier=tier, starts_at=timezone.now() + timedelta(days=300))
+    TopUp.objects.create(customer=ada, metric="sessions", amount=5)
     nameless = make_customer(tier, NAMELESS, name="")
     keep_search_keys([ada.pk, nameless.pk])
     add_secret(make_source("https://shop.example.com/{{ customer.number }}", is_active=False), "token", "s3cret")

@@ -24,7 +24,7 @@ from django.utils.safestring import SafeString
 
 from automations.models import Action, Delivery
 from customers.keys import create_key
-from customers.models import ApiKey, Customer, CustomerChange, TierChange
+from customers.models import ApiKey, Customer, CustomerChange, TierChange, TopUp
 from sessions_app.models import Session
 from tests.installation_of_all import NUMBER, make_installation
 from tests.staff import staff
@@ -186,6 +186,7 @@ def _samples(somebody: User, key: ApiKey) -> dict[str, str]:
         "api/v1/tiers/": "premium",
         "api/v1/tiers/premium/changes/": str(TierChange.objects.get(starts_at=None).pk),
         f"api/v1/customers/{ada.pk}/tier-changes/": str(CustomerChange.objects.get().pk),
+        f"api/v1/customers/{ada.pk}/top-ups/": str(TopUp.objects.get().pk),
         f"reports/customers/{ada.pk}/tier/": str(CustomerChange.objects.get().pk),
         "admin/customers/tierchange/draft/": str(ada.tier_id),
         "accounts/invitation/": "MQ/a-token",

@@ -20,6 +20,7 @@ from customers.admin.pages import HistoryAdmin, counted
 from customers.admin.tiers import TierLimitInline
 from customers.editing import lock_customer, lock_tier
 from customers.history import Part, moment_words
+from customers.masking import shown_text
 from customers.models import Customer, CustomerChange, Tier, TierChange, TierChangeLimit
 from customers.models.changes import Change
 from customers.scheduling import IN_FORCE, cancel, check_schedule, compared, put_into_force, start_draft
@@ -234,12 +235,12 @@ class TierChangeAdmin(ChangeAdmin):
 class CustomerChangeAdmin(ChangeAdmin):
     may_change = MAY_CHANGE_CUSTOMERS
     may_view = "customers.view_customer"
-    list_display = ["customer_name", "tier", "state", "note", "author"]
+    list_display = ["customer_name", "tier", "state", "note_masked", "author"]
     list_display_links = ["customer_name"]
     list_filter = [StateFilter]
     list_select_related = ["customer", "tier", "author"]
-    fields = ["customer_link", "tier", "before", "state", "note", "author", "created_at"]
-    readonly_fields = ["customer_link", "tier", "before", "state", "note", "author", "created_at"]
+    fields = ["customer_link", "tier", "before", "state", "note_masked", "author", "created_at"]
+    readonly_fields = ["customer_link", "tier", "before", "state", "note_masked", "author", "created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CustomerChange]:
         return super().get_queryset(request).prefetch_related("customer__numbers")
@@ -255,6 +256,10 @@ class CustomerChangeAdmin(ChangeAdmin):
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
         self.message_user(request, f"{obj_display}: cancelled.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:customers_customerchange_changelist"))
+
+    @admin.display(description="note")
+    def note_masked(self, change: CustomerChange) -> str:
+        return shown_text(change.note) or "–"
 
     @admin.display(description="customer", ordering="customer__name")
     def customer_name(self, change: CustomerChange) -> str:

@@ -24,12 +24,11 @@ from customers.admin.bulk import bulk_edit
 from customers.admin.contexts import ContextAdmin
 from customers.admin.erasures import ErasingMixin
 from customers.admin.imports import CustomerImportMixin
-from customers.admin.numbers import MASKED, MaskedFieldsMixin, NumberInline, is_in_a_plan, is_whole
+from customers.admin.numbers import MASKED, MaskedFieldsMixin, MaskedNoteMixin, NumberInline, is_in_a_plan, is_whole
 from customers.admin.pages import KeptWhereUsedAdmin, without_related_links
 from customers.admin.rows import ShortFormSet, ShortInline
 from customers.editing import check_overrides, claim_number, number_key, number_warning
 from customers.history import Part
-from customers.masking import shown_text
 from customers.models import Customer, CustomerChange, LimitOverride, PhoneNumber, SearchKey, Tier, TopUp
 from customers.models.fields import time_zones
 from customers.origins import limits_in_force, remaining_words
@@ -84,7 +83,7 @@ def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return validity.overlaps(Validity(other["valid_from"], other["valid_until"]))
 
 
-class OverrideInline(ShortInline, admin.StackedInline):
+class OverrideInline(MaskedNoteMixin, ShortInline, admin.StackedInline):
     model = LimitOverride
     formset = OverrideFormSet
     fieldsets = [
@@ -107,17 +106,6 @@ class OverrideInline(ShortInline, admin.StackedInline):
     verbose_name = "override"
     verbose_name_plural = "overrides – each replaces the tier's limit of the same metric, period, channel and agent"
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """With the notes as whoever asks may see them."""
-        if is_whole(obj):
-            return self.fieldsets
-        ((title, options),) = self.fieldsets
-        return [(title, {**options, "fields": [*options["fields"][:-1], ("note_masked", "author")]})]
-
-    @admin.display(description="note")
-    def note_masked(self, override: LimitOverride) -> str:
-        return shown_text(override.note) or "–"
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[LimitOverride]:
         return super().get_queryset(request).select_related("author", "channel", "agent")
 
@@ -130,14 +118,14 @@ class TopUpForm(forms.ModelForm):
         return metric
 
 
-class TopUpInline(ShortInline, admin.StackedInline):
+class TopUpInline(MaskedNoteMixin, ShortInline, admin.StackedInline):
     model = TopUp
     form = TopUpForm
     formset = ShortFormSet
     fieldsets = [
         (None, {"fields": [("metric", "amount"), ("valid_from", "valid_until"), ("note", "author")]}),
     ]
-    readonly_fields = ["author"]
+    readonly_fields = ["author", "note_masked"]
     follows = "Access"
     extra = 0
     verbose_name_plural = "top-ups – each lets sessions in once a limit of a day, week or month is used up"

@@ -101,6 +101,20 @@ class MaskedFieldsMixin:
         return format_html('<pre class="body" tabindex="0">{}</pre>', text) if customer.context else "–"
 
 
+class MaskedNoteMixin(admin.options.InlineModelAdmin):
+    """Rows whose note, last but one of their fields, stands as whoever asks may see it."""
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if is_whole(obj):
+            return self.fieldsets
+        ((title, options),) = self.fieldsets or ()
+        return [(title, {**options, "fields": [*options["fields"][:-1], ("note_masked", "author")]})]
+
+    @admin.display(description="note")
+    def note_masked(self, row: Any) -> str:
+        return shown_text(row.note) or "–"
+
+
 def is_in_a_plan(key: str) -> bool:
     """Whether a number is one that some country could have given out."""
     try:

@@ -38,9 +38,9 @@ from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.list.lines import lines_of
 from sessions_app.reports.list.queries import LISTED_OF_ONE
 from sessions_app.reports.outlook import NOT_FOUND, outlook_lines
-from sessions_app.reports.try_form import try_customer_address
 from sessions_app.reports.top_ups import DEFINITION as TOP_UPS_DEFINITION
 from sessions_app.reports.top_ups import top_up_lines
+from sessions_app.reports.try_form import try_customer_address
 from sessions_app.usage.outlook import is_found_by_calls, ready_for_outlook, setting_at
 from sessions_app.usage.own_days import count_on_own_days
 from sessions_app.usage.standing import LimitUse, Standing, standings
