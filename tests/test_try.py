@@ -11,7 +11,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils import timezone
 
-from customers.models import Agent, Channel, Customer, Tier
+from customers.models import Agent, Channel, Customer, Tier, TopUp
 from sessions_app.models import DailyUsage, Session, WebhookEvent
 from sessions_app.reports.webhook.channels import Heard, newest_of_all
 from sessions_app.reports.webhook.silence import silence_at
@@ -174,6 +174,12 @@ def test_as_if_so_much_were_used(ana, livetok: LiveTok, given, expected):
     livetok.begin(sessionId="open", kind="telephony", timestamp="2024-03-15T10:20:00Z")
 
     assert outcome(tried(ana, **given)) == expected
+
+
+def test_a_top_up_lifts_what_is_supposed_to_be_used_up(ana, ada):
+    assert outcome(tried(ana, used_call_minutes_day="20")) == (DENIED, "call_minutes_day")
+    TopUp.objects.create(customer=ada, metric="call_minutes", amount=30)
+    assert outcome(tried(ana, used_call_minutes_day="20")) == (ALLOWED, "allowed")
 
 
 def test_what_is_supposed_counts_on_the_channel_and_in_place_of_what_is_held(ana, livetok: LiveTok):

@@ -23,7 +23,8 @@ def as_if_used(usage: Usage, supposed: Supposed, channel: str | None, agent: str
     rows = list(_without(usage, sessions, seconds))
     if open_ones is not None:
         rows = [replace(row, open_sessions=0) for row in rows]
-    return Usage((*rows, UsageRow(channel, agent, sessions, seconds, open_sessions=round(open_ones or 0))))
+    told = UsageRow(channel, agent, sessions, seconds, open_sessions=round(open_ones or 0))
+    return replace(usage, rows=(*rows, told))
 
 
 def _without(usage: Usage, sessions: Mapping[Period, int], seconds: Mapping[Period, int]) -> Iterator[UsageRow]:
