@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from customers.limits import Limit
 from customers.models import Customer, CustomerChange, Tier, TierChange, TierChangeLimit, TierLimit
@@ -38,8 +38,11 @@ def tier_limits_at(tier: Tier, now: datetime) -> list[Limit]:
 
 
 def _deciding(changes: QuerySet[AChange], now: datetime) -> AChange | None:
-    come = changes.filter(in_force_at__isnull=True, starts_at__lte=now).order_by("-starts_at").first()
-    return come or changes.filter(in_force_at__isnull=False, starts_at__gt=now).order_by("starts_at").first()
+    """One statement for both kinds, since there are few of either."""
+    come = Q(in_force_at__isnull=True, starts_at__lte=now)
+    found = list(changes.filter(come | Q(in_force_at__isnull=False, starts_at__gt=now)).order_by("starts_at"))
+    waiting = [change for change in found if change.in_force_at is None]
+    return waiting[-1] if waiting else found[0] if found else None
 
 
 def deciding_sql(changes: str, column: str, owner: str) -> str:
