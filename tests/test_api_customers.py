@@ -426,7 +426,7 @@ def test_reading_and_writing_take_few_statements(api, django_assert_max_num_quer
         api.get("/api/v1/customers/")
     with django_assert_max_num_queries(8):
         api.get(CRM_1)
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(22):
         api.put(CRM_1, ADA)
 
 

@@ -80,7 +80,10 @@ class ChangeAdmin(HistoryAdmin):
         if found is not None and found.has_come and self.has_delete_permission(request):
             return self._refused(request, found)
         title = "Delete this draft?" if getattr(found, "starts_at", 0) is None else "Cancel this change?"
-        return super().delete_view(request, object_id, {**(extra_context or {}), "title": title})
+        try:
+            return super().delete_view(request, object_id, {**(extra_context or {}), "title": title})
+        except ValidationError:  # it has come at this moment
+            return self._refused(request, found)
 
     def _refused(self, request: HttpRequest, change: Any) -> HttpResponse:
         whose = "tier" if isinstance(change, TierChange) else "customer"
