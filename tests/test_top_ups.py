@@ -521,6 +521,13 @@ def test_a_sum_that_differs_is_told_and_set_right(livetok: LiveTok, ada):
     assert drawn(top_up) == (0, 7)
 
 
+def test_another_customers_top_up_is_none_of_ours(livetok: LiveTok, ada):
+    make_top_up(make_customer(ada.tier, "+15550001"), "call_minutes", 30)
+    call(livetok, "1", at("08:00"), 60)
+
+    assert reason(livetok, "2", at("10:00")) == "call_minutes_day"
+
+
 def test_each_metric_has_its_own_top_up(livetok: LiveTok):
     ada = make_customer(make_tier("premium", limit("sessions", 0), limit("call_minutes", 0)))
     minutes, sessions = make_top_up(ada, "call_minutes", 30), make_top_up(ada, "sessions", 5)
