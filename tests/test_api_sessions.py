@@ -293,7 +293,7 @@ def test_usage_takes_few_statements(api, livetok: LiveTok, django_assert_max_num
         livetok.begin(sessionId=str(index))
     api.get("/api/v1/usage/?phone=%2B1234567890")
 
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(8):
         api.get("/api/v1/usage/?phone=%2B1234567890")
 
 

@@ -37,7 +37,7 @@ NOW = moment("2024-03-31T23:30:00+00:00")
 UTC = ZoneInfo("UTC")
 ZONES = ["", "Europe/Madrid", "Pacific/Auckland", "America/Los_Angeles"]
 CUSTOMERS_STATEMENTS = 32
-CUSTOMER_STATEMENTS = 26
+CUSTOMER_STATEMENTS = 29
 
 
 def show(client, path, now=NOW):

@@ -295,11 +295,15 @@ REPORTS = [
     "/reports/customers/1/more/",
     "/reports/customers/1/status/",
     "/reports/customers/1/tier/",
+    "/reports/customers/1/tier/1/cancel/",
+    "/reports/customers/1/top-up/",
     "/reports/statements/",
     "/reports/statements/1/2024-03/",
     "/reports/statements/close/",
     "/reports/webhook/",
     "/reports/live/",
+    "/reports/try/",
+    "/reports/try/play/",
     "/reports/search/",
     "/reports/sessions/",
     "/reports/sessions/1/",
@@ -308,10 +312,11 @@ REPORTS = [
 
 def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
     on_customers = ("change_customer", "erase_customer", "export_customer")
-    staff = staff_client("view_session", "close_month", "add_limitoverride", "change_limitoverride", *on_customers)
+    on_limits = ("add_limitoverride", "change_limitoverride", "add_topup")
+    staff = staff_client("view_session", "change_session", "close_month", *on_limits, *on_customers)
     hostile = "." * 60_000 + "x"
 
-    filled = {"<id:pk>": "1", "<str:month>": "2024-03"}
+    filled = {"<id:pk>": "1", "<id:change>": "1", "<str:month>": "2024-03"}
     patterns = {
         re.sub("<.*?>", lambda found: filled[found[0]], f"/reports/{pattern.pattern}") for pattern in urlpatterns
     }

@@ -45,16 +45,21 @@ PLACES = (
             "reports:customer",
             "reports:allow-more",
             "reports:change-tier",
+            "reports:cancel-tier-change",
+            "reports:add-top-up",
             "reports:erase",
             "reports:top-customers",
             "reports:upgrade-candidates",
             "reports:unknown-callers",
             "admin:customers_customer_",
+            "admin:customers_customerchange_",
         ),
     ),
     # Whoever may see customers, and no sessions, has the admin's list of them.
     Place("Customers", "admin:customers_customer_changelist", SEE_CUSTOMERS, ("admin:customers_customer_",)),
-    Place("Tiers", "admin:customers_tier_changelist", SEE_TIERS, ("admin:customers_tier_",)),
+    Place(
+        "Tiers", "admin:customers_tier_changelist", SEE_TIERS, ("admin:customers_tier_", "admin:customers_tierchange_")
+    ),
     Place("Statements", "reports:statements", SEE_SESSIONS, ("reports:statement", "reports:close-month")),
     Place(
         "Health",

@@ -1,6 +1,7 @@
 """Every page of the admin, with something on it. It runs in the server's installation, without pytest."""
 
 import json
+from datetime import timedelta
 
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -9,7 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.models import FailedSignIns
-from customers.models import Customer, Erasure, LimitOverride
+from customers.models import Customer, CustomerChange, Erasure, LimitOverride, TopUp
+from customers.scheduling import start_draft
 from sessions_app.models import RefusedRequests
 
 CONTEXT = {"greeting": "Hello", "vip": True}
@@ -26,6 +28,9 @@ def complete_and_list() -> None:
     RefusedRequests.objects.create(hour=now, count=3, last_address="192.0.2.7", last_at=now)
     customer = Customer.objects.order_by("pk").first()
     LimitOverride.objects.create(customer=customer, metric="call_minutes", period="day", amount=90)
+    TopUp.objects.create(customer=customer, metric="call_minutes", amount=90)
+    start_draft(customer.tier, None)
+    CustomerChange.objects.create(customer=customer, tier=customer.tier, starts_at=now + timedelta(days=300))
     Customer.objects.filter(pk=customer.pk).update(context=CONTEXT)
     erased = Customer.objects.create(name="Erased customer", tier=customer.tier)
     Erasure.objects.create(customer=erased, requested_at=now, finished_at=now, by="admin")
