@@ -41,10 +41,9 @@ class AccountAdmin(PersonAdmin):
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
         """As Django has it. Whose password somebody else set finds that under Sign-ins."""
-        before = User.objects.filter(pk=unquote(id)).values_list("password", flat=True).first()
+        account = self.get_object(request, unquote(id))
         response = super().user_change_password(request, id, form_url)
-        account = User.objects.filter(pk=unquote(id)).first()
-        if account is not None and account.password != before:
+        if account is not None and User.objects.get(pk=account.pk).password != account.password:
             note(SignInEvent.What.PASSWORD_CHANGED, account, request, f"by {request.user.get_username()}")
         return response
 
