@@ -58,6 +58,10 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "customers_tierchangelimit": ({"metric": "sessions", "period": "day"}, {"metric": "messages", "period": "day"}),
     "customers_tierlimit": ({"metric": "sessions", "period": "day"}, {"metric": "messages", "period": "day"}),
+    "customers_topup": (
+        {"metric": "sessions", "amount": 1, "valid_until": None},
+        {"metric": "call_minutes", "amount": 2_147_483_647, "valid_until": None},
+    ),
 }
 ONE_ROW = ("automations_installation", "customers_policy")
 
