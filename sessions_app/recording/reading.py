@@ -19,6 +19,7 @@ from customers.models import (
     Agent,
     Channel,
     Customer,
+    CustomerChange,
     LimitOverride,
     PhoneNumber,
     Policy,
@@ -152,6 +153,10 @@ _zone_hints: dict[tuple[str, str] | None, ZoneInfo] = {}
 # Whether this process has met a customer with a limit for one channel or agent. Until then usage is read as one sum,
 # which for a customer who uses many of them takes half the time.
 _limits_have_scopes = Event()
+# Whether this process has met a scheduled change, a draft or a top-up of anybody. Until then the statement asks whether
+# there is one, and reads none.
+_may_change = Event()
+_MEETS_SOME = "some"
 
 
 def _read_begin(
@@ -172,12 +177,16 @@ def _read_begin(
     # What `without` uses is taken off the row of its own channel and agent.
     by_scope = without is not None or _limits_have_scopes.is_set()
     known_by = caller.identity[0] if caller.identity else ""
-    rows = fetch(_reading_sql(known_by, by_scope, session_hooks()), parameters)
+    may_change = _may_change.is_set()
+    rows = fetch(_reading_sql(known_by, by_scope, may_change, session_hooks()), parameters)
     if not rows:
         return None, zone
     is_known, policy, channel, agent, customer_row, tier_row, overrides, recorded, opened, top_ups, begins, *awaited = (
         rows[0]
     )
+    if not may_change and top_ups == _MEETS_SOME:
+        _may_change.set()
+        return _read_begin(event, zone, without, waiting)
     customer = instance(Customer, CUSTOMER_COLUMNS, customer_row)
     tier = _tier(tier_row)
     access = Access(
@@ -238,7 +247,7 @@ def _not_stored(begins: Sequence[WaitingBegin]) -> list[OpenSession]:
 
 
 @cache
-def _reading_sql(known_by: str, by_scope: bool, hooks: tuple[SessionHook, ...]) -> str:
+def _reading_sql(known_by: str, by_scope: bool, may_change: bool, hooks: tuple[SessionHook, ...]) -> str:
     customer_id = {
         "number": f"c.id = (SELECT customer_id FROM {table_of(PhoneNumber)} WHERE key = %(phone_key)s)",
         "id": "c.external_id = %(external_id)s",
@@ -248,14 +257,25 @@ def _reading_sql(known_by: str, by_scope: bool, hooks: tuple[SessionHook, ...]) 
     scope, grouped = ("channel, agent", " GROUP BY channel, agent") if by_scope else ("'' AS channel, '' AS agent", "")
     limit = json_array("metric", "period", "channel_id", "agent_id", "amount", "hard")
     of_change = f"change_id = change.id AND {table_of(TierChangeLimit)}.before = (change.in_force_at IS NOT NULL)"
-    tier_limits = f"""CASE WHEN change.id IS NULL
-        THEN (SELECT {json_list(limit)} FROM {table_of(TierLimit)} WHERE tier_id = t.id)
+    tier_limits = f"SELECT {json_list(limit)} FROM {table_of(TierLimit)} WHERE tier_id = t.id"
+    tier_id, change = "c.tier_id", ""
+    if may_change:
+        tier_limits = f"""CASE WHEN change.id IS NULL THEN ({tier_limits})
         ELSE (SELECT {json_list(limit)} FROM {table_of(TierChangeLimit)} WHERE {of_change}) END"""
+        tier_id = f"{tier_id_sql('c')}, c.tier_id"
+        decides = deciding_sql(table_of(TierChange), "tier_id", "t.id")
+        change = f"LEFT JOIN {table_of(TierChange)} AS change ON change.id = {decides}"
     channels = f"SELECT {json_list('channel_id')} FROM {table_of(Tier.allowed_channels.through)} WHERE tier_id = t.id"
     begun = json_array(*OPEN_COLUMNS)
     columns = ("id", "metric", "amount", "valid_until", "created_at")
     drawn = ("COALESCE(drawn.sessions, 0)", "COALESCE(drawn.call_seconds, 0)")
     top_up = json_array(*(f"own.{column}" for column in columns), *drawn)
+    top_ups = f"""CAST((SELECT {json_list(top_up)} FROM {table_of(TopUp)} AS own
+        LEFT JOIN {table_of(TopUpUse)} AS drawn ON drawn.top_up_id = own.id
+        WHERE own.customer_id = c.id AND {valid_sql("own")}) AS text)"""
+    if not may_change:
+        there = (f"EXISTS (SELECT 1 FROM {table_of(model)})" for model in (TierChange, CustomerChange, TopUp))
+        top_ups = f"CASE WHEN {' OR '.join(there)} THEN '{_MEETS_SOME}' END"
     return f"""
 SELECT CAST(EXISTS (SELECT 1 FROM {table_of(Session)} WHERE session_id = %(session_id)s AND is_test = %(is_test)s)
         AS integer),
@@ -272,17 +292,15 @@ SELECT CAST(EXISTS (SELECT 1 FROM {table_of(Session)} WHERE session_id = %(sessi
     CAST((SELECT {json_list(begun)}
         FROM {table_of(Session)} WHERE customer_id = c.id AND allowed AND end_received_at IS NULL
         AND declared_missing_at IS NULL AND NOT is_test AND open_until > %(now)s) AS text),
-    CAST((SELECT {json_list(top_up)} FROM {table_of(TopUp)} AS own
-        LEFT JOIN {table_of(TopUpUse)} AS drawn ON drawn.top_up_id = own.id
-        WHERE own.customer_id = c.id AND {valid_sql("own")}) AS text),
+    {top_ups},
     turn.begins{awaited_columns(hooks)}
 FROM {table_of(Policy)} AS p
 LEFT JOIN {table_of(Channel)} AS ch ON ch.slug = %(channel)s
 LEFT JOIN {table_of(Agent)} AS a ON a.livetok_id = %(agent)s
 LEFT JOIN {table_of(Customer)} AS c ON {customer_id}
 LEFT JOIN {table_of(Tier)} AS t
-    ON t.id = COALESCE({tier_id_sql("c")}, c.tier_id, CASE p.{policy} WHEN 'serve' THEN p.{policy}_tier_id END)
-LEFT JOIN {table_of(TierChange)} AS change ON change.id = {deciding_sql(table_of(TierChange), "tier_id", "t.id")}
+    ON t.id = COALESCE({tier_id}, CASE p.{policy} WHEN 'serve' THEN p.{policy}_tier_id END)
+{change}
 LEFT JOIN {table_of(CustomerTurn)} AS turn ON turn.customer_id = c.id
 """
 
