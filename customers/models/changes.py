@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from customers.history import moment_words
-from customers.limits import MOST_AMOUNT, TOO_MUCH, Limit, Metric, Period
+from customers.limits import MOST_AMOUNT, TOO_MUCH
 from customers.models.customers import Customer
 from customers.models.histories import Records
 from customers.models.limits import PERIOD_FITS_METRIC, PERIOD_MISMATCH, LimitRow
@@ -131,19 +131,6 @@ class TierChangeLimit(LimitRow):
 
     def __str__(self) -> str:
         return self._in_words(self.as_limit())
-
-    def as_limit(self) -> Limit:
-        """As the tier's own."""
-        return Limit(
-            metric=Metric(self.metric),
-            period=Period(self.period),
-            channel=self.channel_id,
-            agent=self.agent_id,
-            amount=self.amount,
-            hard=self.hard,
-            origin="tier",
-            agent_name=self._agent_name(),
-        )
 
 
 class CustomerChange(Change):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator
@@ -56,8 +56,23 @@ class LimitRow(models.Model):
         help_text="Off: nobody is denied; what would have been is recorded, and LiveTok is not told of the limit.",
     )
 
+    amount: int | None
+    origin: ClassVar[str] = "tier"
+
     class Meta:
         abstract = True
+
+    def as_limit(self) -> Limit:
+        return Limit(
+            metric=Metric(self.metric),
+            period=Period(self.period),
+            channel=self.channel_id,
+            agent=self.agent_id,
+            amount=self.amount,
+            hard=self.hard,
+            origin=self.origin,
+            agent_name=self._agent_name(),
+        )
 
     def _agent_name(self) -> str:
         """Blank where it was not read along: what decides needs no names."""
@@ -107,18 +122,6 @@ class TierLimit(LimitRow):
     def __str__(self) -> str:
         return self._in_words(self.as_limit())
 
-    def as_limit(self) -> Limit:
-        return Limit(
-            metric=Metric(self.metric),
-            period=Period(self.period),
-            channel=self.channel_id,
-            agent=self.agent_id,
-            amount=self.amount,
-            hard=self.hard,
-            origin="tier",
-            agent_name=self._agent_name(),
-        )
-
 
 class OverrideQuerySet(models.QuerySet["LimitOverride"]):
     def valid_at(self, moment: datetime) -> "OverrideQuerySet":
@@ -127,6 +130,8 @@ class OverrideQuerySet(models.QuerySet["LimitOverride"]):
 
 class LimitOverride(LimitRow):
     """For one customer, instead of the tier's row of the same metric, period, channel and agent."""
+
+    origin = "override"
 
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="overrides")
     amount = models.PositiveIntegerField(
@@ -166,15 +171,3 @@ class LimitOverride(LimitRow):
 
     def is_valid_at(self, now: datetime) -> bool:
         return Validity.of(self).holds_at(now)
-
-    def as_limit(self) -> Limit:
-        return Limit(
-            metric=Metric(self.metric),
-            period=Period(self.period),
-            channel=self.channel_id,
-            agent=self.agent_id,
-            amount=self.amount,
-            hard=self.hard,
-            origin="override",
-            agent_name=self._agent_name(),
-        )
