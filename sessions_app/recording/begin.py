@@ -14,7 +14,7 @@ from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import SessionBegin
 from sessions_app.models import Session, WebhookEvent
 from sessions_app.recording.attempts import ChangedMeanwhile, NotOrdinary, in_transaction, locked, ordinarily
-from sessions_app.recording.counted import NOTHING, Counts, count_change
+from sessions_app.recording.counted import count_change
 from sessions_app.recording.first_sight import first_contact_of, with_first_sights
 from sessions_app.recording.hooks import Brought, Happening, brought_for
 from sessions_app.recording.log import Outcome, log_of
@@ -22,6 +22,7 @@ from sessions_app.recording.matching import decided_for, is_redelivered, session
 from sessions_app.recording.reading import Reading, read_begin
 from sessions_app.recording.rows import add_flags, fill_begin, judge_occupancy, new_session, rows_of_begin, store_given
 from sessions_app.recording.writing import take_turn, write_begin, write_hooked
+from sessions_app.usage.used import NOTHING, Counts
 
 Verdict = WebhookEvent.Verdict
 

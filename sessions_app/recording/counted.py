@@ -1,29 +1,12 @@
 """What is made of a session: its use, sums and statements, brought in line with what was written."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from sessions_app.billing.past_months import note_past_months
 from sessions_app.models import Session
 from sessions_app.sums.late import note_late_writes
-from sessions_app.usage.drawn import Draw, drawn_by, record_drawn
-from sessions_app.usage.used import Amount, UsageKey, contribution, record_change
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a session counts of usage, and draws on top-ups."""
-
-    sums: Mapping[UsageKey, Amount]
-    drawn: Mapping[int, Draw]
-
-    @classmethod
-    def of(cls, session: Session) -> "Counts":
-        return cls(contribution(session), drawn_by(session))
-
-
-NOTHING = Counts({}, {})
+from sessions_app.usage.drawn import record_drawn
+from sessions_app.usage.used import Counts, record_change
 
 
 def count_change(session: Session, before: Counts, started_before: datetime | None) -> None:

@@ -10,7 +10,7 @@ from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import Caller, SessionEnd, counting_end
 from sessions_app.models import Session, SupersededEnd, WebhookEvent
 from sessions_app.recording.attempts import NotOrdinary, in_transaction, locked, ordinarily
-from sessions_app.recording.counted import NOTHING, Counts, count_change
+from sessions_app.recording.counted import count_change
 from sessions_app.recording.first_sight import customer_of_end
 from sessions_app.recording.hooks import Happening
 from sessions_app.recording.log import Outcome, log_of
@@ -18,6 +18,7 @@ from sessions_app.recording.matching import ended_by, holder_of, read_again, ses
 from sessions_app.recording.reading import read_end
 from sessions_app.recording.rows import add_flags, judge_occupancy, name_caller, new_session, rows_of_end, set_end
 from sessions_app.recording.writing import write_end, write_hooked
+from sessions_app.usage.used import NOTHING, Counts
 
 Verdict = WebhookEvent.Verdict
 

@@ -155,7 +155,7 @@ _zone_hints: dict[tuple[str, str] | None, ZoneInfo] = {}
 _limits_have_scopes = Event()
 # Whether this process has met a scheduled change, a draft or a top-up of anybody. Until then the statement asks whether
 # there is one, and reads none.
-_may_change = Event()
+_has_met_changes = Event()
 _MEETS_SOME = "some"
 
 
@@ -177,15 +177,15 @@ def _read_begin(
     # What `without` uses is taken off the row of its own channel and agent.
     by_scope = without is not None or _limits_have_scopes.is_set()
     known_by = caller.identity[0] if caller.identity else ""
-    may_change = _may_change.is_set()
-    rows = fetch(_reading_sql(known_by, by_scope, may_change, session_hooks()), parameters)
+    has_met_changes = _has_met_changes.is_set()
+    rows = fetch(_reading_sql(known_by, by_scope, has_met_changes, session_hooks()), parameters)
     if not rows:
         return None, zone
     is_known, policy, channel, agent, customer_row, tier_row, overrides, recorded, opened, top_ups, begins, *awaited = (
         rows[0]
     )
-    if not may_change and top_ups == _MEETS_SOME:
-        _may_change.set()
+    if not has_met_changes and top_ups == _MEETS_SOME:
+        _has_met_changes.set()
         return _read_begin(event, zone, without, waiting)
     customer = instance(Customer, CUSTOMER_COLUMNS, customer_row)
     tier = _tier(tier_row)
@@ -247,7 +247,7 @@ def _not_stored(begins: Sequence[WaitingBegin]) -> list[OpenSession]:
 
 
 @cache
-def _reading_sql(known_by: str, by_scope: bool, may_change: bool, hooks: tuple[SessionHook, ...]) -> str:
+def _reading_sql(known_by: str, by_scope: bool, has_met_changes: bool, hooks: tuple[SessionHook, ...]) -> str:
     customer_id = {
         "number": f"c.id = (SELECT customer_id FROM {table_of(PhoneNumber)} WHERE key = %(phone_key)s)",
         "id": "c.external_id = %(external_id)s",
@@ -259,7 +259,7 @@ def _reading_sql(known_by: str, by_scope: bool, may_change: bool, hooks: tuple[S
     of_change = f"change_id = change.id AND {table_of(TierChangeLimit)}.before = (change.in_force_at IS NOT NULL)"
     tier_limits = f"SELECT {json_list(limit)} FROM {table_of(TierLimit)} WHERE tier_id = t.id"
     tier_id, change = "c.tier_id", ""
-    if may_change:
+    if has_met_changes:
         tier_limits = f"""CASE WHEN change.id IS NULL THEN ({tier_limits})
         ELSE (SELECT {json_list(limit)} FROM {table_of(TierChangeLimit)} WHERE {of_change}) END"""
         tier_id = f"{tier_id_sql('c')}, c.tier_id"
@@ -273,7 +273,7 @@ def _reading_sql(known_by: str, by_scope: bool, may_change: bool, hooks: tuple[S
     top_ups = f"""CAST((SELECT {json_list(top_up)} FROM {table_of(TopUp)} AS own
         LEFT JOIN {table_of(TopUpUse)} AS drawn ON drawn.top_up_id = own.id
         WHERE own.customer_id = c.id AND {valid_sql("own")}) AS text)"""
-    if not may_change:
+    if not has_met_changes:
         there = (f"EXISTS (SELECT 1 FROM {table_of(model)})" for model in (TierChange, CustomerChange, TopUp))
         top_ups = f"CASE WHEN {' OR '.join(there)} THEN '{_MEETS_SOME}' END"
     return f"""

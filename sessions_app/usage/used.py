@@ -151,22 +151,26 @@ def held_seconds(session: OpenSession, now: datetime, span: Span, hold_seconds: 
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """What a session counts that is left out, as if it did not exist."""
+class Counts:
+    """What a session counts of usage, and draws on top-ups."""
 
     sums: Mapping[UsageKey, Amount]
     drawn: Mapping[int, Draw]
 
+    @classmethod
+    def of(cls, session: Session) -> "Counts":
+        return cls(contribution(session), drawn_by(session))
 
-NOTHING_LEFT_OUT = LeftOut({}, {})
+
+NOTHING = Counts({}, {})
 
 
-def without_session(session: Session | None, customer_id: int) -> LeftOut:
-    """What it counts for the customer."""
+def without_session(session: Session | None, customer_id: int) -> Counts:
+    """What it counts for the customer, to be left out as if it did not exist."""
     if session is None:
-        return NOTHING_LEFT_OUT
+        return NOTHING
     sums = {key: amount for key, amount in contribution(session).items() if key.customer_id == customer_id}
-    return LeftOut(sums, drawn_by(session))
+    return Counts(sums, drawn_by(session))
 
 
 def usage_at(
@@ -196,7 +200,7 @@ def usage_from(
     hold_minutes: int,
     *,
     top_ups: Iterable[TopUpRow] = (),
-    without: LeftOut = NOTHING_LEFT_OUT,
+    without: Counts = NOTHING,
     waiting: Iterable[OpenSession] = (),
 ) -> Usage:
     """Usage from the sums of each period by channel and agent (`sessions_day`, `call_seconds_day` …), and what is open.
