@@ -17,13 +17,13 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
         return server.execute(query).fetchall()
 
 
-def execute(url: str, statement: str) -> None:
+def execute(url: str, statement: str) -> int:
+    """How many rows it changed."""
     if url.startswith("sqlite:"):
         with (
             closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=PATIENCE_SECONDS)) as connection,
             connection,
         ):
-            connection.execute(statement)
-    else:
-        with psycopg.connect(url) as server:
-            server.execute(statement)
+            return connection.execute(statement).rowcount
+    with psycopg.connect(url) as server:
+        return server.execute(statement).rowcount

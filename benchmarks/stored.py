@@ -10,6 +10,7 @@ from benchmarks.livetok import Event
 from benchmarks.sql import rows
 
 _SESSIONS = "SELECT session_id, answer, begin_body, end_body FROM sessions_app_session"
+_DECIDED = "SELECT session_id, answer, reason, flags, begin_received_at FROM sessions_app_session"
 _LOGGED = "SELECT event, session_id, count(*) FROM sessions_app_webhookevent WHERE status = 200 GROUP BY 1, 2"
 
 
@@ -51,6 +52,18 @@ def findings(events: Iterable[Event], url: str, *, arrivals: int = 1) -> Finding
         found["not_logged"] += count < len(event.answers)
         found["logged_too_often"] += count > event.tries * arrivals
     return Findings(**{name: found[name] for name in Findings.__dataclass_fields__})
+
+
+def changed_answers(events: Iterable[Event], url: str) -> list[str]:
+    """Of each begin with another answer than the one that was given: what was given, and what is stored."""
+    stored = {session_id: (answer and bytes(answer), *rest) for session_id, answer, *rest in rows(url, _DECIDED)}
+    return [
+        f"{event.session_id}: {event.tries} tries, given {event.answers}, stored {stored.get(event.session_id)}"
+        for event in events
+        if event.name == "session_begin"
+        and event.answers
+        and not _stands(stored.get(event.session_id, (None,))[0], event.answers)
+    ]
 
 
 def _stands(stored: bytes | None, given: list[bytes]) -> bool:

@@ -19,7 +19,7 @@ from benchmarks.old_events import add_old_events
 from benchmarks.processes import is_running, web_processes, web_server, worker
 from benchmarks.servers import DATABASES, add_customers, database_server
 from benchmarks.sql import rows
-from benchmarks.stored import Findings, findings
+from benchmarks.stored import Findings, changed_answers, findings
 from tests.databases import PostgresServer
 from tests.live import LiveServer, running_server, start_server
 from tests.standins import Received, http_standin
@@ -51,6 +51,7 @@ class Outcome:
     followed: Followed
     answered_otherwise: int
     unexpected: list[str]
+    changed: list[str]  # of each begin whose answer changed: what was given, and what is stored
     complaint: str
 
     @property
@@ -122,7 +123,7 @@ def torture(
         outcome = judged(supervised, livetok, receiver.requests, followed_customers)
     say(f"{len(receiver.requests):,} requests of rules arrived")
     say(f"{outcome.starts} starts by the supervisor; {outcome.failed:,} deliveries were not acknowledged")
-    for line in [*outcome.unexpected[:5], outcome.complaint]:
+    for line in [*outcome.unexpected[:5], *outcome.changed[:5], outcome.complaint]:
         say(line)
     return outcome
 
@@ -131,12 +132,14 @@ def judged(supervised: "Supervised", livetok: LiveTok, requests: list[Received],
     ledger, server = livetok.ledger, supervised.server
     acknowledged, failed = ledger.acknowledged, ledger.failed
     stored = settled(ledger.events, server.database_url)
+    changed = changed_answers(ledger.events, server.database_url)
     follows = all_followed(ledger.events, server.database_url, requests, followed_customers)
     complaint = unsound(server)
     begins = [event for event in ledger.events if event.name == "session_begin" and event.answers]
     again = supervised.chosen.sample(begins, min(DELIVERED_AGAIN, len(begins)))
     otherwise = answered_otherwise(livetok.sender(0), again)
-    return Outcome(supervised.starts, acknowledged, failed, stored, follows, otherwise, ledger.unexpected, complaint)
+    seen = supervised.starts, acknowledged, failed, stored, follows
+    return Outcome(*seen, otherwise, ledger.unexpected, changed, complaint)
 
 
 class Supervised:

@@ -84,8 +84,7 @@ def test_what_a_killed_worker_had_under_way_is_sent_by_the_other_once_its_lease_
         wait_until(lambda: len(receiver.requests) > DELIVERIES / 4)
         workers[0].kill()
         time.sleep(1)  # what it had under way keeps its places until its leases end
-        left = count_of(url, state="sending")
-        execute(url, "UPDATE automations_delivery SET lease_until = created_at WHERE state = 'sending'")
+        left = execute(url, "UPDATE automations_delivery SET lease_until = created_at WHERE state = 'sending'")
         wait_until(lambda: count_of(url, state="delivered") == DELIVERIES)
 
         again = [count for count in sent(receiver).values() if count > 1]

@@ -54,6 +54,7 @@ def test_what_was_answered_200_is_stored_once_and_what_follows_arrives_whatever_
         database_name, postgres, ORDERS[database_name], Random(7), connections=2, followed_customers=FOLLOWED_CUSTOMERS
     )
 
+    assert outcome.changed == []
     assert outcome.stored == Findings(lost=0, twice=0, answers_changed=0, not_logged=0, logged_too_often=0)
     assert outcome.followed == Followed(not_arrived=0, of_nothing=0, of_other_keys=0, of_other_bytes=0)
     assert (outcome.unexpected, outcome.answered_otherwise, outcome.complaint) == ([], 0, "")
