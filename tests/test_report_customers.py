@@ -24,11 +24,11 @@ from sessions_app.reports import customer_order, customers, limit_figures
 from sessions_app.reports.customers import DAYS_AT_LIMIT
 from sessions_app.reports.frame import export
 from sessions_app.usage import shares
+from sessions_app.usage.counting import contribution
 from sessions_app.usage.often import OFTEN, often_filled
 from sessions_app.usage.own_days import count_on_own_days, on_own_days
 from sessions_app.usage.shares import GROUPS, full_days, group_sizes, members, short_of_minutes
 from sessions_app.usage.standing import standings, with_limits
-from sessions_app.usage.used import contribution
 from tests.builders import NUMBER, limit, make_customer, make_override, make_tier, moment
 from tests.staff import report_page, text_of
 

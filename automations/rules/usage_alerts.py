@@ -9,8 +9,8 @@ from automations.rules.firing import Event
 from customers.models import Customer
 from sessions_app.models import Session
 from sessions_app.periods import ONE_DAY, local_day, starts_at
+from sessions_app.usage.counting import FILLED_BY
 from sessions_app.usage.standing import LimitUse, Standing, standings, with_limits
-from sessions_app.usage.used import FILLED_BY
 
 # Of a session that is longer, the last of them.
 MOST_DAYS = 7

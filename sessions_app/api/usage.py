@@ -21,7 +21,8 @@ from customers.scheduled import tier_at
 from sessions_app.api.serializers import UsageQuery, UsageSerializer
 from sessions_app.decision.rules import Balance, Usage
 from sessions_app.periods import span_of
-from sessions_app.usage.used import PERIODS, usage_at
+from sessions_app.usage.counting import PERIODS
+from sessions_app.usage.used import usage_at
 
 
 class UsageView(ApiView):

@@ -10,7 +10,7 @@ from django.utils import timezone
 from customers.zones import company_zone
 from sessions_app.models import PastMonthWrite
 from sessions_app.periods import local_day
-from sessions_app.usage.used import UsageKey
+from sessions_app.usage.counting import UsageKey
 
 
 def note_past_months(keys: Iterable[UsageKey], session_id: int | None = None) -> None:

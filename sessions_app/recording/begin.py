@@ -22,7 +22,7 @@ from sessions_app.recording.matching import decided_for, is_redelivered, session
 from sessions_app.recording.reading import Reading, read_begin
 from sessions_app.recording.rows import add_flags, fill_begin, judge_occupancy, new_session, rows_of_begin, store_given
 from sessions_app.recording.writing import take_turn, write_begin, write_hooked
-from sessions_app.usage.used import NOTHING, Counts
+from sessions_app.usage.counting import NOTHING, Counts
 
 Verdict = WebhookEvent.Verdict
 

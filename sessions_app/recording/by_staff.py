@@ -10,7 +10,8 @@ from sessions_app.billing.past_months import note_past_months
 from sessions_app.database.prepared import djangos_transaction
 from sessions_app.models import DailyUsage, Session
 from sessions_app.sums.late import note_late_writes
-from sessions_app.usage.used import Amount, UsageKey, record_change
+from sessions_app.usage.counting import UsageKey
+from sessions_app.usage.used import amount_of, record_change
 
 
 def declare_missing(session_ids: Iterable[int], user: AbstractBaseUser) -> int:
@@ -41,7 +42,7 @@ def reassign_sessions(from_customer: Customer, to_customer: Customer) -> None:
     note_late_writes(sessions.values_list("started_at", flat=True))
     sessions.update(customer=to_customer)
     for row in DailyUsage.objects.filter(customer=from_customer):
-        amount = Amount.of(row)
+        amount = amount_of(row)
         before, after = (UsageKey(who.pk, row.day, row.channel, row.agent) for who in (from_customer, to_customer))
         record_change({}, {after: amount})
         moved |= {before, after}

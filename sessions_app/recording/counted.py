@@ -5,8 +5,9 @@ from datetime import datetime
 from sessions_app.billing.past_months import note_past_months
 from sessions_app.models import Session
 from sessions_app.sums.late import note_late_writes
+from sessions_app.usage.counting import Counts
 from sessions_app.usage.drawn import record_drawn
-from sessions_app.usage.used import Counts, record_change
+from sessions_app.usage.used import record_change
 
 
 def count_change(session: Session, before: Counts, started_before: datetime | None) -> None:

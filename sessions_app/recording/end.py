@@ -18,7 +18,7 @@ from sessions_app.recording.matching import ended_by, holder_of, read_again, ses
 from sessions_app.recording.reading import read_end
 from sessions_app.recording.rows import add_flags, judge_occupancy, name_caller, new_session, rows_of_end, set_end
 from sessions_app.recording.writing import write_end, write_hooked
-from sessions_app.usage.used import NOTHING, Counts
+from sessions_app.usage.counting import NOTHING, Counts
 
 Verdict = WebhookEvent.Verdict
 

@@ -49,18 +49,17 @@ from sessions_app.recording.columns import (
 )
 from sessions_app.recording.hooks import Awaited, SessionHook, awaited_columns, session_hooks
 from sessions_app.spool.waiting import NOTHING, Waiting, WaitingBegin, begins_that_wait
-from sessions_app.usage.drawn import Draw, TopUpRow
-from sessions_app.usage.used import (
+from sessions_app.usage.counting import (
     OPEN_COLUMNS,
     PERIODS,
     RECORDED,
-    RECORDED_SUMS,
-    WITHIN_SPANS,
+    Draw,
     OpenSession,
-    days_of,
+    TopUpRow,
     usage_from,
     without_session,
 )
+from sessions_app.usage.used import RECORDED_SUMS, WITHIN_SPANS, days_of
 
 POLICY_COLUMNS = (
     "id",

@@ -21,8 +21,7 @@ from sessions_app.recording.hooks import Awaited
 from sessions_app.recording.log import event_row
 from sessions_app.recording.reading import Reading
 from sessions_app.sums.late import is_late
-from sessions_app.usage.drawn import Draw, drawn_between, drawn_by
-from sessions_app.usage.used import Amount, UsageKey, change_between, contribution
+from sessions_app.usage.counting import Amount, Draw, UsageKey, change_between, contribution, drawn_between, drawn_by
 
 DERIVED_FLAGS = frozenset(
     {"no_begin", "duration_derived", "duration_invalid", "duration_differs", "denied_but_took_place"}

@@ -41,10 +41,10 @@ from sessions_app.reports.outlook import NOT_FOUND, outlook_lines
 from sessions_app.reports.top_ups import DEFINITION as TOP_UPS_DEFINITION
 from sessions_app.reports.top_ups import top_up_lines
 from sessions_app.reports.try_form import try_customer_address
+from sessions_app.usage.counting import FILLED_BY
 from sessions_app.usage.outlook import is_found_by_calls, ready_for_outlook, setting_at
 from sessions_app.usage.own_days import count_on_own_days
 from sessions_app.usage.standing import LimitUse, Standing, standings
-from sessions_app.usage.used import FILLED_BY
 from sessions_app.wording import duration_words, left_number, short_number, used_number
 
 DAYS_SHOWN = 31

@@ -34,8 +34,8 @@ from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import filled_address, sessions_address
 from sessions_app.reports.frame.pages import page, report
 from sessions_app.reports.frame.ranges import DayRange
+from sessions_app.usage.counting import FILLED_BY
 from sessions_app.usage.often import OFTEN, Filled, often_filled
-from sessions_app.usage.used import FILLED_BY
 
 CANDIDATE_COLUMNS = (
     "Customer", "External id", "Tier", "Limit", "Of the last", "Periods at 80 % or more", "Periods at the limit",

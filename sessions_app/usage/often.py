@@ -15,8 +15,8 @@ from customers.limits import Limit, Metric, Period
 from customers.models import Customer, LimitOverride, TierLimit
 from sessions_app.models import DailyUsage
 from sessions_app.periods import ONE_DAY, days_of, first_of_earlier, local_day
+from sessions_app.usage.counting import FILLED_BY
 from sessions_app.usage.standing import limits_in_force_of, with_limits
-from sessions_app.usage.used import FILLED_BY
 
 
 @dataclass(frozen=True)

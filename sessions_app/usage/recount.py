@@ -9,8 +9,9 @@ from sessions_app.database.pieces import in_pieces, keys_of
 from sessions_app.database.snapshots import one_snapshot
 from sessions_app.models import DailyUsage, Session, TopUpUse
 from sessions_app.sums.pruned import first_whole_day, sessions_since
-from sessions_app.usage.drawn import Draw, drawn_by, record_drawn
-from sessions_app.usage.used import Amount, UsageKey, contribution, record_change
+from sessions_app.usage.counting import Amount, Draw, UsageKey, contribution, drawn_by
+from sessions_app.usage.drawn import record_drawn
+from sessions_app.usage.used import amount_of, record_change
 
 SESSIONS_AT_ONCE = 2000
 # Counting needs none of these, and they are most of a row.
@@ -91,7 +92,7 @@ def _of_customer(customer_id: int) -> tuple[list[Difference], list[DrawnDifferen
 
 def _of_usage(customer_id: int, counted: Mapping[UsageKey, Amount]) -> Iterator[Difference]:
     kept = {
-        UsageKey(row.customer_id, row.day, row.channel, row.agent): Amount.of(row)
+        UsageKey(row.customer_id, row.day, row.channel, row.agent): amount_of(row)
         for row in DailyUsage.objects.filter(customer_id=customer_id)
     }
     for key in sorted(kept.keys() | counted.keys(), key=lambda key: (key.day, key.channel, key.agent)):

@@ -14,7 +14,7 @@ from customers.zones import zone_named
 from sessions_app.database.replica import read_connection
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, span_of
-from sessions_app.usage.used import FILLED_BY, OPEN_COLUMNS, PERIODS, OpenSession, held_seconds
+from sessions_app.usage.counting import FILLED_BY, OPEN_COLUMNS, PERIODS, OpenSession, held_seconds, was_open_at
 
 MEASURED = (Period.DAY, Period.MONTH)
 MOST_NAMED = 1000
@@ -279,7 +279,7 @@ def _held(now: datetime, periods: Iterable[Period]) -> Held:
     spans: dict[str, list[tuple[str, Span]]] = {}
     for customer_id, zone, hold, *row in rows.values_list(*of_customer, *OPEN_COLUMNS):
         session = OpenSession(*row)
-        if not session.was_open_at(now):
+        if not was_open_at(session, now):
             continue
         if zone not in spans:
             spans[zone] = [(period.value, span_of(period, now, zone_named(zone))) for period in periods]

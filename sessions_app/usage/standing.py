@@ -16,8 +16,9 @@ from customers.models import Customer, LimitOverride, TierLimit
 from sessions_app.decision.rules import Usage
 from sessions_app.models import Session
 from sessions_app.periods import Span, span_of
+from sessions_app.usage.counting import FILLED_BY, OPEN_COLUMNS, PERIODS, OpenSession, usage_from
 from sessions_app.usage.drawn import valid_top_ups
-from sessions_app.usage.used import FILLED_BY, OPEN_COLUMNS, PERIODS, OpenSession, recorded_sums, usage_from
+from sessions_app.usage.used import recorded_sums
 
 
 @dataclass(frozen=True)

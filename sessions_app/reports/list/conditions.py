@@ -20,10 +20,10 @@ from sessions_app.reports.frame.range_filters import WITHOUT
 from sessions_app.reports.frame.ranges import DayRange
 from sessions_app.sums.counting import TIMED, Cell, joined
 from sessions_app.sums.peaks import LONGEST_WITHOUT_END
+from sessions_app.usage.counting import FILLED_BY
 from sessions_app.usage.often import CLOSE_PERCENT, OFTEN, which_filled
 from sessions_app.usage.own_days import ENDS
 from sessions_app.usage.shares import FULL_DAYS, which_full_days
-from sessions_app.usage.used import FILLED_BY
 from sessions_app.wording import duration_words
 
 DECISIONS = {"allowed": "Let in", "denied": "Denied at first"}
