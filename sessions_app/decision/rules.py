@@ -1,11 +1,11 @@
 """Whether a session may begin, and why. Pure: no database, no clock, no settings."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from customers.limits import PERIODS_OF, Limit, Metric, Period
 
@@ -233,27 +233,34 @@ class Decision:
     @property
     def decisive(self) -> Check | None:
         """The check that denies; None where the session is let in."""
-        if self.allowed:
-            return None
-        return next(check for check in self.checks if check.passed is False and check.is_hard)
+        return None if self.allowed else first_denying(self.checks)
 
     @property
     def draws_on(self) -> dict[Metric, int]:
         """The top-ups that the session draws on: those that let it in. None where all else did, or nothing does."""
-        if self.reason is not Reason.ALLOWED:
-            return {}
-        return {check.top_up.metric: check.top_up.top_up_id for check in self.checks if check.top_up is not None}
+        return draws_of(self.checks) if self.reason is Reason.ALLOWED else {}
 
 
 def decide(facts: Facts) -> Decision:
     """Judge every rule in order; the first hard one that fails is the reason."""
     checks = tuple(_checks(facts))
-    reason = next((check.reason for check in checks if check.passed is False and check.is_hard), Reason.ALLOWED)
+    denying = first_denying(checks)
+    reason = denying.reason if denying is not None else Reason.ALLOWED
     # After all rules were judged: the trace shows what would have denied the session without the switch.
     if facts.emergency == "allow_all" and facts.status != "blocked":
         reason = Reason.EMERGENCY_ALLOW
     soft = (check.reason for check in checks if check.limit and not check.limit.hard and check.passed is False)
     return Decision(reason, checks, tuple(dict.fromkeys(soft)))
+
+
+def first_denying(checks: Iterable[Check]) -> Check | None:
+    """The first hard one that fails: what denies, but for the emergency switch."""
+    return next((check for check in checks if check.passed is False and check.is_hard), None)
+
+
+def draws_of(checks: Iterable[Check]) -> dict[Metric, int]:
+    """The top-ups that lift limits, by what they are of."""
+    return {check.top_up.metric: check.top_up.top_up_id for check in checks if check.top_up is not None}
 
 
 def _checks(facts: Facts) -> Iterator[Check]:
@@ -270,10 +277,8 @@ def _checks(facts: Facts) -> Iterator[Check]:
         not facts.allowed_channels or facts.channel in facts.allowed_channels,
         f"{facts.channel or 'no channel'}; allowed: {allowed}",
     )
-    for metric in (Metric.CONCURRENT_SESSIONS, Metric.SESSIONS, Metric.CALL_MINUTES):
-        for limit in facts.applying_limits:
-            if limit.metric is metric:
-                yield _limit_holds(facts, limit)
+    counts = facts.counts_toward_call_minutes
+    yield from limit_checks(judged_limits(facts.applying_limits), facts.usage, facts.caller, counts)
 
 
 def _emergency(facts: Facts) -> Check:
@@ -291,21 +296,41 @@ def _caller_is_served(facts: Facts) -> Iterator[Check]:
         yield Check(Reason.NO_NUMBER, facts.policy_serves, f"neither number nor id; {policy}")
 
 
-def _limit_holds(facts: Facts, limit: Limit) -> Check:
-    reason = _LIMIT_REASONS[limit.metric, limit.period]
-    if limit.amount is None:
-        return Check(reason, None, "unlimited", limit)
-    if facts.caller is CallerKind.UNNAMED:
-        return Check(reason, None, "no number or id: limits per caller do not apply", limit)
-    if limit.metric is Metric.CALL_MINUTES and not facts.counts_toward_call_minutes:
-        return Check(reason, None, "this channel does not count toward call minutes", limit)
-    # Anything left lets the session in, even less than the hold: nobody knows how long it will take.
-    used = facts.usage.used(limit)
-    if used < limit.amount:
-        return Check(reason, True, "", limit, used)
-    # Of it, too, anything left is enough.
-    top_up = next((balance for balance in facts.usage.balances_of(limit.metric) if balance.left > 0), None)
-    return Check(reason, top_up is not None, "", limit, used, top_up)
+def judged_limits(applying: Iterable[Limit]) -> tuple[Limit, ...]:
+    """Of the limits that apply to a session, those that are judged, in their order."""
+    metrics = Metric.CONCURRENT_SESSIONS, Metric.SESSIONS, Metric.CALL_MINUTES
+    applying = tuple(applying)
+    return tuple(limit for metric in metrics for limit in applying if limit.metric is metric)
+
+
+class Measured(Protocol):
+    """What was used, as far as limits ask: `Usage`, or what is kept while many sessions are decided in a row."""
+
+    def used(self, limit: Limit) -> float: ...
+    def balances_of(self, metric: Metric) -> Sequence[Balance]: ...
+
+
+def limit_checks(
+    limits: Iterable[Limit], usage: Measured, caller: CallerKind, counts_toward_call_minutes: bool
+) -> Iterator[Check]:
+    """Each of the `judged_limits` of a session as it is judged, one by one as they are asked for."""
+    for limit in limits:
+        reason = _LIMIT_REASONS[limit.metric, limit.period]
+        if limit.amount is None:
+            yield Check(reason, None, "unlimited", limit)
+        elif caller is CallerKind.UNNAMED:
+            yield Check(reason, None, "no number or id: limits per caller do not apply", limit)
+        elif limit.metric is Metric.CALL_MINUTES and not counts_toward_call_minutes:
+            yield Check(reason, None, "this channel does not count toward call minutes", limit)
+        else:
+            # Anything left lets the session in, even less than the hold: nobody knows how long it will take.
+            used = usage.used(limit)
+            if used < limit.amount:
+                yield Check(reason, True, "", limit, used)
+            else:
+                # Of it, too, anything left is enough.
+                top_up = next((balance for balance in usage.balances_of(limit.metric) if balance.left > 0), None)
+                yield Check(reason, top_up is not None, "", limit, used, top_up)
 
 
 # Each metric that is measured has a reason for each of its periods, named after both.
