@@ -20,6 +20,7 @@ GOALS = {
     "p99_of_median": Goal(10.0, AT_MOST),
     "web_process_mb": Goal(160.0, AT_MOST),
     "web_process_growth_mb": Goal(10.0, AT_MOST),
+    "replayed_a_second": Goal(20_000.0, AT_LEAST),
     "flat_with_many_sessions": Goal(1.25, AT_MOST),
     "flat_for_a_busy_customer": Goal(1.25, AT_MOST),
     "torture_acknowledged": Goal(1000.0, AT_LEAST),

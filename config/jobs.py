@@ -31,6 +31,7 @@ from sessions_app.recording.clock import clock
 from sessions_app.recording.erasing import erase_set_aside
 from sessions_app.recording.pruning import prune_sessions
 from sessions_app.recording.retention import delete_events, delete_events_of_no_session, delete_writes_nobody_billed
+from sessions_app.replay.running import replay_further
 from sessions_app.sums.keeping import keep_sums
 from sessions_app.webhook.feeding import feeder
 
@@ -104,6 +105,8 @@ ERASING = [
     ),
     Job("erase from disk", timedelta(minutes=1), lambda should_stop: erase_on_disk(erase_set_aside)),
 ]
+# A draft over ninety days takes minutes where sessions are many.
+REPLAYING = [Job("replay drafts", timedelta(seconds=1), replay_further)]
 REFRESHING = [Job("refresh contexts", timedelta(seconds=1), refresh_contexts)]
 JOBS = [
     Job("prune events", timedelta(minutes=1), prune_events, is_shared=True),
@@ -127,6 +130,7 @@ def run_worker(stop: threading.Event) -> None:
         "feeding": lambda: run_jobs(FEEDING, stop),
         "following": lambda: run_jobs(FOLLOWING, stop),
         "erasing": lambda: run_jobs(ERASING, stop),
+        "replaying": lambda: run_jobs(REPLAYING, stop),
         "refreshing": lambda: run_jobs(REFRESHING, stop),
         "sending": lambda: Sender().run(stop),
     }

@@ -27,6 +27,7 @@ LAYERS = [
     "sessions_app.billing",
     "sessions_app.reports.list",
     "sessions_app.recording",
+    "sessions_app.replay",
     "sessions_app.webhook",
     "sessions_app.personal",
     "sessions_app.reports",
@@ -63,8 +64,11 @@ PURE = {
     "sessions_app.livetok.payloads",
     "sessions_app.periods",
     "sessions_app.progress",
+    "sessions_app.replay.engine",
+    "sessions_app.replay.summing",
     "sessions_app.sums.callers",
     "sessions_app.sums.histogram",
+    "sessions_app.usage.counting",
     "sessions_app.wording",
 }
 LIBRARIES_OF_PURE_MODULES = {"phonenumbers"}
@@ -240,6 +244,7 @@ def test_hand_written_sql_stands_in_few_modules_and_begin_and_end_call_what_writ
         "sessions_app.database.snapshots",
         "sessions_app.database.standby",
         "sessions_app.recording.writing",
+        "sessions_app.replay.reading",
         "sessions_app.reports.statement_columns",
         "sessions_app.sums.keeping",
         "sessions_app.usage.drawn",

@@ -2,6 +2,7 @@
 
 from sessions_app.models.log import OF_NO_SESSION, RefusedRequests, SpoolPlace, WebhookEvent
 from sessions_app.models.nodes import ALIVE, Lease, Node, NodeQuerySet
+from sessions_app.models.replays import Replay
 from sessions_app.models.sessions import (
     DENIED,
     ENDED,
@@ -47,6 +48,7 @@ __all__ = [
     "NodeQuerySet",
     "PastMonthWrite",
     "RefusedRequests",
+    "Replay",
     "Session",
     "SessionQuerySet",
     "SpoolPlace",
