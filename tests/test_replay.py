@@ -6,18 +6,23 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from customers.defaults import make_defaults
 from customers.limits import Limit, Metric, Period
-from customers.models import Tier
+from customers.models import Customer, Tier, TierChange
+from customers.scheduling import start_draft
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.models import Session
+from sessions_app.replay import running
 from sessions_app.replay.engine import Verdict
 from sessions_app.replay.reading import Asked, customers_of, replayed_customers, usual_seconds
+from sessions_app.replay.running import ask_for_replay, is_of_now, replay_further
+from sessions_app.replay.summing import Line, Summary, Turned
 from sessions_app.webhook.reception import receive
-from tests.builders import limit, make_channel, make_customer, make_override, make_tier
+from tests.builders import limit, make_channel, make_customer, make_override, make_tier, make_top_up
 from tests.examples import examples
 
 NOW = datetime(2024, 3, 29, 12, tzinfo=UTC)
@@ -165,6 +170,15 @@ LIMITS = st.lists(
     max_size=5,
     unique_by=lambda row: (row["metric"], row["period"], row.get("channel"), row.get("agent")),
 )
+TOP_UPS = st.lists(
+    st.tuples(
+        st.sampled_from(["call_minutes", "sessions"]),
+        st.integers(1, 8),
+        st.sampled_from([-99, -99, 1, 20]),
+        st.sampled_from([None, 100, 3, 30]),
+    ),
+    max_size=3,
+)
 # Which session, its begin or its end, how long after the last event it is received, how much earlier it states to be.
 STEPS = st.lists(
     st.tuples(
@@ -181,16 +195,16 @@ STEPS = st.lists(
 
 @pytest.mark.django_db
 @settings(max_examples=examples(0.3))
-@given(rows=LIMITS, own=LIMITS, steps=STEPS)
-def test_the_limits_that_were_in_force_decide_as_was_decided(rows, own, steps):
+@given(rows=LIMITS, own=LIMITS, top_ups=TOP_UPS, steps=STEPS)
+def test_the_limits_that_were_in_force_decide_as_was_decided(rows, own, top_ups, steps):
     with transaction.atomic():
         try:
-            _run(rows, own, steps)
+            _run(rows, own, top_ups, steps)
         finally:
             transaction.set_rollback(True)
 
 
-def _run(rows: list[dict[str, Any]], own: list[dict[str, Any]], steps: list[tuple[int, str, int, int, Any]]) -> None:
+def _run(rows: Any, own: Any, top_ups: Any, steps: list[tuple[int, str, int, int, Any]]) -> None:
     make_defaults()
     make_channel("chat")
     make_channel("telephony")
@@ -199,6 +213,10 @@ def _run(rows: list[dict[str, Any]], own: list[dict[str, Any]], steps: list[tupl
     other = make_customer(tier, NUMBERS[1], time_zone="Pacific/Auckland")
     for row in own:
         make_override(other, row)
+    for metric, amount, since, hours in top_ups:
+        valid_from = NOW + timedelta(hours=since)
+        until = None if hours is None else valid_from + timedelta(hours=hours)
+        make_top_up(other, metric, amount, valid_from=valid_from, valid_until=until)
     received_at, seen = NOW, set()
     for which, kind, later, behind, duration in steps:
         if (which, kind) in seen:  # of ends that differ the replay knows the one that counts alone
@@ -217,3 +235,196 @@ def _run(rows: list[dict[str, Any]], own: list[dict[str, Any]], steps: list[tupl
     }
 
     assert found == dict(Session.objects.filter(begin_received_at__isnull=False).values_list("pk", "reason"))
+
+
+# With top-ups
+
+
+def test_top_ups_let_in_what_a_limit_would_deny_until_they_are_drawn(tier):
+    customer = make_customer(tier, NUMBERS[0])
+    make_top_up(customer, "call_minutes", 7, valid_from=NOW - timedelta(days=1))
+    for number in range(4):
+        call(str(number), NOW + timedelta(minutes=20 * number), 300)
+
+    # Ten minutes are the limit's; the third draws five of the top-up's seven, the fourth the rest.
+    assert reasons(replayed(tier, MINUTES_A_DAY)) == ["allowed"] * 4
+    assert reasons(replayed(tier, Limit(Metric.CALL_MINUTES, Period.DAY, 5))) == [*["allowed"] * 3, "call_minutes_day"]
+
+
+def test_what_was_drawn_before_the_days_that_are_replayed_is_drawn(tier):
+    customer = make_customer(tier, NUMBERS[0])
+    tier.limits.update(amount=0)
+    make_top_up(customer, "call_minutes", 6, valid_from=NOW - timedelta(days=99))
+    call("long ago", NOW - timedelta(days=60), 300)
+    call("now", NOW, 60)
+    call("denied", NOW + timedelta(minutes=10), 0)
+
+    assert reasons(replayed(tier, Limit(Metric.CALL_MINUTES, Period.DAY, 0))) == ["allowed", "call_minutes_day"]
+
+
+def test_a_top_up_that_only_the_draft_draws_on_is_left_for_nobody_else(tier):
+    """Sessions: the first of two lines draws on it where the other does not, and both go on by their own."""
+    customer = make_customer(tier, NUMBERS[0])
+    make_top_up(customer, "sessions", 1, valid_from=NOW - timedelta(days=1))
+    for number in range(3):
+        call(str(number), NOW + timedelta(minutes=20 * number), 60)
+    lines = (), (Limit(Metric.SESSIONS, Period.WEEK, 1),)
+    asked = Asked(tier.pk, NOW - timedelta(days=1), NOW + timedelta(days=1), lines)
+
+    [found] = replayed_customers(asked, [customer.pk], 0)
+
+    assert [[verdict.reason.value for verdict in verdicts] for _, verdicts in found.verdicts] == [
+        ["allowed", "allowed"],
+        ["allowed", "allowed"],
+        ["allowed", "sessions_week"],
+    ]
+
+
+# What is added up, and the worker's job
+
+
+def draft_with(tier: Tier, minutes: int) -> TierChange:
+    draft = start_draft(tier, None)
+    draft.limits.filter(metric="call_minutes").update(amount=minutes)
+    return draft
+
+
+def three_calls(number: str, *, seconds: int = 480) -> None:
+    """Of eight minutes: the limit of twenty lets in all three, one of fifteen two."""
+    now = timezone.now().replace(hour=12) - timedelta(days=2)
+    for index in range(3):
+        call(f"{number}-{index}", now + timedelta(minutes=30 * index), seconds, number)
+
+
+def test_a_replay_adds_up_who_would_have_been_denied(tier):
+    for number in NUMBERS:
+        make_customer(tier, number)
+        three_calls(number)
+    replay = ask_for_replay(draft_with(tier, 15), 7, None)
+
+    replay_further(lambda: False)
+
+    replay.refresh_from_db()
+    summary = Summary.of(replay.result)
+    assert (replay.share_done, replay.problem, replay.customers, replay.customers_done) == (1.0, "", 2, 2)
+    assert (summary.sessions, summary.customers, summary.touched_customers, summary.unlike) == (6, 2, 2, 0)
+    assert summary.now == Line(let_in=6, call_seconds=6 * 480)
+    assert summary.then == Line(let_in=4, denied=2, call_seconds=4 * 480, customers=2, reasons={"call_minutes_day": 2})
+    assert (summary.denied, summary.let_in) == (Turned(sessions=2, customers=2, call_seconds=960), Turned())
+    assert {(one.reason, one.is_let_in, one.call_seconds) for one in summary.changed} == {
+        ("call_minutes_day", False, 480)
+    }
+    assert summary.changed == sorted(summary.changed, reverse=True)
+    assert {one.customer for one in summary.touched} == set(Customer.objects.values_list("pk", flat=True))
+
+
+def test_a_replay_tells_who_would_have_been_let_in_with_a_guess(tier):
+    make_customer(tier, NUMBERS[0])
+    tier.limits.update(amount=15)
+    three_calls(NUMBERS[0])
+    replay = ask_for_replay(draft_with(tier, 20), 7, None)
+
+    replay_further(lambda: False)
+
+    replay.refresh_from_db()
+    summary = Summary.of(replay.result)
+    assert summary.let_in == Turned(sessions=1, customers=1, call_seconds=480, guessed=1)
+    assert [(one.is_let_in, one.is_guessed) for one in summary.changed] == [(True, True)]
+
+
+def test_what_was_decided_by_other_limits_is_told_apart(tier):
+    make_customer(tier, NUMBERS[0])
+    tier.limits.update(amount=15)
+    three_calls(NUMBERS[0])
+    tier.limits.update(amount=20)
+    replay = ask_for_replay(draft_with(tier, 20), 7, None)
+
+    replay_further(lambda: False)
+
+    replay.refresh_from_db()
+    summary = Summary.of(replay.result)
+    assert (summary.unlike, summary.changed) == (1, [])
+
+
+def test_a_replay_that_is_ended_goes_on_where_it_was(tier, monkeypatch):
+    monkeypatch.setattr("sessions_app.replay.reading.SESSIONS_AT_ONCE", 1)
+    for number in NUMBERS:
+        make_customer(tier, number)
+        three_calls(number)
+    replay = ask_for_replay(draft_with(tier, 15), 7, None)
+    asked: list[bool] = []
+
+    def after_the_first() -> bool:
+        asked.append(True)
+        return len(asked) > 2
+
+    replay_further(after_the_first)
+    replay.refresh_from_db()
+    assert (replay.customers_done, replay.share_done, Summary.of(replay.result).sessions) == (1, 0.5, 3)
+
+    replay_further(lambda: False)
+    replay.refresh_from_db()
+    assert (replay.share_done, Summary.of(replay.result).sessions) == (1.0, 6)
+
+
+def test_asked_again_it_begins_anew_and_the_old_one_stores_nothing(tier):
+    make_customer(tier, NUMBERS[0])
+    three_calls(NUMBERS[0])
+    draft = draft_with(tier, 15)
+    old = ask_for_replay(draft, 7, None)
+    new = ask_for_replay(draft, 7, None)
+
+    running._replay(old, lambda: False)
+    assert not new._meta.model.objects.exclude(pk=new.pk).exists()
+
+    replay_further(lambda: False)
+    new.refresh_from_db()
+    assert Summary.of(new.result).sessions == 3
+
+
+def test_a_replay_that_fails_says_so_and_holds_up_no_other(tier, monkeypatch):
+    make_customer(tier, NUMBERS[0])
+    three_calls(NUMBERS[0])
+    draft = draft_with(tier, 15)
+    first, second = (ask_for_replay(draft, days, None) for days in (7, 30))
+    real = running.replayed_customers
+
+    def fail_once(asked, *more):
+        if asked.since == first.since:
+            raise ValueError("out of order")
+        return real(asked, *more)
+
+    monkeypatch.setattr(running, "replayed_customers", fail_once)
+    replay_further(lambda: False)
+
+    for replay in (first, second):
+        replay.refresh_from_db()
+    assert (first.problem, first.share_done) == (running.FAILED, 1.0)
+    assert (second.problem, Summary.of(second.result).sessions) == ("", 3)
+
+
+def test_it_is_of_now_until_the_draft_or_the_tier_changes(tier):
+    draft = draft_with(tier, 15)
+    replay = ask_for_replay(draft, 7, None)
+    assert is_of_now(replay)
+
+    draft.limits.update(amount=16)
+    replay = type(replay).objects.get()
+    assert not is_of_now(replay)
+
+    draft.limits.update(amount=15)
+    tier.limits.update(amount=21)
+    assert not is_of_now(type(replay).objects.get())
+
+
+def test_who_left_the_tier_meanwhile_is_replayed_too(tier):
+    customer = make_customer(tier, NUMBERS[0])
+    three_calls(NUMBERS[0])
+    customer.tier = make_tier("other")
+    customer.save()
+    replay = ask_for_replay(draft_with(tier, 15), 7, None)
+
+    replay_further(lambda: False)
+
+    replay.refresh_from_db()
+    assert Summary.of(replay.result).denied.sessions == 1

@@ -63,6 +63,10 @@ class Replayed(NamedTuple):
     sessions_top_up_id: int | None
 
     @property
+    def took_place_although_denied(self) -> bool:
+        return self.allowed is False and self.took_place
+
+    @property
     def was_kept_out(self) -> bool:
         return self.allowed is False and not self.took_place
 
@@ -194,7 +198,7 @@ def _verdict(session: Replayed, reason: Reason, guess_seconds: Callable[[], int]
         return Verdict(reason, 0, is_guessed)
     if is_guessed:
         return Verdict(reason, guess_seconds(), True)
-    return Verdict(reason, session.counted_seconds if reason.admits or session.took_place else 0, False)
+    return Verdict(reason, session.counted_seconds if reason.admits or session.took_place_although_denied else 0, False)
 
 
 class _Running:
@@ -318,7 +322,7 @@ class _Running:
             # Until its begin comes, it began by its end.
             end, seconds = session.ended_at, session.counted_seconds
             self._count(session, end - timedelta(seconds=seconds) if end else session.started_at, seconds)
-        elif session.took_place if not session.allowed else is_let_in:
+        elif session.took_place_although_denied or (is_let_in and not session.was_kept_out):
             self.end(session, session.counted_seconds)
 
     def end(self, session: Replayed, seconds: int) -> None:

@@ -80,7 +80,9 @@ def pieces(asked: Asked, after: int) -> Iterator[list[int]]:
 def replayed_customers(asked: Asked, customer_ids: Sequence[int], guess_of_tier: int) -> Iterator[OfCustomer]:
     """Those of the customers of whom something is asked for. `guess_of_tier` is in seconds, for want of a median."""
     overrides, top_ups = _overrides(customer_ids), _top_ups(customer_ids)
-    for customer_id, sessions in _sessions(customer_ids, asked).items():
+    found = _sessions(customer_ids, asked)
+    for customer_id in customer_ids:
+        sessions = found.pop(customer_id, [])
         if any(session.is_asked for session in sessions):
             own = overrides.get(customer_id, ())
             lines = [_limits_at(limits, own) for limits in asked.lines]
