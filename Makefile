@@ -2,11 +2,12 @@
 # make build  libraries and static files alone, for a service that may not write here (docs/deploy.md)
 # make check  style, types, advisories, settings  make demo   the same as run, with made-up traffic
 # make lock   pin the newest allowed libraries      make bench  speed against the floor (bench-short, bench-flat, bench-busy,
-#             bench-reports, bench-room, bench-deliveries, bench-rules, bench-moved, bench-pooler)
+#             bench-reports, bench-room, bench-deliveries, bench-rules, bench-moved, bench-pooler,
+#             bench-replay)
 # make audit    ask the whole database of advisories about the libraries, where there is a network
 # make torture  kill every process, and take the database away, under load: what was acknowledged is there
 # make soak     minutes at half the peak, with slow and broken clients: no error, nothing grows
-.PHONY: run build test check demo lock audit bench bench-short bench-flat bench-busy bench-reports bench-room bench-deliveries bench-rules bench-moved bench-pooler torture soak runtime everything
+.PHONY: run build test check demo lock audit bench bench-short bench-flat bench-busy bench-reports bench-room bench-deliveries bench-rules bench-moved bench-pooler bench-replay torture soak runtime everything
 .SILENT:
 
 PYTHON := .venv/bin/python
@@ -114,6 +115,10 @@ bench-deliveries: everything
 BEFORE :=
 bench-rules: everything
 	$(PYTHON) -m benchmarks.rules $(if $(BEFORE),--before $(BEFORE))
+
+# How many sessions a second a draft's limits are replayed over, with a million stored: about five minutes.
+bench-replay: everything
+	$(PYTHON) -m benchmarks.replay
 
 # A million sessions: a move that is killed, and backups that are tried and restored. Half an hour.
 bench-moved: everything

@@ -1,6 +1,7 @@
 """Replay: what would have been decided with other limits."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,8 +31,10 @@ NUMBERS = ("+34600000001", "+64210000002")
 MINUTES_A_DAY = Limit(Metric.CALL_MINUTES, Period.DAY, 10)
 
 
-def deliver(event: str, session_id: str, number: str, at: datetime, received_at: datetime, **more: Any) -> None:
-    body = {"event": f"session.{event}", "sessionId": session_id, "phoneNumber": number, "timestamp": at.isoformat()}
+def deliver(event: str, session_id: str, number: str, at: datetime | None, received_at: datetime, **more: Any) -> None:
+    body = {"event": f"session.{event}", "sessionId": session_id, "phoneNumber": number}
+    if at is not None:
+        body["timestamp"] = at.isoformat()
     reply = receive(
         json.dumps({**body, "kind": "telephony", "agentId": 1, **more}).encode(),
         route="",
@@ -195,16 +198,17 @@ STEPS = st.lists(
 
 @pytest.mark.django_db
 @settings(max_examples=examples(0.3))
-@given(rows=LIMITS, own=LIMITS, top_ups=TOP_UPS, steps=STEPS)
-def test_the_limits_that_were_in_force_decide_as_was_decided(rows, own, top_ups, steps):
+@given(rows=LIMITS, draft=LIMITS, own=LIMITS, top_ups=TOP_UPS, steps=STEPS)
+def test_the_limits_that_were_in_force_decide_as_was_decided(rows, draft, own, top_ups, steps):
+    """And two sets of limits that are replayed together decide as each does alone."""
     with transaction.atomic():
         try:
-            _run(rows, own, top_ups, steps)
+            _run(rows, draft, own, top_ups, steps)
         finally:
             transaction.set_rollback(True)
 
 
-def _run(rows: Any, own: Any, top_ups: Any, steps: list[tuple[int, str, int, int, Any]]) -> None:
+def _run(rows: Any, draft: Any, own: Any, top_ups: Any, steps: list[tuple[int, str, int, int, Any]]) -> None:
     make_defaults()
     make_channel("chat")
     make_channel("telephony")
@@ -229,12 +233,22 @@ def _run(rows: Any, own: Any, top_ups: Any, steps: list[tuple[int, str, int, int
             more["duration"] = duration
         deliver(kind, f"{which}", NUMBERS[which % 4 == 0], at, received_at, **more)
     limits = tuple(row.as_limit() for row in tier.limits.all())
+    others = tuple(Limit(**row) for row in (as_values(row) for row in draft))
+    asked = Asked(tier.pk, NOW - timedelta(days=2), NOW + timedelta(days=30), (limits, others))
 
-    found = {
-        session.pk: verdict.reason.value for session, verdict in replayed(tier, *limits, since=NOW - timedelta(days=2))
-    }
+    found = list(replayed_customers(asked, [one.pk for one in Customer.objects.order_by("pk")], 100))
 
-    assert found == dict(Session.objects.filter(begin_received_at__isnull=False).values_list("pk", "reason"))
+    decided = {session.pk: now.reason.value for one in found for session, (now, _) in one.verdicts}
+    assert decided == dict(Session.objects.filter(begin_received_at__isnull=False).values_list("pk", "reason"))
+    for number, line in enumerate(asked.lines):
+        alone = list(replayed_customers(replace(asked, lines=(line,)), [one.customer_id for one in found], 100))
+        assert [[verdict for _, [verdict] in one.verdicts] for one in alone] == [
+            [verdicts[number] for _, verdicts in one.verdicts] for one in found
+        ]
+
+
+def as_values(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "metric": Metric(row["metric"]), "period": Period(row["period"])}
 
 
 # With top-ups
@@ -278,6 +292,88 @@ def test_a_top_up_that_only_the_draft_draws_on_is_left_for_nobody_else(tier):
         ["allowed", "allowed"],
         ["allowed", "sessions_week"],
     ]
+
+
+def test_what_an_open_call_draws_on_a_top_up_it_uses_of_that_and_not_of_the_limit(tier):
+    customer = make_customer(tier, NUMBERS[0], time_zone="UTC")
+    tier.limits.update(amount=10)
+    evening = NOW.replace(hour=23)
+    top_up = make_top_up(customer, "call_minutes", 15, valid_from=NOW - timedelta(days=1))
+    call("uses up", evening, 600)
+    deliver("begin", "drawing", NUMBERS[0], evening + timedelta(minutes=30), evening + timedelta(minutes=30))
+    call("nothing left", evening + timedelta(minutes=50), 0)
+    call("after midnight", evening + timedelta(minutes=90), 60)
+
+    assert reasons(replayed(tier, MINUTES_A_DAY)) == ["allowed", "allowed", "call_minutes_day", "allowed"]
+    assert_decided_as_it_was(tier)
+    assert top_up.use.call_seconds == 0
+
+
+def test_sessions_drawn_before_the_days_that_are_replayed_are_drawn(tier):
+    customer = make_customer(tier, NUMBERS[0])
+    tier.limits.create(metric="sessions", period="week", amount=0)
+    make_top_up(customer, "sessions", 3, valid_from=NOW - timedelta(days=99))
+    call("long ago", NOW - timedelta(days=60), 60)
+    for number in range(3):
+        call(str(number), NOW + timedelta(minutes=20 * number), 60)
+
+    found = replayed(tier, Limit(Metric.SESSIONS, Period.WEEK, 0))
+
+    assert reasons(found) == ["allowed", "allowed", "sessions_week"]
+
+
+def test_a_session_whose_end_came_first_is_decided_without_its_own_use(tier):
+    make_customer(tier, NUMBERS[0])
+    deliver("end", "late", NUMBERS[0], NOW + timedelta(minutes=10), NOW + timedelta(minutes=10), duration=600)
+    deliver("begin", "late", NUMBERS[0], NOW, NOW + timedelta(minutes=11))
+    call("next", NOW + timedelta(minutes=20), 60)
+
+    assert reasons(replayed(tier, MINUTES_A_DAY)) == ["allowed", "call_minutes_day"]
+
+
+def test_an_end_that_came_first_counts_on_the_day_that_it_says_until_the_begin_comes(tier):
+    make_customer(tier, NUMBERS[0], time_zone="UTC")
+    tier.limits.create(metric="sessions", period="day", amount=1)
+    midnight = NOW.replace(hour=0) + timedelta(days=1)
+    end, between, late = (midnight + timedelta(minutes=minutes) for minutes in (30, 40, 50))
+    deliver("end", "late", NUMBERS[0], end, end, duration=60)
+    call("between", between, 0)
+    deliver("begin", "late", NUMBERS[0], midnight - timedelta(minutes=1), late)
+
+    assert Session.objects.get(session_id="between").reason == "sessions_day"
+    assert_decided_as_it_was(tier)
+
+
+def test_lines_that_part_go_on_each_by_its_own(tier):
+    customer = make_customer(tier, NUMBERS[0])
+    tier.limits.all().delete()
+    at = [NOW + timedelta(minutes=minutes) for minutes in range(60)]
+    deliver("begin", "1", NUMBERS[0], at[0], at[0])
+    deliver("begin", "2", NUMBERS[0], at[5], at[5])
+    deliver("end", "1", NUMBERS[0], at[10], at[10], duration=600)
+    call("3", at[15], 60)
+    deliver("end", "2", NUMBERS[0], at[25], at[25], duration=1200)
+    call("4", at[40], 60)
+    minutes = Limit(Metric.CALL_MINUTES, Period.DAY, 30)
+    lines = (Limit(Metric.CONCURRENT_SESSIONS, Period.NONE, 1), minutes), (minutes,)
+    asked = Asked(tier.pk, NOW - timedelta(days=1), NOW + timedelta(days=1), lines)
+
+    [found] = replayed_customers(asked, [customer.pk], 0)
+
+    assert [[verdict.reason.value for verdict in verdicts] for _, verdicts in found.verdicts] == [
+        ["allowed", "allowed"],
+        ["concurrent_sessions", "allowed"],
+        # The second is open in the second line alone, and so are its twenty minutes.
+        ["allowed", "allowed"],
+        ["allowed", "call_minutes_day"],
+    ]
+
+
+def assert_decided_as_it_was(tier: Tier) -> None:
+    found = replayed(tier, *(row.as_limit() for row in tier.limits.all()), since=NOW - timedelta(days=2))
+    assert {session.pk: verdict.reason.value for session, verdict in found} == dict(
+        Session.objects.filter(begin_received_at__isnull=False).values_list("pk", "reason")
+    )
 
 
 # What is added up, and the worker's job
@@ -380,6 +476,23 @@ def test_asked_again_it_begins_anew_and_the_old_one_stores_nothing(tier):
     replay_further(lambda: False)
     new.refresh_from_db()
     assert Summary.of(new.result).sessions == 3
+
+
+def test_of_two_processes_that_work_out_the_same_one_stores(tier, monkeypatch):
+    monkeypatch.setattr("sessions_app.replay.reading.SESSIONS_AT_ONCE", 1)
+    for number in NUMBERS:
+        make_customer(tier, number)
+        three_calls(number)
+    replay = ask_for_replay(draft_with(tier, 15), 7, None)
+    slow = type(replay).objects.get(pk=replay.pk)
+    asked: list[bool] = []
+    replay_further(lambda: asked.append(True) or len(asked) > 2)
+    stored = type(replay).objects.values().get()
+    assert stored["customers_done"] == 1
+
+    running._replay(slow, lambda: False)
+
+    assert type(replay).objects.values().get() == stored
 
 
 def test_a_replay_that_fails_says_so_and_holds_up_no_other(tier, monkeypatch):

@@ -33,7 +33,7 @@ BY_LIMITS = frozenset(
 
 
 class Replayed(NamedTuple):
-    """A session as it is stored, in the names of `Session`. `started_on` is the local day of its start, and `now` the
+    """A session as it is stored, in the names of `Session`. `started_on` is the local day of its start, which is the
     moment that its decision went by.
 
     `is_asked`: it is decided again, by `hold_seconds` as they were; the others stay as they were decided.
@@ -50,7 +50,6 @@ class Replayed(NamedTuple):
     started_at: datetime
     started_on: date
     open_until: datetime
-    now: datetime | None
     begin_received_at: datetime | None
     end_received_at: datetime | None
     ended_at: datetime | None
@@ -231,18 +230,15 @@ class _Running:
 
     def look_at(self, session: Replayed) -> None:
         """Tell from here on what is used when it is decided, without what it uses itself: its end may have come."""
-        assert session.now is not None
         self._forget(session)
-        self._now, self._zone, self._hold_seconds = session.now, session.zone, session.hold_seconds
-        same_day = session.now == session.started_at
-        self._first_days = _first_days(session.started_on if same_day else local_day(session.now, session.zone))
-        self._opened = [entry[2] for entry in self._may_be_open(session.now) if was_open_at(entry[2], session.now)]
+        self._now, self._zone, self._hold_seconds = session.started_at, session.zone, session.hold_seconds
+        self._first_days = _first_days(session.started_on)
+        self._opened = [entry[2] for entry in self._may_be_open(self._now) if was_open_at(entry[2], self._now)]
         self._read: dict[_Key, float] = {}
 
     def decide(self, session: Replayed, limits_at: LimitsAt) -> _Outcome:
         """By the rules' own checks, unless no limit is used up: then none of them denies, and none is lifted."""
-        assert session.now is not None
-        limits = self._judged_limits(limits_at(session.now), session)
+        limits = self._judged_limits(limits_at(session.started_at), session)
         read = self._read
         for limit, key in limits:
             if key not in read:

@@ -113,7 +113,6 @@ def usual_seconds(asked: Asked) -> int:
 _TIMES = (
     "started_at",
     "open_until",
-    "COALESCE(begin_stated_at, begin_received_at)",
     "begin_received_at",
     "end_received_at",
     "ended_at",
@@ -164,7 +163,7 @@ def _replayed(row: Sequence[Any], asked: Asked) -> Replayed:
     ) = row
     if IS_SQLITE:
         times = [time and datetime.fromisoformat(time) for time in times]
-    started_at, open_until, now, began, ended, ended_at, declared = times
+    started_at, open_until, began, ended, ended_at, declared = times
     took_place = bool(stated_seconds) and duration_is_usable(stated_seconds)
     counted = duration if ended is not None and (allowed or allowed is None or took_place) else 0
     return Replayed(
@@ -178,7 +177,6 @@ def _replayed(row: Sequence[Any], asked: Asked) -> Replayed:
         started_at,
         local_day(started_at, _zone(zone)),
         open_until or started_at,
-        now,
         began,
         ended,
         ended_at,
