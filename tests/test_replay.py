@@ -126,6 +126,13 @@ def test_an_open_call_holds_as_it_did(tier):
     assert reasons(replayed(tier, MINUTES_A_DAY)) == ["allowed", "allowed", "call_minutes_day"]
 
 
+def test_none_at_all_denies_where_nothing_was_used(tier):
+    make_customer(tier, NUMBERS[0])
+    call("1", NOW, 60)
+
+    assert reasons(replayed(tier, Limit(Metric.CONCURRENT_SESSIONS, Period.NONE, 0))) == ["concurrent_sessions"]
+
+
 def test_what_was_used_before_counts(tier):
     make_customer(tier, NUMBERS[0])
     call("month", datetime(2024, 3, 1, 1, tzinfo=UTC), 300)

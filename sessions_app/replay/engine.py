@@ -124,11 +124,7 @@ def replay(
             used[number].end(sessions[place], guess_seconds())
         session = sessions[index]
         if what == _BEGIN and session.is_asked:
-            for state in dict.fromkeys(used):
-                state.look_at(session)
-            outcomes = [state.decide(session, limits_at) for state, limits_at in zip(used, lines, strict=True)]
-            _begin(session, used, outcomes)
-            verdicts = [_verdict(session, reason, guess_seconds) for reason, _ in outcomes]
+            verdicts = _decided(session, used, [limits_at(session.started_at) for limits_at in lines], guess_seconds)
             for number, verdict in enumerate(verdicts):
                 if verdict.is_guessed:
                     heappush(guessed, (received_at + timedelta(seconds=guess_seconds()), number, index))
@@ -149,7 +145,6 @@ _Event = tuple[datetime, int, int, int]
 # Why, and the top-ups that it draws on.
 _Outcome = tuple[Reason, Mapping[Metric, int]]
 _NO_DRAWS: Mapping[Metric, int] = {}
-_LET_IN: _Outcome = Reason.ALLOWED, _NO_DRAWS
 
 
 def _events_of(sessions: Iterable[Replayed]) -> list[_Event]:
@@ -165,11 +160,22 @@ def _events_of(sessions: Iterable[Replayed]) -> list[_Event]:
     return events
 
 
+def _decided(
+    session: Replayed, used: "list[_Running]", lines: Sequence[tuple[Limit, ...]], guess_seconds: Callable[[], int]
+) -> list[Verdict]:
+    """The verdict under each line's limits, with what each line has used; it begins there, or not."""
+    for state in dict.fromkeys(used):
+        state.look_at(session)
+    if used.count(used[0]) == len(used) and used[0].is_below(lines, session):
+        used[0].begin(session, True, _NO_DRAWS)
+        return [_verdict(session, Reason.ALLOWED, guess_seconds)] * len(lines)
+    outcomes = [state.decide(session, limits) for state, limits in zip(used, lines, strict=True)]
+    _begin(session, used, outcomes)
+    return [_verdict(session, reason, guess_seconds) for reason, _ in outcomes]
+
+
 def _begin(session: Replayed, used: "list[_Running]", outcomes: Sequence[_Outcome]) -> None:
     """Let it begin, or not, in what each line has used; lines that part get what was used for themselves."""
-    if all(state is used[0] for state in used) and all(outcome is _LET_IN for outcome in outcomes):
-        used[0].begin(session, True, _NO_DRAWS)
-        return
     alike: dict[tuple[int, bool, tuple[tuple[Metric, int], ...]], list[int]] = {}
     for number, (state, (reason, draws)) in enumerate(zip(used, outcomes, strict=True)):
         alike.setdefault((id(state), reason.admits, tuple(draws.items())), []).append(number)
@@ -208,7 +214,7 @@ class _Running:
         # Of each limit of a period, what was used in the period that begins on a day: sessions, or call seconds.
         self._meters: dict[_Key, dict[date, int]] = {limit.key: {} for limit in scale if limit.metric in _METERED}
         self._meters_of: dict[_Scope, tuple[list[_Meter], list[_Meter]]] = {}
-        self._judged: dict[Any, tuple[tuple[tuple[Limit, _Key], ...], tuple[Limit, ...]]] = {}
+        self._ceilings: dict[Any, tuple[_Ceilings, Any]] = {}
         # By until when they can be open: those that are over by then are skipped, however many they are.
         self._open: list[_Open] = []
         self._is_open: dict[int, _Open] = {}
@@ -220,7 +226,7 @@ class _Running:
     def copy(self) -> "_Running":
         other = copy(self)
         other._meters = {key: dict(meter) for key, meter in self._meters.items()}
-        other._meters_of, other._judged = {}, dict(self._judged)
+        other._meters_of, other._ceilings = {}, {}
         other._open, other._is_open = list(self._open), dict(self._is_open)
         other._counted, other._is_let_in = dict(self._counted), dict(self._is_let_in)
         other._draws, other._drawn = dict(self._draws), self._drawn.copy()
@@ -234,35 +240,37 @@ class _Running:
         self._now, self._zone, self._hold_seconds = session.started_at, session.zone, session.hold_seconds
         self._first_days = _first_days(session.started_on)
         self._opened = [entry[2] for entry in self._may_be_open(self._now) if was_open_at(entry[2], self._now)]
-        self._read: dict[_Key, float] = {}
-
-    def decide(self, session: Replayed, limits_at: LimitsAt) -> _Outcome:
-        """By the rules' own checks, unless no limit is used up: then none of them denies, and none is lifted."""
-        limits = self._judged_limits(limits_at(session.started_at), session)
-        read = self._read
-        for limit, key in limits:
-            if key not in read:
-                read[key] = self.used(limit)
-            if limit.amount is None or read[key] >= limit.amount:
-                break
-        else:
-            return _LET_IN
-        judged = (limit for limit, _ in limits)
-        checks = list(limit_checks(judged, self, CallerKind.CUSTOMER, session.counts_toward_call_minutes))
-        denying = first_denying(checks)
-        return (Reason.ALLOWED, draws_of(checks)) if denying is None else (denying.reason, _NO_DRAWS)
 
     def _may_be_open(self, now: datetime) -> "list[_Open]":
         return self._open[bisect_right(self._open, now, key=lambda entry: entry[0]) :] if self._open else []
 
-    def _judged_limits(self, limits: tuple[Limit, ...], session: Replayed) -> "tuple[tuple[Limit, _Key], ...]":
-        key = id(limits), session.channel_id, session.agent_id
-        found = self._judged.get(key)
-        if found is None:
-            applying = judged_limits(limit for limit in limits if limit.applies_to(*key[1:]))
-            # With the limits themselves, which keeps the id from being another tuple's.
-            self._judged[key] = found = tuple((limit, limit.key) for limit in applying), limits
-        return found[0]
+    def decide(self, session: Replayed, limits: tuple[Limit, ...]) -> _Outcome:
+        """By the rules' own checks, but where none of them can deny, nor be lifted."""
+        if self.is_below((limits,), session):
+            return Reason.ALLOWED, _NO_DRAWS
+        judged = judged_limits(limit for limit in limits if limit.applies_to(session.channel_id, session.agent_id))
+        checks = list(limit_checks(judged, self, CallerKind.CUSTOMER, session.counts_toward_call_minutes))
+        denying = first_denying(checks)
+        return (Reason.ALLOWED, draws_of(checks)) if denying is None else (denying.reason, _NO_DRAWS)
+
+    def is_below(self, lines: Sequence[tuple[Limit, ...]], session: Replayed) -> bool:
+        """Whether no limit of these that applies is used up."""
+        ceilings = self._ceilings_of(lines, session)
+        if self._opened:
+            return all(self.used(limit) < most for limit, most in ceilings.limits)
+        days = self._first_days
+        return ceilings.may_be_empty and all(
+            meter.get(days[period], 0) < most for meter, period, most in ceilings.meters
+        )
+
+    def _ceilings_of(self, lines: Sequence[tuple[Limit, ...]], session: Replayed) -> "_Ceilings":
+        key = (*map(id, lines), session.channel_id, session.agent_id)
+        if key not in self._ceilings:
+            scope = session.channel_id, session.agent_id
+            applying = [limit for limits in lines for limit in judged_limits(limits) if limit.applies_to(*scope)]
+            # With the limits themselves, which keeps each id from being another tuple's.
+            self._ceilings[key] = _ceilings(applying, self._meters), lines
+        return self._ceilings[key][0]
 
     def used(self, limit: Limit) -> float:
         """As `Usage.used`, at the moment of the decision."""
@@ -388,6 +396,34 @@ _Scope = tuple[str | None, str | None]
 _Key = tuple[Metric, Period, str | None, str | None]
 _Meter = tuple[Period, dict[date, int]]
 _Open = tuple[datetime, int, Replayed]
+
+
+class _Ceilings(NamedTuple):
+    """What must not be reached. Where nothing is open `meters` alone tell, in their own units, unless one limit is none
+    at all."""
+
+    limits: list[tuple[Limit, float]]
+    meters: list[tuple[dict[date, int], Period, int]]
+    may_be_empty: bool
+
+
+def _ceilings(limits: Iterable[Limit], meters: Mapping[_Key, dict[date, int]]) -> _Ceilings:
+    """Of several limits of the same, the lowest."""
+    lowest: dict[_Key, Limit] = {}
+    for limit in limits:
+        if limit.amount is not None:
+            other = lowest.setdefault(limit.key, limit)
+            assert other.amount is not None
+            if limit.amount < other.amount:
+                lowest[limit.key] = limit
+    found = _Ceilings([], [], all(limit.amount for limit in lowest.values()))
+    for key, limit in lowest.items():
+        assert limit.amount is not None
+        found.limits.append((limit, limit.amount))
+        if key in meters:
+            unit = 60 if limit.metric is Metric.CALL_MINUTES else 1
+            found.meters.append((meters[key], limit.period, limit.amount * unit))
+    return found
 
 
 @lru_cache(maxsize=4096)

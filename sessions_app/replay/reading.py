@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from customers.limits import Limit, Metric, effective_limits
 from customers.models import Customer, LimitOverride
@@ -54,8 +54,8 @@ class OfCustomer:
 
 def customers_of(asked: Asked) -> Any:
     """Who may have been on the tier: whoever is now, and whoever was edited since."""
-    edited = Customer.history.filter(history_date__gte=asked.since).values("id")
-    return Customer.objects.filter(Q(tier=asked.tier_id) | Q(pk__in=edited))
+    edited = Customer.history.filter(id=OuterRef("pk"), history_date__gte=asked.since)
+    return Customer.objects.filter(Q(tier=asked.tier_id) | Exists(edited))
 
 
 def pieces(asked: Asked, after: int) -> Iterator[list[int]]:
