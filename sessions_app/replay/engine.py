@@ -194,7 +194,9 @@ def _verdict(session: Replayed, reason: Reason, guess_seconds: Callable[[], int]
         return Verdict(reason, 0, is_guessed)
     if is_guessed:
         return Verdict(reason, guess_seconds(), True)
-    return Verdict(reason, session.counted_seconds if reason.admits or session.took_place else 0, False)
+    # Denied then, and it took place all the same: it would again.
+    counts = reason.admits or (session.allowed is False and session.took_place)
+    return Verdict(reason, session.counted_seconds if counts else 0, False)
 
 
 class _Running:
