@@ -26,7 +26,7 @@
     const fresh = new DOMParser().parseFromString(html, "text/html").querySelector("[data-live]");
     if (!fresh) throw new Error("no live part");
     isWhole = !fresh.dataset.seconds;
-    pause.hidden = isWhole;
+    for (const waiting of document.querySelectorAll("[data-live-until-whole]")) waiting.hidden = isWhole;
     const key = focused();
     const scrolls = [...live.querySelectorAll("[data-key]")].map(box => [box.dataset.key, box.scrollLeft, box.scrollTop]);
     const open = [...live.querySelectorAll("details[open] > summary")].map(summary => summary.textContent);

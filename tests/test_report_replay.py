@@ -263,7 +263,7 @@ def test_many_sessions_are_paged_and_beyond_a_thousand_told(managers, draft, mon
 
     began = [[line.changed.began_at for line in page.context["session_lines"]] for page in (first, last)]
     assert [len(one) for one in began] == [2, 1]
-    assert sum(began, []) == sorted(sum(began, []), reverse=True)
+    assert began[0][0] >= began[0][1] >= began[1][0]
     assert "Older ›" in text_of(first)
     assert "‹ Newer" in text_of(last)
 

@@ -23,7 +23,8 @@ MOST_SHIFT = 0.1
 
 @dataclass(frozen=True)
 class ReportPage:
-    """`path` below /reports/; `{customer}`, `{session}`, `{replay}` and `{month}` are filled in, as is the customer's `{name}`."""
+    """`path` below /reports/; `{customer}`, `{session}`, `{replay}` and `{month}` are filled in, as is the customer's
+    `{name}`."""
 
     path: str
     heading: str
