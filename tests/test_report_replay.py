@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.contrib.auth.models import Permission
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
 from customers.models import Agent, Customer, PhoneNumber, TierChange, TierChangeLimit
@@ -223,6 +223,17 @@ def test_days_that_are_not_offered_are_not_replayed(managers, draft):
         assert managers.post(f"/reports/replays/of/{draft.pk}/", sent).url.endswith(f"/tierchange/{draft.pk}/change/")
     assert managers.get(f"/reports/replays/of/{draft.pk}/").status_code == 302
     assert not Replay.objects.exists()
+
+
+def test_asked_for_twice_at_one_moment_both_lead_to_the_one(managers, draft, monkeypatch):
+    address = asked(managers, draft)
+
+    def refused(*_):
+        raise IntegrityError
+
+    monkeypatch.setattr("sessions_app.reports.replay.ask_for_replay", refused)
+
+    assert asked(managers, draft) == address
 
 
 def test_the_page_stays_when_sessions_customers_and_names_are_gone(managers, draft):

@@ -68,14 +68,20 @@ def test_what_if_free_had_25_minutes_is_answered_from_home_and_put_into_force(
     expect(page.locator("[data-live-pause]")).to_be_hidden()
     expect(page.get_by_role("region", name="Customers touched most")).to_contain_text("Grace")
     expect(page.get_by_role("region", name="Limits now and of this draft")).to_contain_text("25 call minutes a day")
-    expect(page.get_by_role("region", name="Sessions decided otherwise").get_by_text("Would have been let in")).to_have_count(3)
+    expect(
+        page.get_by_role("region", name="Sessions decided otherwise").get_by_text("Would have been let in")
+    ).to_have_count(3)
     look()
     page.set_viewport_size({"width": 360, "height": 740})
     assert_tables_fit(page)
     page.set_viewport_size({"width": 1280, "height": 900})
 
     # Who it was: a session, and back.
-    follow(page.get_by_role("region", name="Sessions decided otherwise").get_by_role("link", name=re.compile("14:00:00")).first)
+    follow(
+        page.get_by_role("region", name="Sessions decided otherwise")
+        .get_by_role("link", name=re.compile("14:00:00"))
+        .first
+    )
     expect(page.get_by_role("heading", level=1)).to_contain_text("Session denied-")
     page.go_back()
 
@@ -101,4 +107,3 @@ def test_what_if_free_had_25_minutes_is_answered_from_home_and_put_into_force(
         timeout=30_000
     )
     look()
-
