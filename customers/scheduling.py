@@ -165,5 +165,10 @@ def compared(change: TierChange) -> list[Compared]:
     else:
         before = [row.as_limit() for row in change.limits.filter(before=True).select_related("agent")]
     after = [row.as_limit() for row in change.limits.filter(before=False).select_related("agent")]
+    return compared_limits(before, after)
+
+
+def compared_limits(before: Sequence[Limit], after: Sequence[Limit]) -> list[Compared]:
+    """Each limit of either, on both sides."""
     old, new = {limit.key: limit for limit in before}, {limit.key: limit for limit in after}
     return [Compared(old.get(limit.key), new.get(limit.key)) for limit in effective_limits(before, after)]

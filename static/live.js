@@ -1,4 +1,5 @@
-/* Refreshes the live page by itself: fetches its changing part, keeps focus and scrolling, rests while hidden. */
+/* Refreshes the live page by itself: fetches its changing part, keeps focus and scrolling, rests while hidden. A part
+   that comes without seconds changes no more. */
 "use strict";
 
 (() => {
@@ -9,10 +10,11 @@
   const pause = document.querySelector("[data-live-pause]");
   let timer = null;
   let isPaused = false;
+  let isWhole = false;
 
   const wait = () => {
     clearTimeout(timer);
-    if (!isPaused && !document.hidden) timer = setTimeout(refresh, seconds * 1000);
+    if (!isPaused && !isWhole && !document.hidden) timer = setTimeout(refresh, seconds * 1000);
   };
 
   const focused = () => {
@@ -23,6 +25,8 @@
   const show = html => {
     const fresh = new DOMParser().parseFromString(html, "text/html").querySelector("[data-live]");
     if (!fresh) throw new Error("no live part");
+    isWhole = !fresh.dataset.seconds;
+    for (const waiting of document.querySelectorAll("[data-live-until-whole]")) waiting.hidden = isWhole;
     const key = focused();
     const scrolls = [...live.querySelectorAll("[data-key]")].map(box => [box.dataset.key, box.scrollLeft, box.scrollTop]);
     const open = [...live.querySelectorAll("details[open] > summary")].map(summary => summary.textContent);
@@ -50,7 +54,7 @@
       }
       if (!answer.ok) throw new Error(answer.statusText);
       show(await answer.text());
-      status.textContent = "Refreshes by itself.";
+      status.textContent = isWhole ? "Done." : "Refreshes by itself.";
     } catch {
       status.textContent = "Frontdesk does not answer; what you see may be old. Trying again.";
     }
@@ -65,6 +69,6 @@
     status.textContent = isPaused ? "Paused." : "Refreshes by itself.";
     if (isPaused) clearTimeout(timer); else refresh();
   });
-  document.addEventListener("visibilitychange", () => { if (document.hidden) clearTimeout(timer); else if (!isPaused) refresh(); });
+  document.addEventListener("visibilitychange", () => { if (document.hidden) clearTimeout(timer); else if (!isPaused && !isWhole) refresh(); });
   wait();
 })();

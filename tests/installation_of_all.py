@@ -13,6 +13,7 @@ from customers.models import Customer, CustomerChange, Erasure, PhoneNumber, Top
 from customers.scheduling import start_draft
 from customers.search.keeping import keep_search_keys
 from sessions_app.models import RefusedRequests, WebhookEvent
+from sessions_app.replay.running import ask_for_replay, replay_further
 from tests.builders import limit, make_customer, make_livetok, make_tier, set_policy
 from tests.following import add_secret, make_destination, make_rule, make_source
 
@@ -32,7 +33,7 @@ def make_installation() -> None:
     ada.notes, ada.email = f"{AS_WRITTEN} again", f"new.{EMAIL}"
     ada.save()
     # Pages call somebody without a name by the number.
-    start_draft(tier, None)
+    draft = start_draft(tier, None)
     CustomerChange.objects.create(customer=ada, tier=tier, starts_at=timezone.now() + timedelta(days=300))
     TopUp.objects.create(customer=ada, metric="sessions", amount=5)
     nameless = make_customer(tier, NAMELESS, name="")
@@ -58,6 +59,9 @@ def make_installation() -> None:
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     RefusedRequests.objects.create(hour=now, count=1, last_at=now)
     FailedSignIns.objects.create(hour=now, count=1)
+    draft.limits.update(amount=0)
+    ask_for_replay(draft, 7, None)
+    replay_further(lambda: False)
     erased = Customer.objects.create(tier=tier, name="Erased customer")
     Erasure.objects.create(customer=erased, requested_at=now, finished_at=now, by="boss")
     assert PhoneNumber.objects.count() == 2

@@ -25,7 +25,7 @@ from django.utils.safestring import SafeString
 from automations.models import Action, Delivery
 from customers.keys import create_key
 from customers.models import ApiKey, Customer, CustomerChange, TierChange, TopUp
-from sessions_app.models import Session
+from sessions_app.models import Replay, Session
 from tests.installation_of_all import NUMBER, make_installation
 from tests.staff import staff
 
@@ -189,6 +189,8 @@ def _samples(somebody: User, key: ApiKey) -> dict[str, str]:
         f"api/v1/customers/{ada.pk}/top-ups/": str(TopUp.objects.get().pk),
         f"reports/customers/{ada.pk}/tier/": str(CustomerChange.objects.get().pk),
         "admin/customers/tierchange/draft/": str(ada.tier_id),
+        "reports/replays/": str(Replay.objects.get().pk),
+        "reports/replays/of/": str(TierChange.objects.get(starts_at=None).pk),
         "accounts/invitation/": "MQ/a-token",
         "accounts/second-factor/webauthn/keys/": "1",
         "admin/": "nowhere",

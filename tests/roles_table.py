@@ -44,6 +44,8 @@ PAGES = {
     ("reports/live/", "GET"): ("Live", "look"),
     ("reports/try/", "GET"): ("Try", "try"),
     ("reports/try/play/", "POST"): ("Try", "play begin and end"),
+    ("reports/replays/<id:pk>/", "GET"): ("Replays of drafts", "look"),
+    ("reports/replays/of/<id:pk>/", "POST"): ("Replays of drafts", "replay"),
     ("reports/sessions/", "GET"): ("Report of sessions", "look"),
     ("reports/customers/", "GET"): ("Report of customers", "look"),
     ("reports/customers/<id:pk>/more/", "POST"): ("Report of customers", "allow more until …"),

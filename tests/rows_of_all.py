@@ -62,6 +62,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"metric": "sessions", "amount": 1, "valid_until": None},
         {"metric": "call_minutes", "amount": 2_147_483_647, "valid_until": None},
     ),
+    "sessions_app_replay": ({"days": 7}, {"days": 30}),
 }
 ONE_ROW = ("automations_installation", "customers_policy")
 

@@ -302,6 +302,8 @@ REPORTS = [
     "/reports/statements/close/",
     "/reports/webhook/",
     "/reports/live/",
+    "/reports/replays/1/",
+    "/reports/replays/of/1/",
     "/reports/try/",
     "/reports/try/play/",
     "/reports/search/",
@@ -313,7 +315,7 @@ REPORTS = [
 def test_a_parameter_that_is_too_long_is_refused_in_words_by_every_page(db):
     on_customers = ("change_customer", "erase_customer", "export_customer")
     on_limits = ("add_limitoverride", "change_limitoverride", "add_topup")
-    staff = staff_client("view_session", "change_session", "close_month", *on_limits, *on_customers)
+    staff = staff_client("view_session", "change_session", "close_month", "change_tier", *on_limits, *on_customers)
     hostile = "." * 60_000 + "x"
 
     filled = {"<id:pk>": "1", "<id:change>": "1", "<str:month>": "2024-03"}

@@ -58,7 +58,10 @@ PLACES = (
     # Whoever may see customers, and no sessions, has the admin's list of them.
     Place("Customers", "admin:customers_customer_changelist", SEE_CUSTOMERS, ("admin:customers_customer_",)),
     Place(
-        "Tiers", "admin:customers_tier_changelist", SEE_TIERS, ("admin:customers_tier_", "admin:customers_tierchange_")
+        "Tiers",
+        "admin:customers_tier_changelist",
+        SEE_TIERS,
+        ("admin:customers_tier_", "admin:customers_tierchange_", "reports:replay", "reports:ask-for-replay"),
     ),
     Place("Statements", "reports:statements", SEE_SESSIONS, ("reports:statement", "reports:close-month")),
     Place(

@@ -1,5 +1,5 @@
 """Staff's view of what happened, one module per subject. Nothing here is edited."""
 
-from sessions_app.admin import log, sessions, usage
+from sessions_app.admin import drafts, log, sessions, usage
 
-__all__ = ["log", "sessions", "usage"]
+__all__ = ["drafts", "log", "sessions", "usage"]

@@ -12,6 +12,7 @@ from sessions_app.reports import (
     limit_figures,
     live,
     personal_data,
+    replay,
     search,
     sessions,
     statement,
@@ -62,6 +63,8 @@ urlpatterns = [
     path("search/", search.search, name="search"),
     path("sessions/", sessions.sessions, name="sessions"),
     path("sessions/<id:pk>/", sessions.session, name="session"),
+    path("replays/<id:pk>/", replay.replay_page, name="replay"),
+    path("replays/of/<id:pk>/", replay.ask, name="ask-for-replay"),
     path("try/", trying.try_page, name="try"),
     path("try/play/", trying.play, name="play"),
 ]

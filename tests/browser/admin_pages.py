@@ -13,6 +13,7 @@ from config.models import FailedSignIns
 from customers.models import Customer, CustomerChange, Erasure, LimitOverride, TopUp
 from customers.scheduling import start_draft
 from sessions_app.models import RefusedRequests
+from sessions_app.replay.running import ask_for_replay
 
 CONTEXT = {"greeting": "Hello", "vip": True}
 
@@ -29,7 +30,7 @@ def complete_and_list() -> None:
     customer = Customer.objects.order_by("pk").first()
     LimitOverride.objects.create(customer=customer, metric="call_minutes", period="day", amount=90)
     TopUp.objects.create(customer=customer, metric="call_minutes", amount=90)
-    start_draft(customer.tier, None)
+    ask_for_replay(start_draft(customer.tier, None), 30, None)
     CustomerChange.objects.create(customer=customer, tier=customer.tier, starts_at=now + timedelta(days=300))
     Customer.objects.filter(pk=customer.pk).update(context=CONTEXT)
     erased = Customer.objects.create(name="Erased customer", tier=customer.tier)

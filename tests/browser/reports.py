@@ -23,7 +23,8 @@ MOST_SHIFT = 0.1
 
 @dataclass(frozen=True)
 class ReportPage:
-    """`path` below /reports/; `{customer}`, `{session}` and `{month}` are filled in, as is the customer's `{name}`."""
+    """`path` below /reports/; `{customer}`, `{session}`, `{replay}` and `{month}` are filled in, as is the customer's
+    `{name}`."""
 
     path: str
     heading: str
@@ -40,6 +41,7 @@ PAGES = [
     ReportPage("live/", "Live"),
     ReportPage("try/", "Try", has_table=False),
     ReportPage("try/?number=%2B15550000001&tier=standard&used_call_minutes_day=20", "Try"),
+    ReportPage("replays/{replay}/", "Draft of Standard, the last 7 days"),
     ReportPage("customers/", "Customers"),
     ReportPage("customers/top/", "Top customers"),
     ReportPage("customers/candidates/", "Upgrade candidates"),

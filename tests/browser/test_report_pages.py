@@ -69,7 +69,9 @@ def addresses(server: LiveServer) -> list[tuple[str, str, bool]]:
     script = """
 from django.utils import timezone
 from customers.models import Agent, Customer, Tier, TierLimit
+from customers.scheduling import start_draft
 from sessions_app.models import Session
+from sessions_app.replay.running import ask_for_replay, replay_further
 Agent.objects.update(name="W" * 250)
 tier = Tier.objects.get(slug="standard")
 for metric, period, amount, hard in (
@@ -79,12 +81,16 @@ for metric, period, amount, hard in (
 tier.price_per_minute_over, tier.currency = "0.10", "EUR"
 tier.save()
 customer = Customer.objects.filter(numbers__key="+15550000001").first()
-print(customer.pk, Session.objects.get(session_id="call-1").pk, f"{timezone.localdate():%Y-%m}", customer)
+draft = start_draft(tier, None)
+draft.limits.filter(period="month", metric="sessions").update(amount=0)
+replay = ask_for_replay(draft, 7, None)
+replay_further(lambda: False)
+print(replay.pk, customer.pk, Session.objects.get(session_id="call-1").pk, f"{timezone.localdate():%Y-%m}", customer)
 """
-    customer, session, month, name = server.manage("shell", "--no-imports", "-c", script).strip().split(" ", 3)
+    replay, customer, session, month, name = server.manage("shell", "--no-imports", "-c", script).strip().split(" ", 4)
     return [
         (
-            page.path.format(customer=customer, session=session, month=month),
+            page.path.format(replay=replay, customer=customer, session=session, month=month),
             page.heading.format(name=name),
             page.has_table,
         )
