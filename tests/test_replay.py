@@ -1,12 +1,14 @@
 """Replay: what would have been decided with other limits."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -470,19 +472,43 @@ def test_a_replay_that_is_ended_goes_on_where_it_was(tier, monkeypatch):
     assert (replay.share_done, Summary.of(replay.result).sessions) == (1.0, 6)
 
 
-def test_asked_again_it_begins_anew_and_the_old_one_stores_nothing(tier):
+def test_asked_again_it_begins_anew_and_what_was_under_way_stores_nothing(tier):
     make_customer(tier, NUMBERS[0])
     three_calls(NUMBERS[0])
     draft = draft_with(tier, 15)
     old = ask_for_replay(draft, 7, None)
+    draft.limits.update(amount=20)
     new = ask_for_replay(draft, 7, None)
+    assert new.pk == old.pk
 
     running._replay(old, lambda: False)
-    assert not new._meta.model.objects.exclude(pk=new.pk).exists()
+    new.refresh_from_db()
+    assert (new.result, new.finished_at, new.usual_seconds) == ({}, None, None)
 
     replay_further(lambda: False)
     new.refresh_from_db()
-    assert Summary.of(new.result).sessions == 3
+    assert Summary.of(new.result).denied == Turned()
+    again = ask_for_replay(draft, 7, None)
+    assert (again.result, again.customers_done, again.finished_at) == ({}, 0, None)
+
+
+@pytest.mark.serial
+@pytest.mark.django_db(transaction=True)
+def test_asked_for_at_once_there_is_one(tier):
+    draft = draft_with(tier, 15)
+    together = threading.Barrier(8)
+
+    def ask() -> int:
+        together.wait()
+        try:
+            return ask_for_replay(draft, 7, None).pk
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = {one.result() for one in [pool.submit(ask) for _ in range(8)]}
+
+    assert len(asked) == 1
 
 
 def test_of_two_processes_that_work_out_the_same_one_stores(tier, monkeypatch):

@@ -38,10 +38,16 @@ def ask_for_replay(change: TierChange, days: int, user: User | None) -> Replay:
         "limits_now": _as_json(tier_limits_at(change.tier, until)),
         "asked_at": until,
         "asked_by": user,
+        "customers": 0,
+        "customers_done": 0,
+        "last_customer": 0,
+        "usual_seconds": None,
+        "result": {},
+        "finished_at": None,
+        "problem": "",
     }
-    with bulk_transaction():
-        Replay.objects.filter(change=change, days=days).delete()
-        return Replay.objects.create(change=change, days=days, **fields)
+    replay, _ = Replay.objects.update_or_create(change=change, days=days, defaults=fields)
+    return replay
 
 
 def replay_further(should_stop: ShouldStop) -> None:
@@ -86,7 +92,8 @@ def _replay(replay: Replay, should_stop: ShouldStop) -> None:
 
 def _save(replay: Replay, **fields: Any) -> bool:
     """Whether it still stands as it was read: it may have been begun anew, or gone with its draft."""
-    mine = Replay.objects.filter(pk=replay.pk, last_customer=replay.last_customer, finished_at=None)
+    mine = Replay.objects.filter(pk=replay.pk, asked_at=replay.asked_at, finished_at=None)
+    mine = mine.filter(last_customer=replay.last_customer)
     with bulk_transaction():
         is_mine = bool(mine.update(**fields))
     for name, value in fields.items():

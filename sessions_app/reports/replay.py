@@ -10,7 +10,6 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.paginator import Paginator
-from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
@@ -109,10 +108,7 @@ def ask(request: HttpRequest, pk: int) -> HttpResponseBase:
         messages.error(request, HAS_COME)
         return back
     assert isinstance(request.user, User)
-    try:
-        replay = ask_for_replay(change, int(days), request.user)
-    except IntegrityError:  # asked for twice at this moment, as by a double click: the other one stands
-        replay = get_object_or_404(Replay, change=pk, days=days)
+    replay = ask_for_replay(change, int(days), request.user)
     return HttpResponseRedirect(reverse("reports:replay", args=[replay.pk]))
 
 
