@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+from benchmarks.database_cost import database_cpu_seconds, logged_bytes_per_session, stored_bytes
 from benchmarks.flat import flatness
 from benchmarks.floor import PostgresFloor, SqliteFloor
 from benchmarks.goals import goal_line, short_line
+from benchmarks.load import Measured
 from benchmarks.processes import cpu_seconds, memory_mb
 from benchmarks.servers import DATABASES, Driven, database_server, frontdesk, straight
 from tests.live import manage
@@ -62,14 +64,25 @@ def _full(database: str, rounds: int, seconds: float) -> list[tuple[str, float]]
             driven.load(WARM_UP_SECONDS)
         rates: dict[str, list[float]] = {"floor": [], "nothing": [], "straight": [], "frontdesk": []}
         costs: dict[str, list[float]] = {"nothing": [], "straight": [], "frontdesk": []}
+        in_database: dict[str, list[float]] = {"floor": [], "frontdesk": []}
+        sessions, stored_before = 0, stored_bytes(server, ours.env["DATABASE_URL"])
         for number in range(1, rounds + 1):
+            before = database_cpu_seconds(server)
             rates["floor"].append(floor.sessions_per_second(seconds))
+            after = database_cpu_seconds(server)
+            in_database["floor"].append((after - before) / (rates["floor"][-1] * seconds) * 1e6)
             for driven in (nothing, theirs, ours):
-                rate, cost = _rate_and_cost(driven, seconds)
-                rates[driven.name].append(rate)
+                before = database_cpu_seconds(server)
+                measured, cost = _load_and_cost(driven, seconds)
+                after = database_cpu_seconds(server)
+                rates[driven.name].append(measured.sessions_per_second)
                 costs[driven.name].append(cost)
+            sessions += measured.sessions
+            in_database["frontdesk"].append((after - before) / measured.sessions * 1e6)
             latest = ", ".join(f"{name} {measured[-1]:,.0f}" for name, measured in rates.items())
             _say(f"round {number}: {latest} sessions/s; load average {os.getloadavg()[0]:.1f}")
+        stored = stored_bytes(server, ours.env["DATABASE_URL"])
+        logged = logged_bytes_per_session(server, ours, seconds)
         peak = median(rates["frontdesk"])
         half = ours.load(2 * seconds, requests_per_second=peak)  # a session is two requests
         megabytes = memory_mb(ours.web_processes)
@@ -78,10 +91,24 @@ def _full(database: str, rounds: int, seconds: float) -> list[tuple[str, float]]
         _say(f"{name:10} median {median(measured):8,.0f} sessions/s, from {min(measured):,.0f} to {max(measured):,.0f}")
     for name, spent in costs.items():
         _say(f"{name:10} median {median(spent):8,.0f} µs of CPU an event in the web processes")
+    goals: list[tuple[str, float]] = []
+    if server is None:
+        _say(f"written_bytes_per_session: {logged:,.0f} to SQLite's log")
+    else:
+        for name, spent in in_database.items():
+            _say(f"{name:10} median {median(spent):8,.0f} µs of CPU a session in PostgreSQL")
+        kept, of_log = ((after - before) / sessions for before, after in zip(stored_before, stored, strict=True))
+        _say(f"stored of a session: {kept:,.0f} bytes, and {of_log:,.0f} in the log of requests")
+        goals = [
+            ("database_cpu_of_floor", _ratio(in_database["frontdesk"], in_database["floor"])),
+            ("wal_bytes_per_session", logged),
+            ("stored_bytes_per_session", kept),
+        ]
     _say(f"at half the peak: begin median {half.median_ms:.2f} ms, p99 {half.p99_ms:.2f} ms; {checked}")
     return [
         ("of_floor", _ratio(rates["frontdesk"], rates["floor"])),
         ("of_straight", _ratio(rates["frontdesk"], rates["straight"])),
+        *goals,
         ("p99_of_median", half.p99_ms / half.median_ms),
         ("web_process_mb", megabytes),
     ]
@@ -119,12 +146,12 @@ def _memory(database: str, requests: int) -> list[tuple[str, float]]:
     return [("web_process_mb", now), ("web_process_growth_mb", now - before)]
 
 
-def _rate_and_cost(driven: Driven, seconds: float) -> tuple[float, float]:
-    """Sessions per second, and microseconds of the web processes' CPU for each event."""
+def _load_and_cost(driven: Driven, seconds: float) -> tuple[Measured, float]:
+    """What a load measured, and microseconds of the web processes' CPU for each event."""
     before = cpu_seconds(driven.web_processes)
     measured = driven.load(seconds)
     spent = cpu_seconds(driven.web_processes) - before
-    return measured.sessions_per_second, spent / (2 * measured.sessions) * 1e6
+    return measured, spent / (2 * measured.sessions) * 1e6
 
 
 def _ratio(ours: list[float], others: list[float]) -> float:

@@ -17,6 +17,9 @@ STRANGERS = ("guessers", "readers", "downloads", "import", "slow_bodies", "idle"
 GOALS = {
     "of_floor": Goal(0.25, AT_LEAST),
     "of_straight": Goal(3.0, AT_LEAST),
+    "database_cpu_of_floor": Goal(2.5, AT_MOST),
+    "wal_bytes_per_session": Goal(3_000.0, AT_MOST),
+    "stored_bytes_per_session": Goal(2_200.0, AT_MOST),
     "p99_of_median": Goal(10.0, AT_MOST),
     "web_process_mb": Goal(160.0, AT_MOST),
     "web_process_growth_mb": Goal(10.0, AT_MOST),
