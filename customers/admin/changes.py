@@ -20,7 +20,7 @@ from customers.admin.pages import HistoryAdmin, counted
 from customers.admin.tiers import TierLimitInline
 from customers.editing import lock_customer, lock_tier
 from customers.history import Part, moment_words
-from customers.masking import shown_text
+from customers.masking import may_see_numbers, shown_text
 from customers.models import Customer, CustomerChange, Tier, TierChange, TierChangeLimit
 from customers.models.changes import Change
 from customers.scheduling import IN_FORCE, cancel, check_schedule, compared, put_into_force, start_draft
@@ -94,6 +94,10 @@ class ChangeAdmin(HistoryAdmin):
     def delete_model(self, request: HttpRequest, obj: Change) -> None:
         cancel(obj)
 
+    @admin.display(description="note")
+    def note_masked(self, change: Change) -> str:
+        return shown_text(change.note) or "–"
+
     @admin.display(description="state", ordering="starts_at")
     def state(self, change: Change) -> str:
         if change.starts_at is None:
@@ -136,20 +140,18 @@ class ChangeLimitInline(TierLimitInline):
 class TierChangeAdmin(ChangeAdmin):
     form = TierChangeForm
     change_form_template = "admin/customers/tierchange/change_form.html"
-    list_display = ["tier", "state", "limits_in_words", "note", "author"]
+    list_display = ["tier", "state", "limits_in_words", "note_masked", "author"]
     list_filter = [StateFilter]
     list_select_related = ["tier", "author"]
     inlines = [ChangeLimitInline]
     history_parts = [Part(TierChangeLimit, "change")]
-    readonly_fields = ["tier_link", "state", "comparison", "touches", "author", "created_at"]
-    fieldsets = [
-        (None, {"fields": ["tier_link", "state", "touches", "comparison", "note", ("author", "created_at")]}),
-        ("From when it holds", {"fields": ["starts_at"]}),
-    ]
+    readonly_fields = ["tier_link", "state", "comparison", "touches", "note_masked", "author", "created_at"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown = super().get_fieldsets(request, obj)
-        return shown if obj is None or obj.starts_at is None else shown[:1]
+        note = "note" if may_see_numbers() else "note_masked"
+        about = (None, {"fields": ["tier_link", "state", "touches", "comparison", note, ("author", "created_at")]})
+        when = ("From when it holds", {"fields": ["starts_at"]})
+        return [about, when] if obj is None or obj.starts_at is None else [about]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return (obj is None or obj.starts_at is None) and request.user.has_perm(MAY_CHANGE_TIERS)
@@ -259,10 +261,6 @@ class CustomerChangeAdmin(ChangeAdmin):
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
         self.message_user(request, f"{obj_display}: cancelled.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:customers_customerchange_changelist"))
-
-    @admin.display(description="note")
-    def note_masked(self, change: CustomerChange) -> str:
-        return shown_text(change.note) or "–"
 
     @admin.display(description="customer", ordering="customer__name")
     def customer_name(self, change: CustomerChange) -> str:
