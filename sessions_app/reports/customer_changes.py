@@ -135,7 +135,7 @@ def top_up(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Ask for a top-up, and add it."""
 
     def make(data: Mapping[str, Any] | None, standing: Standing, lines: list[OutlookLine], now: datetime) -> forms.Form:
-        return AddTopUpForm(data, Ends(now, standing.zone))
+        return AddTopUpForm(data, Ends(now, standing.zone), request.GET.get("metric", ""))
 
     def store(form: AddTopUpForm, customer: Customer, now: datetime) -> str:
         given = form.cleaned_data
