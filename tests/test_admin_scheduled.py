@@ -82,7 +82,7 @@ def test_a_draft_is_put_into_force_at_a_moment_and_cancelled_before(free):
     assert timezone.localtime(change.starts_at) == tomorrow.replace(hour=9, minute=0, second=0, microsecond=0)
     assert f"Free has these limits from {moment_words(change.starts_at)}." in text_of(response)
     assert "it replaces all limits of this tier then" in text_of(client.get(f"/admin/customers/tier/{free.pk}/change/"))
-    assert client.post(page, {"_save": "Save"}).status_code == 403  # a draft no more
+    assert client.post(page, {"_save": "Save"}).status_code == 302  # a draft no more
 
     client.post(f"/admin/customers/tierchange/{change.pk}/delete/", {"post": "yes"})
 
@@ -168,3 +168,53 @@ def test_a_form_that_was_open_when_the_change_came_is_refused(free):
     assert "Scheduled for" in text_of(response)
     assert limits_of(free) == ["25 call minutes a day"]
     assert Tier.objects.get(pk=free.pk).name == "Free"
+
+
+def test_now_and_a_moment_are_not_both_asked_for(free):
+    client = staff("managers")
+    page = draft_page(client, free)
+    at = {"starts_at_0": "2031-01-01", "starts_at_1": "09:00:00"}
+
+    response = client.post(page, with_25_minutes(client, page, _now="Put into force now", **at))
+
+    assert "Empty this to put it into force now" in text_of(response)
+    assert TierChange.objects.get().starts_at is None
+    assert limits_of(free) == ["20 call minutes a day", "5 sessions a day"]
+
+
+@pytest.mark.parametrize(
+    ("button", "at", "words"),
+    [
+        ({"_now": "x"}, {}, "Nothing was saved: it is no draft any more. In force since"),
+        (
+            {"_save": "x"},
+            {"starts_at_0": "2031-01-01", "starts_at_1": "09:00:00"},
+            "it is no draft any more. Scheduled for Wed 1 Jan 2031, 09:00:00",
+        ),
+    ],
+)
+def test_who_sends_a_draft_that_is_none_any_more_is_told_what_became_of_it(free, button, at, words):
+    client = staff("managers")
+    page = draft_page(client, free)
+    form = with_25_minutes(client, page, **button, **at)
+    client.post(page, form)
+
+    response = client.post(page, form, follow=True)
+
+    assert response.status_code == 200
+    assert words in text_of(response)
+    assert TierChange.objects.count() == 1
+
+
+def test_who_is_led_to_the_draft_after_signing_in_gets_the_tiers_page(free):
+    response = staff("managers").get(f"/admin/customers/tierchange/draft/{free.pk}/")
+    assert (response.status_code, response.url) == (302, f"/admin/customers/tier/{free.pk}/change/")
+    assert not TierChange.objects.exists()
+
+
+@pytest.mark.parametrize("page", ["change", "delete"])
+def test_an_address_that_names_no_change_leads_away(free, page):
+    client = staff("managers")
+    for key in ("9" * 30, "9" * 5000, "none"):
+        response = client.post(f"/admin/customers/tierchange/{key}/{page}/", {"post": "yes"})
+        assert (response.status_code, response.url) == (302, "/admin/")

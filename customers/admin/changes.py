@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import path, reverse
@@ -26,6 +26,7 @@ from customers.models.changes import Change
 from customers.scheduling import IN_FORCE, cancel, check_schedule, compared, put_into_force, start_draft
 
 MAY_CHANGE_TIERS, MAY_CHANGE_CUSTOMERS = "customers.change_tier", "customers.change_customer"
+NOW_OR_THEN = "Empty this to put it into force now, or press Save to have it come into force then."
 STATES: dict[str | None, dict[str, Any]] = {
     "draft": {"starts_at": None},
     "scheduled": {"starts_at__isnull": False, "in_force_at": None},
@@ -109,6 +110,8 @@ class TierChangeForm(forms.ModelForm):
     def clean_starts_at(self) -> Any:
         starts_at = self.cleaned_data["starts_at"]
         if starts_at is not None:
+            if "_now" in self.data:
+                raise ValidationError(NOW_OR_THEN)
             try:
                 check_schedule(self.instance, starts_at)
             except ValidationError as error:
@@ -161,9 +164,28 @@ class TierChangeAdmin(ChangeAdmin):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The tier is locked first, as wherever both are."""
-        if request.method == "POST" and transaction.get_connection().in_atomic_block and object_id.isdecimal():
-            lock_tier(Tier.objects.filter(changes=int(object_id)))
-        return super().get_object(request, object_id, from_field)
+        found = super().get_object(request, object_id, from_field)
+        if found is not None and request.method == "POST" and transaction.get_connection().in_atomic_block:
+            lock_tier(Tier.objects.filter(pk=found.tier_id))
+            return super().get_object(request, object_id, from_field)
+        return found
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """A draft that is none any more, as by a double click: what became of it, rather than that one may not."""
+        if request.method == "POST" and object_id is not None and request.user.has_perm(MAY_CHANGE_TIERS):
+            found = self.get_object(request, object_id)
+            if found is not None and found.starts_at is not None:
+                self.message_user(
+                    request, f"Nothing was saved: it is no draft any more. {self.state(found)}.", messages.WARNING
+                )
+                return HttpResponseRedirect(reverse("admin:customers_tierchange_change", args=[found.pk]))
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "starts_at":
@@ -228,8 +250,8 @@ class TierChangeAdmin(ChangeAdmin):
         """The tier's draft, made where it has none: a button of the tier's page."""
         if not request.user.has_perm(MAY_CHANGE_TIERS):
             raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+        if request.method != "POST":  # as whoever has signed in again is led to
+            return HttpResponseRedirect(reverse("admin:customers_tier_change", args=[pk]))
         with transaction.atomic():
             tier = lock_tier(Tier.objects.filter(pk=pk)) or get_object_or_404(Tier, pk=pk)
             draft = start_draft(tier, cast(User, request.user))
