@@ -1,5 +1,6 @@
 """Another tier from a day on, from a customer's page."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -45,6 +46,14 @@ def test_another_tier_is_scheduled_shown_and_cancelled(ada):
     assert not CustomerChange.objects.exists()
     assert CustomerChange.history.latest().history_user.username == "ana"
     assert "removed" in text_of(response)  # its history has it
+
+
+def test_what_is_scheduled_stands_on_paper_where_no_form_does(ada):
+    starts_at = timezone.now() + timedelta(days=1)
+    CustomerChange.objects.create(customer=ada, tier=make_tier("premium"), starts_at=starts_at)
+    page = staff("managers").get(f"/reports/customers/{ada.pk}/").content.decode()
+    assert "cancel/" in page
+    assert "<strong>Premium</strong>" in re.sub("<form.*?</form>", "", page, flags=re.DOTALL)
 
 
 def test_a_day_that_is_not_after_today_is_refused(ada):

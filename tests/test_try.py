@@ -176,6 +176,12 @@ def test_as_if_so_much_were_used(ana, livetok: LiveTok, given, expected):
     assert outcome(tried(ana, **given)) == expected
 
 
+def test_what_is_supposed_is_told_beside_the_outcome(ana, ada):
+    page = tried(ana, used_call_minutes_day="20", used_sessions_month="0", channel="telephony")
+    assert "As if used Call minutes today 20, Sessions this month 0 Decided as at" in text_of(page)
+    assert "As if used" not in text_of(tried(ana))
+
+
 def test_a_top_up_lifts_what_is_supposed_to_be_used_up(ana, ada):
     assert outcome(tried(ana, used_call_minutes_day="20")) == (DENIED, "call_minutes_day")
     TopUp.objects.create(customer=ada, metric="call_minutes", amount=30)

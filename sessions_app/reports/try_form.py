@@ -126,6 +126,11 @@ class TryForm(forms.Form):
         return [self[name] for name in SUPPOSED]
 
     @property
+    def supposed_in_words(self) -> list[str]:
+        """What is supposed to be used: on paper the form itself is not seen."""
+        return [f"{self[name].label} {self[name].value()}" for name in SUPPOSED if self[name].value() not in (None, "")]
+
+    @property
     def supposes(self) -> bool:
         """Whether anything is not as it is, or was to be."""
         return any(self[name].value() not in (None, "") for name in ("tier", *SUPPOSED))
