@@ -104,3 +104,17 @@ def test_viewers_cancel_nothing(ada):
     assert client.post(f"/reports/customers/{ada.pk}/tier/{change.pk}/cancel/").status_code == 403
     assert CustomerChange.objects.exists()
     assert "Cancel" not in text_of(client.get(f"/reports/customers/{ada.pk}/"))
+
+
+def test_one_of_several_is_cancelled_and_the_others_stay(ada):
+    now, premium = timezone.now(), make_tier("premium")
+    for days in (1, 2):
+        CustomerChange.objects.create(customer=ada, tier=premium, starts_at=now + timedelta(days=days))
+    first, second = CustomerChange.objects.order_by("starts_at")
+    client, page = staff("managers"), f"/reports/customers/{ada.pk}/tier"
+    # Of another customer, it is none.
+    other = make_customer(premium, "+15550009")
+    response = client.post(f"/reports/customers/{other.pk}/tier/{second.pk}/cancel/", follow=True)
+    assert "Nothing was changed" in text_of(response)
+    assert "what else is scheduled stays" in text_of(client.post(f"{page}/{second.pk}/cancel/", follow=True))
+    assert CustomerChange.objects.get() == first

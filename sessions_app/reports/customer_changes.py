@@ -205,7 +205,9 @@ def cancel_change(request: HttpRequest, pk: int, change: int) -> HttpResponseBas
             return HttpResponseRedirect(address)
         try:
             cancel(found)
-            messages.success(request, f"Cancelled: {customer} stays on tier {customer.tier}.")
+            is_last = not planned_of_customer(customer).exists()
+            told = f"{customer} stays on tier {customer.tier}." if is_last else "what else is scheduled stays."
+            messages.success(request, f"Cancelled: {told}")
         except ValidationError as error:
             messages.error(request, f"Nothing was changed. {' '.join(error.messages)}")
     return HttpResponseRedirect(address)
