@@ -234,6 +234,21 @@ def test_what_cannot_be_tried_is_said_at_its_field(ana, ada, given, words):
     assert "tried" not in page.context
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("2023-10-29T02:30", "Sun 29 Oct 2023, 02:30, for the first time"),
+        ("2023-10-29T02:30:00+02:00", "Sun 29 Oct 2023, 02:30, for the first time"),
+        ("2023-10-29T02:30:00+01:00", "Sun 29 Oct 2023, 02:30, for the second time"),
+        ("2023-03-26T02:30", "Sun 26 Mar 2023, 03:30"),
+        ("2023-10-29T03:30", "Sun 29 Oct 2023, 03:30"),
+    ],
+)
+def test_an_hour_that_comes_twice_or_never_is_one_of_those_that_docs_say(ana, ada, settings, given, words):
+    settings.TIME_ZONE = "Europe/Berlin"
+    assert f"Decided as at {words} " in text_of(tried(ana, moment=given)).replace("days are", " days are")
+
+
 def test_a_number_that_cannot_be_read_is_said(ana, ada):
     # One character that is read as eighteen.
     page = tried(ana, number="\ufdfa" * 200)

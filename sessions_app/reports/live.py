@@ -245,8 +245,8 @@ def live_figures(
         Figure(
             f"Less than {SOON_MINUTES} min left",
             number_words(len(short)),
-            "Those whose tightest limit of call minutes, with top-ups, has less than that left. LiveTok takes no stop during a "
-            "session: the call goes on, and the next one is denied.",
+            "Those whose tightest limit of call minutes, with top-ups, has less than that left. LiveTok takes no stop "
+            "during a session: the call goes on, and the next one is denied.",
             filters.short_address(),
         ),
     ]
