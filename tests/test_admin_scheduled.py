@@ -218,3 +218,21 @@ def test_an_address_that_names_no_change_leads_away(free, page):
     for key in ("9" * 30, "9" * 5000, "none"):
         response = client.post(f"/admin/customers/tierchange/{key}/{page}/", {"post": "yes"})
         assert (response.status_code, response.url) == (302, "/admin/")
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
+def test_a_year_that_no_page_could_show_in_every_zone_is_refused(free, settings, zone):
+    settings.TIME_ZONE = zone
+    client = staff("managers")
+    far = {"0": "9999-12-31", "1": "23:59:59"}
+    page = draft_page(client, free)
+    at = {f"starts_at_{part}": value for part, value in far.items()}
+    response = client.post(page, with_25_minutes(client, page, _save="Save", **at))
+    assert "Give a time between the years 1000 and 9000." in text_of(response)
+
+    page = f"/admin/customers/customer/{free.customers.get().pk}/change/"
+    rows = {"top_ups-TOTAL_FORMS": "1", "top_ups-0-metric": "sessions", "top_ups-0-amount": "5"}
+    rows |= {f"top_ups-0-valid_from_{part}": value for part, value in (("0", "0001-01-01"), ("1", "00:00:00"))}
+    own = {f"valid_until_{part}": value for part, value in far.items()}
+    response = client.post(page, form_of(client, page) | rows | own)
+    assert text_of(response).count("Give a time between the years 1000 and 9000.") == 2
