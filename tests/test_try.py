@@ -223,7 +223,7 @@ def test_a_moment_is_livetoks_clock_and_what_is_stored_of_its_day_is_used(ana, a
         ({"used_call_minutes_day": "nan"}, "Give a number such as 19.5."),
         ({"used_sessions_day": "1.5"}, "Give a whole number such as 3."),
         ({"used_sessions_day": "9" * 30}, "Give 2,147,483,647 at most."),
-        ({"session": "9" * 30}, ""),
+        ({"session": "9" * 30}, "The address names no session. Clear all."),
     ],
 )
 def test_what_cannot_be_tried_is_said_at_its_field(ana, ada, given, words):

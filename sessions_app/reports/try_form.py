@@ -119,7 +119,13 @@ class TryForm(forms.Form):
         error_messages={"invalid_choice": "There is no such tier any more. Choose from the list."},
     )
     # Set by a session's page: that session counts for nothing in what is decided.
-    session = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, widget=forms.HiddenInput)
+    session = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=LARGEST_ID,
+        widget=forms.HiddenInput,
+        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), "The address names no session. Clear all."),
+    )
 
     def __init__(self, data: Mapping[str, Any] | None) -> None:
         channels = [(channel.pk, str(channel)) for channel in Channel.objects.order_by("slug")]
