@@ -3,11 +3,14 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from customers.admin import changes
 from customers.history import Part, history_of, moment_words
 from customers.models import CustomerChange, Tier, TierChange, TierLimit
+from customers.scheduling import cancel
 from customers.settling import settle_due
 from tests.builders import limit, make_customer, make_tier
 from tests.staff import form_of, staff, text_of
@@ -128,6 +131,45 @@ def test_a_scheduled_change_of_a_customers_tier_is_cancelled(free):
     assert CustomerChange.history.latest().history_user.username == "ana"
 
 
+def test_what_comes_while_it_is_cancelled_stays_and_the_page_says_so(free, monkeypatch):
+    change = tier_change(free, timezone.now() + timedelta(hours=1), limit("sessions", 9))
+    of_customer = CustomerChange.objects.create(
+        customer=free.customers.get(), tier=make_tier("premium"), starts_at=change.starts_at
+    )
+
+    def cancel_later(found):
+        """The person has asked for it before the moment; then it comes."""
+        with time_machine.travel(found.starts_at):
+            cancel(found)
+
+    monkeypatch.setattr(changes, "cancel", cancel_later)
+    client = staff("managers")
+    for one, whose in ((change, "tier"), (of_customer, "customer")):
+        page = f"/admin/customers/{one._meta.model_name}/{one.pk}/delete/"
+        response = client.post(page, {"post": "yes"}, follow=True)
+        assert f"cannot be cancelled. Change the {whose} instead." in text_of(response)
+        assert type(one).objects.filter(pk=one.pk).exists()
+
+
+def test_whoever_schedules_a_draft_of_a_colleague_is_its_author(free):
+    page = draft_page(staff("managers"), free)
+    otto = staff("managers", "otto")
+    form = with_25_minutes(otto, page, _save="Save")
+    otto.post(page, form)
+    assert TierChange.objects.get().author.username == "ana"
+    at = {"starts_at_0": "2031-01-01", "starts_at_1": "09:00:00"}
+    otto.post(page, form_of(otto, page) | {"_save": "Save"} | at)
+    assert TierChange.objects.get().author.username == "otto"
+
+
+def test_the_page_of_what_has_come_lists_its_own_limits_alone(free):
+    change = come(free, limit("sessions", 9))
+    settle_due(never)
+    response = staff("managers").get(f"/admin/customers/tierchange/{change.pk}/change/")
+    (inline,) = response.context["inline_admin_formsets"]
+    assert [str(form.instance) for form in inline.formset.initial_forms] == ["9 sessions a day"]
+
+
 def test_viewers_look_and_do_nothing(free):
     draft = tier_change(free, None, limit("sessions", 9))
     client = staff("viewers")
@@ -137,6 +179,13 @@ def test_viewers_look_and_do_nothing(free):
     assert client.post(f"{page}/change/", {"_now": "x"}).status_code == 403
     assert client.post(f"{page}/delete/", {"post": "yes"}).status_code == 403
     assert TierChange.objects.get().starts_at is None
+    of_customer = CustomerChange.objects.create(
+        customer=free.customers.get(), tier=make_tier("premium"), starts_at=timezone.now() + timedelta(days=1)
+    )
+    page = f"/admin/customers/customerchange/{of_customer.pk}"
+    assert client.get(f"{page}/change/").status_code == 200
+    assert client.post(f"{page}/delete/", {"post": "yes"}).status_code == 403
+    assert CustomerChange.objects.exists()
 
 
 def test_a_tier_that_a_scheduled_change_leads_to_is_not_deleted(free):
