@@ -21,6 +21,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from customers.labels import with_named_parts
+from customers.years import with_checked_year
 
 POPUPS = "admin/js/admin/RelatedObjectLookups.js"
 LONGEST_SEARCH = 255
@@ -103,7 +104,7 @@ class GuardedAdmin(ModelAdmin):
             raise RefusedAddress("What was chosen is not in this list. Choose again.") from error
 
     def formfield_for_dbfield(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
-        return with_named_parts(super().formfield_for_dbfield(db_field, request, **kwargs))
+        return with_checked_year(with_named_parts(super().formfield_for_dbfield(db_field, request, **kwargs)))
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
         try:

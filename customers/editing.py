@@ -25,6 +25,8 @@ from customers.validity import Validity
 # Rows of one list: a tier's limits and channels, a customer's numbers and overrides. More are a mistake or an attack.
 MOST_ROWS = 200
 REASON_LENGTH = 100  # of simple-history's column
+# Begins the reason of what a key has changed, which is no user.
+BY_KEY = "API key "
 SINCE_EVER = datetime.min.replace(tzinfo=UTC)
 Values = TypeVar("Values", bound="LimitValues")
 

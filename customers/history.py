@@ -35,6 +35,7 @@ _SHOWN_BY: dict[tuple[str, str], Callable[[str], str]] = {
     ("customers.customer", "context"): shown_text,
     ("customers.limitoverride", "note"): shown_text,
     ("customers.topup", "note"): shown_text,
+    ("customers.tierchange", "note"): shown_text,
     ("customers.customerchange", "note"): shown_text,
 }
 
@@ -186,7 +187,8 @@ def _entry(save: Sequence[Step], names: "_Names") -> Entry:
     changes = (_row_change(step, names) for step in rows.values())
     last = save[-1].after
     # An API key is no user: the reason says whose change it was.
-    who, reason = names.who(last), last.history_change_reason or ""
+    # It may hold what somebody wrote: why a tier was changed, the note of what was scheduled.
+    who, reason = names.who(last), shown_text(last.history_change_reason or "")
     why = reason if who else ""
     rows_changed = tuple(change for change in changes if change)
     return Entry(last.history_date, who or reason or "Frontdesk", why, rows_changed, last.history_user_id)

@@ -105,10 +105,10 @@ def _tell(instance: models.Model, change: Change, words: str) -> None:
     instance._change_reason = words  # type: ignore[attr-defined]
 
 
-def why(change: Change, *, is_scheduled: bool = True) -> str:
+def why(change: Change, *, is_scheduled: bool = True, with_note: bool = True) -> str:
     """The reason that the history gives; `editing.REASON_LENGTH` is the most."""
     words = f"Scheduled for {moment_words(change.starts_at)}" if is_scheduled else PUT_INTO_FORCE
-    return f"{words}: {change.note}"[:100] if change.note else f"{words}."
+    return f"{words}: {change.note}"[:100] if change.note and with_note else f"{words}."
 
 
 def _key(row: models.Model) -> tuple[object, ...]:

@@ -9,9 +9,10 @@ from automations.models import Attempt, Delivery, Rule
 from automations.rules.judging import judge
 from config.first_run import set_up
 from config.models import FailedSignIns
-from customers.models import Customer, CustomerChange, Erasure, PhoneNumber, TopUp
+from customers.models import Customer, CustomerChange, Erasure, PhoneNumber, TierChange, TierChangeLimit, TopUp
 from customers.scheduling import start_draft
 from customers.search.keeping import keep_search_keys
+from customers.settling import settle_tier
 from sessions_app.models import RefusedRequests, WebhookEvent
 from sessions_app.replay.running import ask_for_replay, replay_further
 from tests.builders import limit, make_customer, make_livetok, make_tier, set_policy
@@ -33,9 +34,17 @@ def make_installation() -> None:
     ada.notes, ada.email = f"{AS_WRITTEN} again", f"new.{EMAIL}"
     ada.save()
     # Pages call somebody without a name by the number.
+    asked = f"Asked for by {NUMBER}, {EMAIL}"
     draft = start_draft(tier, None)
-    CustomerChange.objects.create(customer=ada, tier=tier, starts_at=timezone.now() + timedelta(days=300))
-    TopUp.objects.create(customer=ada, metric="sessions", amount=5)
+    draft.note = asked
+    draft.save()
+    CustomerChange.objects.create(customer=ada, tier=tier, starts_at=timezone.now() + timedelta(days=300), note=asked)
+    TierChange.objects.create(tier=tier, starts_at=timezone.now() + timedelta(days=300), note=asked)
+    # What has come leaves its note in the history as the reason.
+    come = TierChange.objects.create(tier=tier, starts_at=timezone.now(), note=asked)
+    TierChangeLimit.objects.create(change=come, **limit("call_minutes", 61))
+    settle_tier(tier)
+    TopUp.objects.create(customer=ada, metric="sessions", amount=5, note=asked)
     nameless = make_customer(tier, NAMELESS, name="")
     keep_search_keys([ada.pk, nameless.pk])
     add_secret(make_source("https://shop.example.com/{{ customer.number }}", is_active=False), "token", "s3cret")

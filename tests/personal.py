@@ -12,12 +12,15 @@ from django.utils import timezone
 from automations.deliveries.making import DigestLine, make_digest
 from automations.models import Action, CachedContext
 from automations.rules.judging import judge
+from customers.editing import bring_instance
 from customers.models import Customer
 from customers.personal.erasing import erase_further
+from customers.settling import settle_due
 from sessions_app.billing.closing import close_month
 from sessions_app.billing.statements import Month
 from sessions_app.sums.keeping import keep_sums
 from tests.api import Api
+from tests.builders import make_tier
 from tests.following import make_destination, make_rule, make_source
 
 NAME, EMAIL, EXTERNAL_ID = "Zoë Quisling-Ypsilanti", "zoe.quisling@example.org", "crm-77-zq"
@@ -69,8 +72,18 @@ def known_person(livetok: Any) -> Customer:
         api.patch(f"/api/v1/customers/by-external-id/{EXTERNAL_ID}/", {"numbers": [SPELLED, OLD_NUMBER]})
         _session(livetok, "past-2", months_ago + timedelta(minutes=5), phoneNumber=SPELLED)
         livetok.end(sessionId="past-2", phoneNumber=NUMBER, **_end(months_ago + timedelta(minutes=5), 90))
-    customer = Customer.objects.get(external_id=EXTERNAL_ID)
+        customer = Customer.objects.get(external_id=EXTERNAL_ID)
+        starts_at = (months_ago + timedelta(days=1)).isoformat()
+        change = {"tier": "standard", "starts_at": starts_at, "note": f"as {NAME} asked"}
+        api.post(f"/api/v1/customers/{customer.pk}/tier-changes/", change, status=201)
     closer = User.objects.create_user("closer")
+    # What has come, and why staff changed something, are reasons in the history.
+    with time_machine.travel(months_ago + timedelta(days=2)):
+        Customer.objects.filter(pk=customer.pk).update(tier=make_tier("lower"))
+        settle_due(lambda: False)
+        customer.refresh_from_db()
+        customer._history_user = closer
+        bring_instance(customer, {"status": "active", "time_zone": "Europe/Berlin"}, f"{NAME} has moved")
     close_month(Month.holding(months_ago.date()), closer)
     lately = hours_ago(2)
     with time_machine.travel(lately):

@@ -3,11 +3,14 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from customers.admin import changes
 from customers.history import Part, history_of, moment_words
 from customers.models import CustomerChange, Tier, TierChange, TierLimit
+from customers.scheduling import cancel
 from customers.settling import settle_due
 from tests.builders import limit, make_customer, make_tier
 from tests.staff import form_of, staff, text_of
@@ -82,7 +85,7 @@ def test_a_draft_is_put_into_force_at_a_moment_and_cancelled_before(free):
     assert timezone.localtime(change.starts_at) == tomorrow.replace(hour=9, minute=0, second=0, microsecond=0)
     assert f"Free has these limits from {moment_words(change.starts_at)}." in text_of(response)
     assert "it replaces all limits of this tier then" in text_of(client.get(f"/admin/customers/tier/{free.pk}/change/"))
-    assert client.post(page, {"_save": "Save"}).status_code == 403  # a draft no more
+    assert client.post(page, {"_save": "Save"}).status_code == 302  # a draft no more
 
     client.post(f"/admin/customers/tierchange/{change.pk}/delete/", {"post": "yes"})
 
@@ -128,6 +131,45 @@ def test_a_scheduled_change_of_a_customers_tier_is_cancelled(free):
     assert CustomerChange.history.latest().history_user.username == "ana"
 
 
+def test_what_comes_while_it_is_cancelled_stays_and_the_page_says_so(free, monkeypatch):
+    change = tier_change(free, timezone.now() + timedelta(hours=1), limit("sessions", 9))
+    of_customer = CustomerChange.objects.create(
+        customer=free.customers.get(), tier=make_tier("premium"), starts_at=change.starts_at
+    )
+
+    def cancel_later(found):
+        """The person has asked for it before the moment; then it comes."""
+        with time_machine.travel(found.starts_at):
+            cancel(found)
+
+    monkeypatch.setattr(changes, "cancel", cancel_later)
+    client = staff("managers")
+    for one, whose in ((change, "tier"), (of_customer, "customer")):
+        page = f"/admin/customers/{one._meta.model_name}/{one.pk}/delete/"
+        response = client.post(page, {"post": "yes"}, follow=True)
+        assert f"cannot be cancelled. Change the {whose} instead." in text_of(response)
+        assert type(one).objects.filter(pk=one.pk).exists()
+
+
+def test_whoever_schedules_a_draft_of_a_colleague_is_its_author(free):
+    page = draft_page(staff("managers"), free)
+    otto = staff("managers", "otto")
+    form = with_25_minutes(otto, page, _save="Save")
+    otto.post(page, form)
+    assert TierChange.objects.get().author.username == "ana"
+    at = {"starts_at_0": "2031-01-01", "starts_at_1": "09:00:00"}
+    otto.post(page, form_of(otto, page) | {"_save": "Save"} | at)
+    assert TierChange.objects.get().author.username == "otto"
+
+
+def test_the_page_of_what_has_come_lists_its_own_limits_alone(free):
+    change = come(free, limit("sessions", 9))
+    settle_due(never)
+    response = staff("managers").get(f"/admin/customers/tierchange/{change.pk}/change/")
+    (inline,) = response.context["inline_admin_formsets"]
+    assert [str(form.instance) for form in inline.formset.initial_forms] == ["9 sessions a day"]
+
+
 def test_viewers_look_and_do_nothing(free):
     draft = tier_change(free, None, limit("sessions", 9))
     client = staff("viewers")
@@ -137,6 +179,13 @@ def test_viewers_look_and_do_nothing(free):
     assert client.post(f"{page}/change/", {"_now": "x"}).status_code == 403
     assert client.post(f"{page}/delete/", {"post": "yes"}).status_code == 403
     assert TierChange.objects.get().starts_at is None
+    of_customer = CustomerChange.objects.create(
+        customer=free.customers.get(), tier=make_tier("premium"), starts_at=timezone.now() + timedelta(days=1)
+    )
+    page = f"/admin/customers/customerchange/{of_customer.pk}"
+    assert client.get(f"{page}/change/").status_code == 200
+    assert client.post(f"{page}/delete/", {"post": "yes"}).status_code == 403
+    assert CustomerChange.objects.exists()
 
 
 def test_a_tier_that_a_scheduled_change_leads_to_is_not_deleted(free):
@@ -168,3 +217,71 @@ def test_a_form_that_was_open_when_the_change_came_is_refused(free):
     assert "Scheduled for" in text_of(response)
     assert limits_of(free) == ["25 call minutes a day"]
     assert Tier.objects.get(pk=free.pk).name == "Free"
+
+
+def test_now_and_a_moment_are_not_both_asked_for(free):
+    client = staff("managers")
+    page = draft_page(client, free)
+    at = {"starts_at_0": "2031-01-01", "starts_at_1": "09:00:00"}
+
+    response = client.post(page, with_25_minutes(client, page, _now="Put into force now", **at))
+
+    assert "Empty this to put it into force now" in text_of(response)
+    assert TierChange.objects.get().starts_at is None
+    assert limits_of(free) == ["20 call minutes a day", "5 sessions a day"]
+
+
+@pytest.mark.parametrize(
+    ("button", "at", "words"),
+    [
+        ({"_now": "x"}, {}, "Nothing was saved: it is no draft any more. In force since"),
+        (
+            {"_save": "x"},
+            {"starts_at_0": "2031-01-01", "starts_at_1": "09:00:00"},
+            "it is no draft any more. Scheduled for Wed 1 Jan 2031, 09:00:00",
+        ),
+    ],
+)
+def test_who_sends_a_draft_that_is_none_any_more_is_told_what_became_of_it(free, button, at, words):
+    client = staff("managers")
+    page = draft_page(client, free)
+    form = with_25_minutes(client, page, **button, **at)
+    client.post(page, form)
+
+    response = client.post(page, form, follow=True)
+
+    assert response.status_code == 200
+    assert words in text_of(response)
+    assert TierChange.objects.count() == 1
+
+
+def test_who_is_led_to_the_draft_after_signing_in_gets_the_tiers_page(free):
+    response = staff("managers").get(f"/admin/customers/tierchange/draft/{free.pk}/")
+    assert (response.status_code, response.url) == (302, f"/admin/customers/tier/{free.pk}/change/")
+    assert not TierChange.objects.exists()
+
+
+@pytest.mark.parametrize("page", ["change", "delete"])
+def test_an_address_that_names_no_change_leads_away(free, page):
+    client = staff("managers")
+    for key in ("9" * 30, "9" * 5000, "none"):
+        response = client.post(f"/admin/customers/tierchange/{key}/{page}/", {"post": "yes"})
+        assert (response.status_code, response.url) == (302, "/admin/")
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
+def test_a_year_that_no_page_could_show_in_every_zone_is_refused(free, settings, zone):
+    settings.TIME_ZONE = zone
+    client = staff("managers")
+    far = {"0": "9999-12-31", "1": "23:59:59"}
+    page = draft_page(client, free)
+    at = {f"starts_at_{part}": value for part, value in far.items()}
+    response = client.post(page, with_25_minutes(client, page, _save="Save", **at))
+    assert "Give a time between the years 1000 and 9000." in text_of(response)
+
+    page = f"/admin/customers/customer/{free.customers.get().pk}/change/"
+    rows = {"top_ups-TOTAL_FORMS": "1", "top_ups-0-metric": "sessions", "top_ups-0-amount": "5"}
+    rows |= {f"top_ups-0-valid_from_{part}": value for part, value in (("0", "0001-01-01"), ("1", "00:00:00"))}
+    own = {f"valid_until_{part}": value for part, value in far.items()}
+    response = client.post(page, form_of(client, page) | rows | own)
+    assert text_of(response).count("Give a time between the years 1000 and 9000.") == 2

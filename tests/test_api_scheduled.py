@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from customers.models import CustomerChange, TierChange
+from customers import scheduling
+from customers.models import CustomerChange, TierChange, TierChangeLimit
+from customers.personal.erasing import begin_erasing
 from customers.settling import settle_due
 from tests.api import Api
 from tests.builders import limit, make_customer, make_tier
@@ -77,6 +79,60 @@ def test_one_change_of_a_tier_at_a_moment(api, free):
     api.post(CHANGES, {"limits": [], "starts_at": DECEMBER}, status=201)
     errors = api.post(CHANGES, {"limits": [], "starts_at": DECEMBER}, status=400)
     assert "Another change is scheduled for" in errors["starts_at"][0]
+
+
+def test_limits_that_are_left_out_go_and_those_that_stay_are_not_touched(api, free):
+    sessions = {"metric": "sessions", "period": "day", "amount": 5}
+    made = api.post(CHANGES, {"limits": [MINUTES, sessions]}, status=201)
+    changed = api.put(f"{CHANGES}{made['id']}/", {"limits": [sessions]})
+    assert [row["metric"] for row in changed["limits"]] == ["sessions"]
+    kinds = TierChangeLimit.history.order_by("history_id").values_list("metric", "history_type")
+    assert list(kinds) == [("call_minutes", "+"), ("sessions", "+"), ("call_minutes", "-")]
+
+
+def test_as_many_changes_as_a_tier_or_a_customer_may_have(api, free, monkeypatch):
+    monkeypatch.setattr(scheduling, "MOST_CHANGES", 2)
+    customer = make_customer(free)
+    of_customer = f"/api/v1/customers/{customer.pk}/tier-changes/"
+    for address, body in ((CHANGES, {"limits": []}), (of_customer, {"tier": "free"})):
+        for year in (2031, 2032):
+            api.post(address, body | {"starts_at": f"{year}-01-01T00:00:00Z"}, status=201)
+        errors = api.post(address, body | {"starts_at": "2033-01-01T00:00:00Z"}, status=400)
+        assert errors == {"starts_at": ["2 changes are scheduled, which is the most. Cancel some."]}
+    # What has come is none of them.
+    TierChange.objects.filter(starts_at__year=2031).update(starts_at=timezone.now() - timedelta(hours=1))
+    api.post(CHANGES, {"limits": [], "starts_at": "2033-01-01T00:00:00Z"}, status=201)
+
+
+def test_a_change_is_found_at_its_own_tier_and_customer_alone(api, free):
+    ada, bob = make_customer(free), make_customer(make_tier("other"), "+15550009")
+    of_tier = api.post(CHANGES, {"limits": [], "starts_at": DECEMBER}, status=201)["id"]
+    body = {"tier": "other", "starts_at": DECEMBER}
+    of_ada = api.post(f"/api/v1/customers/{ada.pk}/tier-changes/", body, status=201)["id"]
+    for address in (f"/api/v1/tiers/other/changes/{of_tier}/", f"/api/v1/customers/{bob.pk}/tier-changes/{of_ada}/"):
+        api.get(address, status=404)
+        api.delete(address, status=404)
+    api.put(f"/api/v1/tiers/other/changes/{of_tier}/", {"note": "x"}, status=404)
+    assert (TierChange.objects.count(), CustomerChange.objects.count()) == (1, 1)
+
+
+def test_a_tier_that_is_scheduled_says_what_to_do_before_it_is_deleted(api, free):
+    premium = make_tier("premium")
+    CustomerChange.objects.create(
+        customer=make_customer(free), tier=premium, starts_at=timezone.now() + timedelta(days=1)
+    )
+    assert api.delete("/api/v1/tiers/premium/", status=409)["detail"] == (
+        "This tier has scheduled changes of tier, so it cannot be deleted. Move its customers and cancel what is "
+        'scheduled, or send {"active": false} to offer it no longer.'
+    )
+
+
+def test_of_an_erased_customer_nothing_is_scheduled_or_added(api, free):
+    ada = make_customer(free)
+    begin_erasing(ada.pk, "boss")
+    body = {"tier": "free", "starts_at": DECEMBER}
+    api.post(f"/api/v1/customers/{ada.pk}/tier-changes/", body, status=409)
+    api.post(f"/api/v1/customers/{ada.pk}/top-ups/", {"metric": "sessions", "amount": 1}, status=409)
 
 
 def test_what_is_in_force_stays(api, free):

@@ -1,7 +1,11 @@
 """Top-ups over the API."""
 
-import pytest
+from datetime import timedelta
 
+import pytest
+from django.utils import timezone
+
+from customers import topping_up
 from customers.models import Customer, TopUp
 from tests.api import Api
 from tests.builders import NUMBER, LiveTok, limit, make_customer, make_tier, make_top_up, the_session
@@ -108,3 +112,16 @@ def test_usage_and_sessions_tell_what_was_drawn(api, ada, livetok: LiveTok):
     assert (usage["day"]["sessions"], usage["day"]["call_minutes"]) == (0, 0)
     assert detail["top_ups"] == [minutes.pk, sessions.pk]
     assert [check["top_up"]["left"] for check in detail["trace"] if "top_up" in check] == [5, 60]
+
+
+def test_as_many_as_a_customer_may_have_that_have_not_ended(api, ada, monkeypatch):
+    monkeypatch.setattr(topping_up, "MOST_ROWS", 2)
+    address = f"/api/v1/customers/{ada.pk}/top-ups/"
+    body = {"metric": "sessions", "amount": 1}
+    first = api.post(address, body, status=201)
+    api.post(address, body | {"valid_until": "2031-01-01T00:00:00Z"}, status=201)
+    assert "The customer has 2 top-ups that have not ended" in str(api.post(address, body, status=400))
+    now = timezone.now()
+    ended = {"valid_from": (now - timedelta(days=2)).isoformat(), "valid_until": (now - timedelta(days=1)).isoformat()}
+    api.patch(f"{address}{first['id']}/", ended)
+    api.post(address, body, status=201)

@@ -70,6 +70,8 @@ def test_nothing_of_the_person_is_found_again_and_all_that_was_counted_stays(liv
     erase_to_the_end(customer)
 
     assert found_in_tables() == {}
+    reasons = set(Customer.history.filter(id=customer.pk).values_list("history_change_reason", flat=True))
+    assert {(reason or "").split(" ")[0] for reason in reasons} == {"", "API", "Scheduled"}
     assert counted_of(customer) == before
     assert [*differences(), *sum_differences()] == []
     erasure = Erasure.objects.get()

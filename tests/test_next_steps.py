@@ -30,7 +30,7 @@ def steps(client):
 @pytest.mark.parametrize(
     ("customer", "tier", "policy", "reason", "words"),
     [
-        ({}, [limit("call_minutes", 0)], {}, "call_minutes_day", ["Allow more until…", "Change tier"]),
+        ({}, [limit("call_minutes", 0)], {}, "call_minutes_day", ["Allow more until…", "Add a top-up…", "Change tier"]),
         ({}, [limit("concurrent_sessions", 0)], {}, "concurrent_sessions", ["Allow more until…", "Change tier"]),
         ({"status": "paused"}, [], {}, "customer_paused", ["Let in again"]),
         ({"status": "blocked"}, [], {}, "customer_blocked", ["Let in again"]),
@@ -113,3 +113,13 @@ def test_an_unknown_caller_becomes_a_customer_with_the_number_filled_in(livetok)
     page = report_page(boss, f"/reports/sessions/{the_session('456').pk}/", NOW)
     address = html.unescape(re.search(r'href="(/admin/customers/customer/add/[^"]+)"', page.content.decode())[1])
     assert form_of(boss, address)["external_id"] == "crm 7"
+
+
+@pytest.mark.parametrize("metric", ["call_minutes", "sessions"])
+def test_a_top_up_is_offered_of_what_was_used_up(livetok, metric):
+    make_customer(make_tier("premium", limit(metric, 0, "month")), name="Ada")
+    livetok.begin(timestamp="2024-03-15T10:20:00Z")
+    boss = staff("administrators", "boss")
+    (address,) = [address for words, address in steps(boss) if words == "Add a top-up…"]
+    assert boss.get(address).context["form"]["metric"].value() == metric
+    assert boss.get(address.partition("?")[0] + "?metric=x").context["form"]["metric"].value() == "call_minutes"

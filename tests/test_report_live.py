@@ -14,7 +14,17 @@ from sessions_app.reports import live
 from sessions_app.sums.callers import caller_number
 from sessions_app.usage.standing import standings, with_limits
 from sessions_app.usage.used import usage_at
-from tests.builders import NUMBER, limit, make_channel, make_customer, make_override, make_tier, moment, set_policy
+from tests.builders import (
+    NUMBER,
+    limit,
+    make_channel,
+    make_customer,
+    make_override,
+    make_tier,
+    make_top_up,
+    moment,
+    set_policy,
+)
 from tests.staff import report_page, text_of
 
 NOW = moment("2024-03-15T10:40:00+00:00")
@@ -188,3 +198,30 @@ def test_the_number_of_statements_does_not_grow_with_the_sessions(livetok, viewe
         show(viewer)
 
     assert len(many.captured_queries) == len(few.captured_queries) <= LIVE_STATEMENTS
+
+
+def test_what_top_ups_have_left_is_left(livetok, viewer):
+    ada = make_customer(make_tier("premium", limit("call_minutes", 12)))
+    make_top_up(ada, "call_minutes", 20, valid_from=NOW - timedelta(days=1))
+    make_top_up(ada, "sessions", 99, valid_from=NOW - timedelta(days=1))
+    make_top_up(ada, "call_minutes", 99, valid_from=NOW + timedelta(days=1))
+
+    def told(query=""):
+        response = show(viewer, query)
+        short = {figure.label: figure.value for figure in response.context["figures"]}["Less than 5 min left"]
+        return [(line.left_words, line.limit_words) for line in response.context["lines"]], short
+
+    words = "of 12 call minutes a day and top-ups"
+    # Two minutes are left of the day.
+    begin(livetok, "first", 10)
+    assert told() == ([("22 min", words)], "0")
+    assert told("?short=on") == ([], "0")
+    # Nothing is left of it, so the next ones hold of the top-up.
+    begin(livetok, "used up", 25)
+    livetok.end(sessionId="used up", timestamp=(NOW - timedelta(minutes=15)).isoformat(), duration=600)
+    begin(livetok, "drawing", 7)
+    assert told() == ([("13 min", words), ("13 min", words)], "0")
+    begin(livetok, "drawing too", 6)
+    begin(livetok, "drawing, too", 3)
+    assert told()[0][0] == ("4 min", words)
+    assert told()[1] == "4"

@@ -1,5 +1,6 @@
 """Another tier from a day on, from a customer's page."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -45,6 +46,14 @@ def test_another_tier_is_scheduled_shown_and_cancelled(ada):
     assert not CustomerChange.objects.exists()
     assert CustomerChange.history.latest().history_user.username == "ana"
     assert "removed" in text_of(response)  # its history has it
+
+
+def test_what_is_scheduled_stands_on_paper_where_no_form_does(ada):
+    starts_at = timezone.now() + timedelta(days=1)
+    CustomerChange.objects.create(customer=ada, tier=make_tier("premium"), starts_at=starts_at)
+    page = staff("managers").get(f"/reports/customers/{ada.pk}/").content.decode()
+    assert "cancel/" in page
+    assert "<strong>Premium</strong>" in re.sub("<form.*?</form>", "", page, flags=re.DOTALL)
 
 
 def test_a_day_that_is_not_after_today_is_refused(ada):
@@ -95,3 +104,17 @@ def test_viewers_cancel_nothing(ada):
     assert client.post(f"/reports/customers/{ada.pk}/tier/{change.pk}/cancel/").status_code == 403
     assert CustomerChange.objects.exists()
     assert "Cancel" not in text_of(client.get(f"/reports/customers/{ada.pk}/"))
+
+
+def test_one_of_several_is_cancelled_and_the_others_stay(ada):
+    now, premium = timezone.now(), make_tier("premium")
+    for days in (1, 2):
+        CustomerChange.objects.create(customer=ada, tier=premium, starts_at=now + timedelta(days=days))
+    first, second = CustomerChange.objects.order_by("starts_at")
+    client, page = staff("managers"), f"/reports/customers/{ada.pk}/tier"
+    # Of another customer, it is none.
+    other = make_customer(premium, "+15550009")
+    response = client.post(f"/reports/customers/{other.pk}/tier/{second.pk}/cancel/", follow=True)
+    assert "Nothing was changed" in text_of(response)
+    assert "what else is scheduled stays" in text_of(client.post(f"{page}/{second.pk}/cancel/", follow=True))
+    assert CustomerChange.objects.get() == first

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,16 @@ from customers.past_limits import limits_at, monthly_call_minutes
 from customers.settling import settle_due
 from sessions_app.recording.reading import read_begin
 from tests.api import Api
-from tests.builders import LiveTok, limit, make_customer, make_tier, moment, set_policy
+from tests.builders import (
+    LiveTok,
+    assert_usage_is_sound,
+    limit,
+    make_customer,
+    make_tier,
+    moment,
+    set_policy,
+    the_session,
+)
 from tests.test_ordinary import event_of
 
 pytestmark = pytest.mark.django_db
@@ -259,3 +269,17 @@ def test_changes_of_a_first_contact_that_gives_way_go(db):
         CustomerChange.objects.create(customer=customer, tier=tier, starts_at=timezone.now() + timedelta(days=1))
     claim_number(kept, "+15550001")
     assert [change.customer for change in CustomerChange.objects.all()] == [kept]
+
+
+def test_a_session_of_which_only_the_end_came_has_the_tier_that_held_when_it_began(livetok: LiveTok):
+    premium = make_tier("premium")
+    customer = make_customer(make_tier("free"))
+    # While both go on.
+    CustomerChange.objects.create(customer=customer, tier=premium, starts_at=moment("2024-03-15T09:30:00Z"))
+    for session_id in ("unsettled", "settled"):
+        for ended_at, slug in (("10:29:59", "free"), ("10:30:00", "premium")):
+            livetok.end(sessionId=f"{session_id} {slug}", timestamp=f"2024-03-15T{ended_at}Z", duration=3600)
+            assert the_session(f"{session_id} {slug}").tier.slug == slug
+        with time_machine.travel(NOW):
+            settle_due(never)
+    assert_usage_is_sound()

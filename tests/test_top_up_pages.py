@@ -80,6 +80,10 @@ def test_one_that_is_sent_twice_is_added_once_and_a_stale_form_is_refused(ada, m
         ({"amount": ""}, "Give the amount as a whole number, such as 60."),
         ({"amount": "0"}, "Give 1 or more."),
         ({"amount": "5", "last_day": "2020-01-01"}, "Give a day from today"),
+        ({"amount": "5", "last_day": "3000-01-01"}, "Give a day up to 2999-12-31, or leave it empty."),
+        ({"amount": "5", "last_day": "soon"}, "Give a day as year, month and day"),
+        ({"amount": "9" * 20}, "Give 2,147,483,647 at most."),
+        ({"amount": "5", "note": "n" * 201}, "at most 200 characters"),
         ({"amount": "5", "metric": "messages"}, "messages is not one of the available choices"),
     ],
 )

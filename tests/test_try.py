@@ -176,6 +176,12 @@ def test_as_if_so_much_were_used(ana, livetok: LiveTok, given, expected):
     assert outcome(tried(ana, **given)) == expected
 
 
+def test_what_is_supposed_is_told_beside_the_outcome(ana, ada):
+    page = tried(ana, used_call_minutes_day="20", used_sessions_month="0", channel="telephony")
+    assert "As if used Call minutes today 20, Sessions this month 0 Decided as at" in text_of(page)
+    assert "As if used" not in text_of(tried(ana))
+
+
 def test_a_top_up_lifts_what_is_supposed_to_be_used_up(ana, ada):
     assert outcome(tried(ana, used_call_minutes_day="20")) == (DENIED, "call_minutes_day")
     TopUp.objects.create(customer=ada, metric="call_minutes", amount=30)
@@ -217,7 +223,7 @@ def test_a_moment_is_livetoks_clock_and_what_is_stored_of_its_day_is_used(ana, a
         ({"used_call_minutes_day": "nan"}, "Give a number such as 19.5."),
         ({"used_sessions_day": "1.5"}, "Give a whole number such as 3."),
         ({"used_sessions_day": "9" * 30}, "Give 2,147,483,647 at most."),
-        ({"session": "9" * 30}, ""),
+        ({"session": "9" * 30}, "The address names no session. Clear all."),
     ],
 )
 def test_what_cannot_be_tried_is_said_at_its_field(ana, ada, given, words):
@@ -226,6 +232,21 @@ def test_what_cannot_be_tried_is_said_at_its_field(ana, ada, given, words):
     assert page.status_code == 400
     assert words in text_of(page)
     assert "tried" not in page.context
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("2023-10-29T02:30", "Sun 29 Oct 2023, 02:30, for the first time"),
+        ("2023-10-29T02:30:00+02:00", "Sun 29 Oct 2023, 02:30, for the first time"),
+        ("2023-10-29T02:30:00+01:00", "Sun 29 Oct 2023, 02:30, for the second time"),
+        ("2023-03-26T02:30", "Sun 26 Mar 2023, 03:30"),
+        ("2023-10-29T03:30", "Sun 29 Oct 2023, 03:30"),
+    ],
+)
+def test_an_hour_that_comes_twice_or_never_is_one_of_those_that_docs_say(ana, ada, settings, given, words):
+    settings.TIME_ZONE = "Europe/Berlin"
+    assert f"Decided as at {words} " in text_of(tried(ana, moment=given)).replace("days are", " days are")
 
 
 def test_a_number_that_cannot_be_read_is_said(ana, ada):

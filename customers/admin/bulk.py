@@ -25,6 +25,7 @@ from customers.labels import with_named_parts
 from customers.limits import MOST_AMOUNT, TOO_MUCH, Metric
 from customers.models import Agent, Channel, Customer, LimitOverride, Tier
 from customers.models.limits import METRIC_CHOICES, PERIOD_CHOICES
+from customers.years import check_year
 
 
 class TierForm(forms.Form):
@@ -52,7 +53,9 @@ class OverrideForm(forms.Form):
         error_messages={"max_value": TOO_MUCH},
         help_text="0: none at all. Blank: unlimited.",
     )
-    valid_until = forms.SplitDateTimeField(widget=AdminSplitDateTime, help_text="Up to but not including.")
+    valid_until = forms.SplitDateTimeField(
+        validators=[check_year], widget=AdminSplitDateTime, help_text="Up to but not including."
+    )
     channel = forms.ModelChoiceField(Channel.objects.all(), required=False, empty_label="all channels")
     agent = forms.ModelChoiceField(Agent.objects.all(), required=False, empty_label="all agents")
     hard = forms.BooleanField(initial=True, required=False, help_text=LimitOverride._meta.get_field("hard").help_text)

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import path, reverse
@@ -20,12 +20,13 @@ from customers.admin.pages import HistoryAdmin, counted
 from customers.admin.tiers import TierLimitInline
 from customers.editing import lock_customer, lock_tier
 from customers.history import Part, moment_words
-from customers.masking import shown_text
+from customers.masking import may_see_numbers, shown_text
 from customers.models import Customer, CustomerChange, Tier, TierChange, TierChangeLimit
 from customers.models.changes import Change
 from customers.scheduling import IN_FORCE, cancel, check_schedule, compared, put_into_force, start_draft
 
 MAY_CHANGE_TIERS, MAY_CHANGE_CUSTOMERS = "customers.change_tier", "customers.change_customer"
+NOW_OR_THEN = "Empty this to put it into force now, or press Save to have it come into force then."
 STATES: dict[str | None, dict[str, Any]] = {
     "draft": {"starts_at": None},
     "scheduled": {"starts_at__isnull": False, "in_force_at": None},
@@ -94,6 +95,10 @@ class ChangeAdmin(HistoryAdmin):
     def delete_model(self, request: HttpRequest, obj: Change) -> None:
         cancel(obj)
 
+    @admin.display(description="note")
+    def note_masked(self, change: Change) -> str:
+        return shown_text(change.note) or "–"
+
     @admin.display(description="state", ordering="starts_at")
     def state(self, change: Change) -> str:
         if change.starts_at is None:
@@ -105,6 +110,8 @@ class TierChangeForm(forms.ModelForm):
     def clean_starts_at(self) -> Any:
         starts_at = self.cleaned_data["starts_at"]
         if starts_at is not None:
+            if "_now" in self.data:
+                raise ValidationError(NOW_OR_THEN)
             try:
                 check_schedule(self.instance, starts_at)
             except ValidationError as error:
@@ -136,20 +143,18 @@ class ChangeLimitInline(TierLimitInline):
 class TierChangeAdmin(ChangeAdmin):
     form = TierChangeForm
     change_form_template = "admin/customers/tierchange/change_form.html"
-    list_display = ["tier", "state", "limits_in_words", "note", "author"]
+    list_display = ["tier", "state", "limits_in_words", "note_masked", "author"]
     list_filter = [StateFilter]
     list_select_related = ["tier", "author"]
     inlines = [ChangeLimitInline]
     history_parts = [Part(TierChangeLimit, "change")]
-    readonly_fields = ["tier_link", "state", "comparison", "touches", "author", "created_at"]
-    fieldsets = [
-        (None, {"fields": ["tier_link", "state", "touches", "comparison", "note", ("author", "created_at")]}),
-        ("From when it holds", {"fields": ["starts_at"]}),
-    ]
+    readonly_fields = ["tier_link", "state", "comparison", "touches", "note_masked", "author", "created_at"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        shown = super().get_fieldsets(request, obj)
-        return shown if obj is None or obj.starts_at is None else shown[:1]
+        note = "note" if may_see_numbers() else "note_masked"
+        about = (None, {"fields": ["tier_link", "state", "touches", "comparison", note, ("author", "created_at")]})
+        when = ("From when it holds", {"fields": ["starts_at"]})
+        return [about, when] if obj is None or obj.starts_at is None else [about]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return (obj is None or obj.starts_at is None) and request.user.has_perm(MAY_CHANGE_TIERS)
@@ -159,9 +164,28 @@ class TierChangeAdmin(ChangeAdmin):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The tier is locked first, as wherever both are."""
-        if request.method == "POST" and transaction.get_connection().in_atomic_block and object_id.isdecimal():
-            lock_tier(Tier.objects.filter(changes=int(object_id)))
-        return super().get_object(request, object_id, from_field)
+        found = super().get_object(request, object_id, from_field)
+        if found is not None and request.method == "POST" and transaction.get_connection().in_atomic_block:
+            lock_tier(Tier.objects.filter(pk=found.tier_id))
+            return super().get_object(request, object_id, from_field)
+        return found
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """A draft that is none any more, as by a double click: what became of it, rather than that one may not."""
+        if request.method == "POST" and object_id is not None and request.user.has_perm(MAY_CHANGE_TIERS):
+            found = self.get_object(request, object_id)
+            if found is not None and found.starts_at is not None:
+                self.message_user(
+                    request, f"Nothing was saved: it is no draft any more. {self.state(found)}.", messages.WARNING
+                )
+                return HttpResponseRedirect(reverse("admin:customers_tierchange_change", args=[found.pk]))
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "starts_at":
@@ -226,8 +250,8 @@ class TierChangeAdmin(ChangeAdmin):
         """The tier's draft, made where it has none: a button of the tier's page."""
         if not request.user.has_perm(MAY_CHANGE_TIERS):
             raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+        if request.method != "POST":  # as whoever has signed in again is led to
+            return HttpResponseRedirect(reverse("admin:customers_tier_change", args=[pk]))
         with transaction.atomic():
             tier = lock_tier(Tier.objects.filter(pk=pk)) or get_object_or_404(Tier, pk=pk)
             draft = start_draft(tier, cast(User, request.user))
@@ -259,10 +283,6 @@ class CustomerChangeAdmin(ChangeAdmin):
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
         self.message_user(request, f"{obj_display}: cancelled.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:customers_customerchange_changelist"))
-
-    @admin.display(description="note")
-    def note_masked(self, change: CustomerChange) -> str:
-        return shown_text(change.note) or "–"
 
     @admin.display(description="customer", ordering="customer__name")
     def customer_name(self, change: CustomerChange) -> str:

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from customers.admin.pages import without_related_links
 from customers.editing import MOST_ROWS
 from customers.labels import with_named_parts, with_own_name
+from customers.years import with_checked_year
 
 
 class ShortFormSet(forms.BaseInlineFormSet):
@@ -48,5 +49,6 @@ class ShortInline(admin.options.InlineModelAdmin):
         return made
 
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
-        field = with_named_parts(without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs)))
+        field = without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+        field = with_checked_year(with_named_parts(field))
         return with_own_name(field) if isinstance(self, admin.TabularInline) else field

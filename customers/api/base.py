@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from customers.api.errors import answer_error
 from customers.api.reading import StrictJSONParser, StrictSerializer, read_query
-from customers.editing import change_reason
+from customers.editing import BY_KEY, change_reason
 from customers.keys import KeyHolder
 
 
@@ -36,7 +36,7 @@ class ApiView(APIView):
     def why(self) -> str:
         """What the history says of this request's changes."""
         holder = cast(KeyHolder, self.request.user)
-        return f"API key {holder.label}"
+        return f"{BY_KEY}{holder.label}"
 
     def say_why(self, instance: Model) -> None:
         change_reason(instance, self.why)

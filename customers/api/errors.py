@@ -126,6 +126,6 @@ def refuse_where_used(instance: Model) -> None:
 
 
 _INSTEAD = {
-    "tier": 'Move them to another tier, or send {"active": false} to offer it no longer.',
+    "tier": 'Move its customers and cancel what is scheduled, or send {"active": false} to offer it no longer.',
     "customer": 'Send {"status": "blocked"} to keep the customer out.',
 }

@@ -6,15 +6,17 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from customers.editing import BY_KEY
 from customers.history import records_of
 from customers.importing.uploads import delete_uploads_before
 from customers.models import Customer, CustomerChange, Erasure, LimitOverride, PhoneNumber, TopUp
 from customers.personal.parts import Counted, Part, ShouldStop
 from customers.personal.traces import Traces
 from customers.search.keeping import keep_search_keys
+from customers.settling import why
 from customers.turns import short_transaction
 
 AT_ONCE = 500
@@ -97,6 +99,7 @@ def _at_once(customer: Customer, traces: Traces) -> None:
     records["numbers"].delete()
     LimitOverride.objects.filter(customer=customer).update(note="")
     records["overrides"].update(note="")
+    _erase_reasons(customer, [rows for name, rows in records.items() if name != "numbers"])
     for change in CustomerChange.objects.filter(customer=customer, in_force_at=None):  # nobody is served by them
         change.delete()
     CustomerChange.objects.filter(customer=customer).update(note="")
@@ -112,6 +115,17 @@ def _at_once(customer: Customer, traces: Traces) -> None:
     keep_search_keys([customer.pk])
     # Whoever else is in a file has to be uploaded again.
     delete_uploads_before(timezone.now())
+
+
+def _erase_reasons(customer: Customer, histories: Iterable[QuerySet[Any]]) -> None:
+    """What staff wrote of why they changed something. Which key it was, and that it was scheduled, stays."""
+    came = list(CustomerChange.objects.filter(customer=customer, in_force_at__isnull=False))
+    without_note = {why(change): why(change, with_note=False) for change in came}
+    for rows in histories:
+        for told, kept in without_note.items():
+            rows.filter(history_change_reason=told).update(history_change_reason=kept)
+        stays = Q(history_change_reason__in=list(without_note.values())) | Q(history_change_reason__startswith=BY_KEY)
+        rows.exclude(stays).update(history_change_reason=None)
 
 
 def _further(erasure: Erasure, traces: Traces, is_last: bool, should_stop: ShouldStop) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from customers.access import zone_of
+from customers.scheduled import tier_at
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.events import Caller, SessionEnd, counting_end
 from sessions_app.models import Session, SupersededEnd, WebhookEvent
@@ -58,7 +59,6 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     started_before = session.started_at
     if names_caller:
         name_caller(session, event, customer)
-        session.tier = customer.tier if customer else None
         session.time_zone = zone_of(customer).key
     elif event.caller.identity not in (None, session.caller.identity) and session.caller.identity is not None:
         add_flags(session, {"caller_differs"})
@@ -66,6 +66,8 @@ def _end(event: SessionEnd, delivery: Delivery) -> Outcome:
     is_corrected = session.has_end
     _take_end(session, event)
     judge_occupancy(session)
+    if names_caller:
+        session.tier = tier_at(customer, session.started_at) if customer else None
     session.save()
     count_change(session, before, started_before)
     kind: Literal["end", "corrected"] = "corrected" if is_corrected else "end"

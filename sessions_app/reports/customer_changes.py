@@ -135,7 +135,7 @@ def top_up(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Ask for a top-up, and add it."""
 
     def make(data: Mapping[str, Any] | None, standing: Standing, lines: list[OutlookLine], now: datetime) -> forms.Form:
-        return AddTopUpForm(data, Ends(now, standing.zone))
+        return AddTopUpForm(data, Ends(now, standing.zone), request.GET.get("metric", ""))
 
     def store(form: AddTopUpForm, customer: Customer, now: datetime) -> str:
         given = form.cleaned_data
@@ -205,7 +205,9 @@ def cancel_change(request: HttpRequest, pk: int, change: int) -> HttpResponseBas
             return HttpResponseRedirect(address)
         try:
             cancel(found)
-            messages.success(request, f"Cancelled: {customer} stays on tier {customer.tier}.")
+            is_last = not planned_of_customer(customer).exists()
+            told = f"{customer} stays on tier {customer.tier}." if is_last else "what else is scheduled stays."
+            messages.success(request, f"Cancelled: {told}")
         except ValidationError as error:
             messages.error(request, f"Nothing was changed. {' '.join(error.messages)}")
     return HttpResponseRedirect(address)

@@ -94,12 +94,14 @@ class LiveFilters(NarrowingForm):
 
 @dataclass(frozen=True)
 class OpenLine:
-    """An open session as a line. `use` is the tightest limit of call minutes, None where none limits it."""
+    """An open session as a line. `use` is the tightest limit of call minutes, None where none limits it; `more` is what
+    the customer's top-ups have left beside it."""
 
     session: Session
     caller: str
     elapsed: timedelta
     use: LimitUse | None
+    more: float
 
     @property
     def beside_caller(self) -> str:
@@ -110,18 +112,27 @@ class OpenLine:
         return duration_words(max(0.0, self.elapsed.total_seconds()))
 
     @property
+    def left(self) -> float | None:
+        """Minutes; None where nothing limits them."""
+        return None if self.use is None else (self.use.left or 0.0) + self.more
+
+    @property
     def left_words(self) -> str:
-        if self.use is not None:
-            return f"{left_number(self.use.left or 0.0)} min"
+        if self.left is not None:
+            return f"{left_number(self.left)} min"
         return "No minutes used" if not self.session.counts_toward_call_minutes else "No limit"
 
     @property
     def limit_words(self) -> str:
-        return f"of {self.use.limit}" if self.use is not None else ""
+        return f"of {self.limit}" if self.use is not None else ""
+
+    @property
+    def limit(self) -> str:
+        return "" if self.use is None else f"{self.use.limit}{' and top-ups' if self.more else ''}"
 
     @property
     def is_short(self) -> bool:
-        return self.use is not None and (self.use.left or 0.0) < SOON_MINUTES
+        return self.left is not None and self.left < SOON_MINUTES
 
     def as_row(self) -> Row:
         session = self.session
@@ -133,8 +144,8 @@ class OpenLine:
             str(session.agent or ""),
             timezone.localtime(session.started_at),
             max(0, round(self.elapsed.total_seconds())),
-            None if self.use is None else round(self.use.left or 0.0, 2),
-            "" if self.use is None else str(self.use.limit),
+            None if self.left is None else round(self.left, 2),
+            self.limit,
             str(session),
         )
 
@@ -172,7 +183,8 @@ def open_rows(sessions: SessionQuerySet) -> list[OpenRow]:
 
 
 def short_ones(rows: Sequence[OpenRow], now: datetime) -> list[OpenRow]:
-    """Those whose customer has a limit of call minutes that applies and has less than `SOON_MINUTES` left."""
+    """Those whose customer has a limit of call minutes that applies and has less than `SOON_MINUTES` left, with what
+    top-ups have left."""
     using = [row for row in rows if row.uses_minutes]
     scopes = short_of_minutes(now, SOON_MINUTES, sorted({row.customer_id or 0 for row in using}))
     return [
@@ -200,10 +212,10 @@ def open_lines(rows: Sequence[OpenRow], now: datetime) -> list[OpenLine]:
 
 
 def _line(session: Session, standing: Standing | None, now: datetime) -> OpenLine:
-    use = None
+    use, more = None, 0.0
     if standing is not None and not session.is_test and session.counts_toward_call_minutes:
-        use = standing.tightest_minutes(session.channel_id, session.agent_id)
-    return OpenLine(session, caller_words(session), now - session.started_at, use)
+        use, more = standing.tightest_minutes(session.channel_id, session.agent_id), standing.top_up_minutes_left
+    return OpenLine(session, caller_words(session), now - session.started_at, use, more)
 
 
 def live_figures(
@@ -233,8 +245,8 @@ def live_figures(
         Figure(
             f"Less than {SOON_MINUTES} min left",
             number_words(len(short)),
-            "Those whose tightest limit of call minutes has less than that left. LiveTok takes no stop during a "
-            "session: the call goes on, and the next one is denied.",
+            "Those whose tightest limit of call minutes, with top-ups, has less than that left. LiveTok takes no stop "
+            "during a session: the call goes on, and the next one is denied.",
             filters.short_address(),
         ),
     ]

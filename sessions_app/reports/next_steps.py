@@ -8,10 +8,11 @@ from django.urls import reverse
 
 from customers.limits import Limit, Metric, Period
 from customers.models import Customer
+from customers.models.top_ups import LIFTED_METRICS
 from sessions_app.decision.rules import Reason
 from sessions_app.models import Session
 from sessions_app.reports.change_forms import limit_code
-from sessions_app.reports.customer_changes import ALLOW_MORE, CHANGE_CUSTOMERS
+from sessions_app.reports.customer_changes import ADD_TOP_UP, ALLOW_MORE, CHANGE_CUSTOMERS
 from sessions_app.reports.frame.figures import query_of
 
 POLICY = "customers.change_policy"
@@ -53,6 +54,9 @@ def _of_limit(found: Session, check: Mapping[str, Any], user: Any) -> Iterator[S
         )
         address = reverse("reports:allow-more", args=[found.customer_id])
         yield Step("Allow more until…", f"{address}{query_of(limit=limit_code(limit))}")
+    if check["metric"] in LIFTED_METRICS and user.has_perms(ADD_TOP_UP):
+        address = reverse("reports:add-top-up", args=[found.customer_id])
+        yield Step("Add a top-up…", f"{address}{query_of(metric=check['metric'])}")
     yield from _change_tier(found, user)
 
 

@@ -81,10 +81,12 @@ class AddTopUpForm(forms.Form):
     )
     note = forms.CharField(label="Why, for your colleagues (may stay empty)", required=False, max_length=200)
 
-    def __init__(self, data: Mapping[str, Any] | None, ends: Ends) -> None:
+    def __init__(self, data: Mapping[str, Any] | None, ends: Ends, metric: str = "") -> None:
+        """`metric` is what it is proposed for; call minutes where that is none of the choices."""
+        proposed = metric if metric in LIFTED_METRICS else Metric.CALL_MINUTES.value
         super().__init__(
             data,
-            initial={"metric": Metric.CALL_MINUTES.value},
+            initial={"metric": proposed},
             use_required_attribute=False,
             auto_id="topup-%s",
             label_suffix="",

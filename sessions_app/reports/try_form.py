@@ -55,6 +55,20 @@ class MomentInput(forms.DateTimeInput):
         return timezone.localtime(moment).strftime(str(self.format))
 
 
+class FirstOfTwo(forms.DateTimeField):
+    """Takes every time that a clock can be set to: of an hour that comes twice the first, of one that is left out the
+    time after it."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            moment = parse_datetime(value.strip()) if isinstance(value, str) else None
+        except ValueError:
+            moment = None
+        if moment is not None and timezone.is_naive(moment):
+            return timezone.make_aware(moment)
+        return super().to_python(value)
+
+
 def _used_field(metric: Metric, period: Period) -> forms.Field:
     label = f"{WORDS[metric]} {_THIS[period]}".strip()
     kind = forms.FloatField if metric is Metric.CALL_MINUTES else forms.IntegerField
@@ -95,7 +109,7 @@ class TryForm(forms.Form):
         required=False,
         error_messages={"invalid_choice": "There is no agent “%(value)s”. Choose from the list."},
     )
-    moment = moment_field("Moment (empty: now)")
+    moment = moment_field("Moment (empty: now)", FirstOfTwo)
     tier = forms.ModelChoiceField(
         Tier.objects.order_by("name"),
         label="As if the tier were",
@@ -105,7 +119,13 @@ class TryForm(forms.Form):
         error_messages={"invalid_choice": "There is no such tier any more. Choose from the list."},
     )
     # Set by a session's page: that session counts for nothing in what is decided.
-    session = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_ID, widget=forms.HiddenInput)
+    session = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=LARGEST_ID,
+        widget=forms.HiddenInput,
+        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), "The address names no session. Clear all."),
+    )
 
     def __init__(self, data: Mapping[str, Any] | None) -> None:
         channels = [(channel.pk, str(channel)) for channel in Channel.objects.order_by("slug")]
@@ -124,6 +144,11 @@ class TryForm(forms.Form):
     @property
     def supposed_fields(self) -> list[Any]:
         return [self[name] for name in SUPPOSED]
+
+    @property
+    def supposed_in_words(self) -> list[str]:
+        """What is supposed to be used: on paper the form itself is not seen."""
+        return [f"{self[name].label} {self[name].value()}" for name in SUPPOSED if self[name].value() not in (None, "")]
 
     @property
     def supposes(self) -> bool:

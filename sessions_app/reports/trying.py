@@ -106,7 +106,8 @@ def _outcome(form: TryForm, tried: Preview, now: datetime) -> dict[str, Any]:
         "becomes_customer": tried.access.customer is not None and tried.access.customer.pk is None,
         "caller": shown_number(tried.event.caller.phone_key) or tried.event.caller.external_id,
         "tier": tried.access.tier,
-        "decided_at": moment_in(company, tried.event.at, company, with_year=True),
+        "decided_at": moment_in(company, tried.event.at, company, with_year=True)
+        + _which_of_two(tried.event.at, company),
         "zone": zone.key,
         "would_deny": [reason_words(reason) for reason in tried.would_deny],
         "trace": trace_words(trace, tried.reason),
@@ -116,6 +117,13 @@ def _outcome(form: TryForm, tried: Preview, now: datetime) -> dict[str, Any]:
         "bytes": len(tried.content),
         "given": [(name, form[name].value()) for name in form.fields if form[name].value() not in (None, "")],
     }
+
+
+def _which_of_two(moment: datetime, zone: ZoneInfo) -> str:
+    """Of an hour that comes twice, as clocks are put back."""
+    local = moment.astimezone(zone)
+    comes_twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    return f", for the {'second' if local.fold else 'first'} time" if comes_twice else ""
 
 
 def _customer(tried: Preview) -> Customer | None:

@@ -8,13 +8,14 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias
 
 from customers.limits import Metric, Period
-from customers.models import Customer, LimitOverride, TierLimit
+from customers.models import Customer, LimitOverride, TierLimit, TopUp
 from customers.validity import valid_sql
 from customers.zones import zone_named
 from sessions_app.database.replica import read_connection
 from sessions_app.models import DailyUsage, Session
 from sessions_app.periods import Span, local_day, span_of
 from sessions_app.usage.counting import FILLED_BY, OPEN_COLUMNS, PERIODS, OpenSession, held_seconds, was_open_at
+from sessions_app.usage.standing import standings, with_limits
 
 MEASURED = (Period.DAY, Period.MONTH)
 MOST_NAMED = 1000
@@ -161,10 +162,23 @@ def _shares(customer_ids: Sequence[int], now: datetime, held: "Held") -> dict[tu
 
 
 def short_of_minutes(now: datetime, minutes: int, customer_ids: Sequence[int]) -> set[tuple[int, str, str]]:
-    """The customers' limits of call minutes that have fewer left than so many: the customer, and the channel and agent
-    that the limit is for, blank for all."""
+    """The customers' limits of call minutes that have fewer left than so many, together with the customer's top-ups:
+    the customer, and the channel and agent that the limit is for, blank for all."""
     uses = _uses(customer_ids, now, _held(now, PERIODS), wanted=_MINUTES, periods=PERIODS)
-    return {(use.customer_id, use.channel, use.agent) for use in uses if use.amount - use.used < minutes}
+    short = [use for use in uses if use.amount - use.used < minutes]
+    more = _top_up_minutes_left({use.customer_id for use in short}, now)
+    return {
+        (use.customer_id, use.channel, use.agent)
+        for use in short
+        if max(0.0, use.amount - use.used) + more.get(use.customer_id, 0.0) < minutes
+    }
+
+
+def _top_up_minutes_left(customer_ids: Iterable[int], now: datetime) -> dict[int, float]:
+    """Of those alone who have a valid top-up of call minutes, who are few."""
+    valid = TopUp.objects.valid_at(now).filter(customer__in=list(customer_ids), metric=Metric.CALL_MINUTES)
+    customers = list(with_limits(Customer.objects.filter(pk__in=valid.order_by().values("customer")), now))
+    return {pk: standing.top_up_minutes_left for pk, standing in standings(customers, now).items()}
 
 
 def _uses(

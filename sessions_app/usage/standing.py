@@ -63,6 +63,11 @@ class Standing:
         ]
         return max(found, key=lambda use: use.share or 0.0, default=None)
 
+    @property
+    def top_up_minutes_left(self) -> float:
+        """Of all valid top-ups together: what lifts any limit of call minutes that is used up."""
+        return sum(balance.left for balance in self.usage.balances_of(Metric.CALL_MINUTES))
+
     def tightest_minutes(self, channel: str | None, agent: str | None) -> LimitUse | None:
         """Of the hard limits of call minutes that apply to a session, the one with the least left."""
         found = [

@@ -45,10 +45,10 @@ def day_field(label: str) -> forms.DateField:
     )
 
 
-def moment_field(label: str) -> forms.DateTimeField:
+def moment_field(label: str, kind: type[forms.DateTimeField] = forms.DateTimeField) -> forms.DateTimeField:
     era = "Give a time between 1970 and 2199."
     first, last = (datetime.combine(day, time.min, tzinfo=UTC) for day in (FIRST_DAY, LAST_DAY))
-    return forms.DateTimeField(
+    return kind(
         label=label,
         required=False,
         validators=[MinValueValidator(first, era), MaxValueValidator(last, era)],
