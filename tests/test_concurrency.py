@@ -20,7 +20,7 @@ import pytest
 
 from customers.keys import BELIEVED_SECONDS
 from tests.builders import begin_body, end_body
-from tests.live import ROOT, LiveServer
+from tests.live import ROOT, LiveServer, running_server
 
 pytestmark = pytest.mark.serial
 
@@ -28,6 +28,8 @@ AT_ONCE = 16
 # A race that is lost only now and then, or rarely, must not slip through.
 ROUNDS = 3
 RARE_ROUNDS = 15
+# LiveTok's, and a few more.
+TRIES = 10
 NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)
 
 Reply = tuple[int, bytes]
@@ -55,14 +57,20 @@ class Frontdesk:
     def request(
         self, method: str, path: str, body: Any = None, key: str = "", through: http.client.HTTPConnection | None = None
     ) -> Reply:
-        connection = through or self.open()
+        """The reply, after as many tries as a machine takes that is too busy: whoever is told so tries again."""
         headers = {"X-API-Key": key, "Content-Type": "application/json"}
-        try:
-            connection.request(method, path, b"" if body is None else json.dumps(body), headers)
-            response = connection.getresponse()
-            content = response.read()
-        finally:
-            connection.close()
+        for _ in range(TRIES):
+            connection = through or self.open()
+            try:
+                connection.request(method, path, b"" if body is None else json.dumps(body), headers)
+                response = connection.getresponse()
+                content = response.read()
+            finally:
+                connection.close()
+            if response.status != 503:
+                break
+            through = None
+            time.sleep(0.2)
         assert response.status < 500, (response.status, content)
         return response.status, content
 
@@ -133,8 +141,10 @@ class Frontdesk:
 
 
 @pytest.fixture(scope="module")
-def frontdesk(live_server_process):
-    return Frontdesk(live_server_process)
+def frontdesk(database_name, web_processes):
+    """No begin is answered without being decided: on a busy machine it is sent again."""
+    with running_server(database_name, WEB_PROCESSES=str(web_processes), DECISION_FALLBACK="retry") as server:
+        yield Frontdesk(server)
 
 
 RECOUNT_AT_EACH_LINE = """
@@ -394,10 +404,7 @@ def test_begin_and_end_of_one_session_at_once_are_one_ended_session(frontdesk, i
         sessions = frontdesk.sessions(phone=number)
         assert [session["state"] for session in sessions] == ["ended"] * AT_ONCE
         assert {session["duration_seconds"] for session in sessions} == {60}
-        # Of 32 at once a busy machine may answer one without the database; it is the same session all the same.
-        decided = {(session["reason"], *flags_of(session)) for session in sessions}
-        assert ("allowed",) in decided
-        assert decided <= {("allowed",), ("fallback_allow", "fallback")}
+        assert {(session["reason"], *flags_of(session)) for session in sessions} == {("allowed",)}
         day = frontdesk.usage(number)
         assert (day["sessions"], day["call_minutes"], day["call_minutes_open"]) == (AT_ONCE, AT_ONCE, 0)
 

@@ -118,18 +118,26 @@ def wait_until(holds) -> None:
 
 @pytest.mark.only("sqlite")
 def test_no_request_finds_sqlite_locked_while_the_worker_deletes(database_name):
+    for _ in range(3):  # a busy machine may look only when all is deleted: then it has to begin anew
+        if loaded_while_the_worker_deletes(database_name):
+            return
+    pytest.fail("the worker deleted nothing meanwhile")
+
+
+def loaded_while_the_worker_deletes(database_name: str) -> bool:
+    """Whether there was anything left to delete when the load began."""
     with new_environment(database_name, is_set_up=True, WEBHOOK_SECRET="secret-of-the-test") as env:
-        old = 2 * OLD_EVENTS  # so many that a busy machine, which looks seldom, finds some deleted and some left
-        add_old_events(env["DATABASE_URL"], old)
+        add_old_events(env["DATABASE_URL"], OLD_EVENTS)
         server = start_server(env)
         try:
             wait_until_ready(server)
-            wait_until(lambda: old_events(env["DATABASE_URL"]) < old)  # a busy machine starts the worker late
+            wait_until(lambda: old_events(env["DATABASE_URL"]) < OLD_EVENTS)  # a busy machine starts the worker late
             before = old_events(env["DATABASE_URL"])
             paths = "/webhooks/livetok/begin", "/webhooks/livetok/end"
             load = Load(int(env["PORT"]), *paths, env["WEBHOOK_SECRET"], seconds=3, customers=50, connections=16)
             assert measure(load).sessions > 10  # raises for any answer but 200
-            assert before > old_events(env["DATABASE_URL"]), "the worker deleted nothing meanwhile"
+            deleted = before - old_events(env["DATABASE_URL"])
         finally:
             server.stop()
         assert "locked" not in server.log
+        return deleted > 0
