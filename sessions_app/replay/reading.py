@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 
 from customers.limits import Limit, Metric, effective_limits
 from customers.models import Customer, LimitOverride
@@ -62,11 +62,9 @@ def pieces(asked: Asked, after: int) -> Iterator[list[int]]:
     """The ids of customers beyond one who have sessions, in their order, so many that these fit into memory."""
     customers = customers_of(asked).order_by("pk").values_list("pk", flat=True)
     while some := list(customers.filter(pk__gt=after)[:CUSTOMERS_AT_ONCE]):
-        those = customers.filter(pk__gt=after, pk__lte=some[-1]).order_by()
-        sessions = Session.objects.filter(customer__in=those, started_at__gte=asked.earliest).order_by("customer_id")
         piece: list[int] = []
         held = 0
-        for customer_id, count in sessions.values_list("customer_id").annotate(Count("pk")):
+        for customer_id, count in _counts(some, asked.earliest):
             if piece and held + count > SESSIONS_AT_ONCE:
                 yield piece
                 piece, held = [], 0
@@ -75,6 +73,18 @@ def pieces(asked: Asked, after: int) -> Iterator[list[int]]:
         if piece:
             yield piece
         after = some[-1]
+
+
+def _counts(customer_ids: Sequence[int], since: datetime) -> list[tuple[int, int]]:
+    """How many sessions each has, of those with any. By ids: given a query for them, PostgreSQL reads all sessions."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""SELECT customer_id, count(*) FROM {Session._meta.db_table}
+WHERE customer_id IN ({", ".join(["%s"] * len(customer_ids))}) AND started_at >= %s
+GROUP BY customer_id ORDER BY customer_id""",
+            [*customer_ids, since],
+        )
+        return cursor.fetchall()
 
 
 def replayed_customers(asked: Asked, customer_ids: Sequence[int], guess_of_tier: int) -> Iterator[OfCustomer]:
@@ -122,10 +132,11 @@ _TIMES = (
 
 @cache
 def _sql(customers: int) -> str:
-    times: Sequence[str] = _TIMES
-    hold = "CAST(facts ->> 'call_hold_minutes' AS integer)"
-    if IS_SQLITE:  # whose driver would make naive moments of them, slowly
+    # As texts: either driver takes longer to make moments of them.
+    if IS_SQLITE:
         times, hold = [f"{time} || '+00:00'" for time in _TIMES], "json_extract(facts, '$.call_hold_minutes')"
+    else:
+        times, hold = [f"CAST({time} AS text)" for time in _TIMES], "CAST(facts ->> 'call_hold_minutes' AS integer)"
     return f"""SELECT customer_id, tier_id, id, channel_id, agent_id, counts_toward_call_minutes, time_zone,
     {", ".join(times)}, stated_seconds, duration_seconds, allowed, reason, {hold}, minutes_top_up_id, sessions_top_up_id
 FROM {Session._meta.db_table}
@@ -161,9 +172,8 @@ def _replayed(row: Sequence[Any], asked: Asked) -> Replayed:
         minutes,
         one,
     ) = row
-    if IS_SQLITE:
-        times = [time and datetime.fromisoformat(time) for time in times]
-    started_at, open_until, began, ended, ended_at, declared = times
+    moments = [time and datetime.fromisoformat(time) for time in times]
+    started_at, open_until, began, ended, ended_at, declared = moments
     took_place = bool(stated_seconds) and duration_is_usable(stated_seconds)
     counted = duration if ended is not None and (allowed or allowed is None or took_place) else 0
     return Replayed(
