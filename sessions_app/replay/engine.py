@@ -90,13 +90,10 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class TopUp:
-    """A top-up of the customer's, valid from then on. What its row has as `recorded` came before all sessions."""
+    """A top-up of the customer's, and when it is valid. What its row has as `recorded` came before all sessions."""
 
     row: TopUpRow
-    valid_from: datetime
-
-    def is_valid_at(self, now: datetime) -> bool:
-        return self.valid_from <= now and (self.row.valid_until is None or now < self.row.valid_until)
+    is_valid_at: Callable[[datetime], bool]
 
 
 LimitsAt = Callable[[datetime], tuple[Limit, ...]]

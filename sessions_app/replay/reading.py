@@ -260,7 +260,7 @@ def _drawn_before(stored: Sequence[StoredTopUp], sessions: Iterable[Replayed]) -
     return [
         TopUp(
             TopUpRow(one.pk, Metric(one.metric), one.amount, one.valid_until, one.created_at.date(), drawn[one.pk]),
-            one.valid_from,
+            one.is_valid_at,
         )
         for one in stored
     ]

@@ -83,7 +83,8 @@ def _replay(replay: Replay, should_stop: ShouldStop) -> None:
             return
         for found in replayed_customers(asked, customer_ids, replay.usual_seconds or 0):
             summary.add(found.customer_id, found.verdicts)
-        done = customers_of(asked).filter(pk__lte=customer_ids[-1]).count()
+        piece = customers_of(asked).filter(pk__gt=replay.last_customer, pk__lte=customer_ids[-1])
+        done = replay.customers_done + piece.count()
         if not _save(replay, last_customer=customer_ids[-1], customers_done=done, result=summary.as_json()):
             return
         time.sleep(PAUSE_SECONDS)

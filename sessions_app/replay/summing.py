@@ -82,11 +82,11 @@ class Summary:
         self.sessions += len(verdicts)
         _add(self.now, [now for _, (now, _) in verdicts])
         _add(self.then, [then for _, (_, then) in verdicts])
-        self.unlike += sum(session.allowed is not now.reason.admits for session, (now, _) in verdicts)
+        self.unlike += sum(session.allowed is not now.allowed for session, (now, _) in verdicts)
         changed = [
             _changed(customer_id, session, now, then)
             for session, (now, then) in verdicts
-            if now.reason.admits is not then.reason.admits
+            if now.allowed is not then.allowed
         ]
         if not changed:
             return
@@ -121,7 +121,7 @@ class Summary:
 
 
 def _add(line: Line, verdicts: Sequence[Verdict]) -> None:
-    denials = Counter(verdict.reason.value for verdict in verdicts if not verdict.reason.admits)
+    denials = Counter(verdict.reason.value for verdict in verdicts if not verdict.allowed)
     denied = sum(denials.values())
     line.denied += denied
     line.let_in += len(verdicts) - denied
@@ -132,12 +132,12 @@ def _add(line: Line, verdicts: Sequence[Verdict]) -> None:
 
 
 def _changed(customer_id: int, session: Replayed, now: Verdict, then: Verdict) -> Changed:
-    let_in, denial = (then, now) if then.reason.admits else (now, then)
+    let_in, denial = (then, now) if then.allowed else (now, then)
     return Changed(
         session.started_at.astimezone(UTC).isoformat(),
         session.pk,
         customer_id,
-        then.reason.admits,
+        then.allowed,
         denial.reason.value,
         let_in.call_seconds - denial.call_seconds,
         let_in.is_guessed,
