@@ -133,7 +133,8 @@ bench-pooler: everything
 torture: everything
 	failed=; \
 	for database in sqlite postgresql; do \
-	    $(PYTHON) -m pytest --database $$database -n auto -m property --hypothesis-profile torture || failed=yes; \
+	    $(PYTHON) -m pytest --database $$database -n auto -m property --hypothesis-profile torture \
+	        -o faulthandler_timeout=7200 || failed=yes; \
 	done; \
 	$(PYTHON) -m benchmarks.torture || failed=yes; \
 	$(PYTHON) -m benchmarks.outage || failed=yes; \
