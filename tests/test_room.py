@@ -19,7 +19,7 @@ pytestmark = pytest.mark.serial
 BEGINS, PAUSE_SECONDS = 15, 0.05
 # Without a room of its own, LiveTok waits for as long as the others please.
 WITHIN_SECONDS = 1.0
-CUT_WITHIN_SECONDS = 30
+CUT_WITHIN_SECONDS = 90  # ten seconds, once a busy machine has done what others left to be worked on
 PER_ADDRESS = 4
 BUNDLE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 
