@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.livetok import Event
 from benchmarks.sql import rows
+from sessions_app.packing import unpack
 
 _SESSIONS = "SELECT session_id, answer, begin_body, end_body FROM sessions_app_session"
 _DECIDED = "SELECT session_id, answer, reason, flags, begin_received_at FROM sessions_app_session"
@@ -39,7 +40,7 @@ def findings(events: Iterable[Event], url: str, *, arrivals: int = 1) -> Finding
     events = list(events)
     sessions: dict[str, list[tuple[Any, ...]]] = {}
     for session_id, *rest in rows(url, _SESSIONS):
-        sessions.setdefault(session_id, []).append(tuple(value and bytes(value) for value in rest))
+        sessions.setdefault(session_id, []).append(tuple(value and unpack(bytes(value)) for value in rest))
     logged = {(name, session_id): count for name, session_id, count in rows(url, _LOGGED)}
     found: Counter[str] = Counter(twice=sum(len(rows) > 1 for rows in sessions.values()))
     for event in events:
@@ -56,7 +57,9 @@ def findings(events: Iterable[Event], url: str, *, arrivals: int = 1) -> Finding
 
 def changed_answers(events: Iterable[Event], url: str) -> list[str]:
     """Of each begin with another answer than the one that was given: what was given, and what is stored."""
-    stored = {session_id: (answer and bytes(answer), *rest) for session_id, answer, *rest in rows(url, _DECIDED)}
+    stored = {
+        session_id: (answer and unpack(bytes(answer)), *rest) for session_id, answer, *rest in rows(url, _DECIDED)
+    }
     return [
         f"{event.session_id}: {event.tries} tries, given {event.answers}, stored {stored.get(event.session_id)}"
         for event in events

@@ -1,5 +1,9 @@
 """A person of whom as much is known as can be, and whether anything of it is found again."""
 
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +22,7 @@ from customers.personal.erasing import erase_further
 from customers.settling import settle_due
 from sessions_app.billing.closing import close_month
 from sessions_app.billing.statements import Month
+from sessions_app.packing import DICTIONARIES, pack
 from sessions_app.sums.keeping import keep_sums
 from tests.api import Api
 from tests.builders import make_tier
@@ -29,9 +34,18 @@ TRACES = (NAME, "Quisling", "quisling", EMAIL, EXTERNAL_ID, "15199887766", "6677
 
 
 def found_in(content: bytes) -> list[str]:
-    """Which of the person's traces are in some bytes, as they are or as JSON escapes them."""
+    """Which of the person's traces are in some bytes or in what is packed there, plain or as JSON escapes them."""
     spelled = {trace: {trace.encode(), trace.encode("ascii", "backslashreplace")} for trace in TRACES}
-    return [trace for trace, ways in spelled.items() if any(way in content for way in ways)]
+    plain = b"\n".join([content, *_packed_in(content)])
+    return [trace for trace, ways in spelled.items() if any(way in plain for way in ways)]
+
+
+def _packed_in(content: bytes) -> Iterator[bytes]:
+    """What is packed anywhere in some bytes, as far as it is whole."""
+    head = pack(b"x" * 100)[2:6]
+    for found in re.finditer(re.escape(head), content):
+        with suppress(zlib.error):
+            yield zlib.decompressobj(zdict=DICTIONARIES[head]).decompress(content[found.start() - 2 :][:65536])
 
 
 def found_in_tables() -> dict[str, list[str]]:

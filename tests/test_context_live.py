@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.sql import rows
+from sessions_app.packing import unpack
 from tests.builders import begin_body
 from tests.live import LiveServer, running_server
 from tests.standins import Reply, http_standin
@@ -114,8 +115,5 @@ def test_no_begin_waits_over_a_second_for_a_source(sources: Sources, how: str):
 
 def stored(server: LiveServer, how: str) -> list[tuple[str, dict[str, Any]]]:
     """The flags and the facts of each session of the test but the first ones, which warm up."""
-    sql = f"SELECT flags, facts FROM sessions_app_session WHERE session_id LIKE '{how}-%' AND agent_id = '{how}'"
-    return [
-        (flags, json.loads(facts) if isinstance(facts, str) else facts)
-        for flags, facts in rows(server.database_url, sql)
-    ]
+    sql = f"SELECT flags, packed_facts FROM sessions_app_session WHERE session_id LIKE '{how}-%' AND agent_id = '{how}'"
+    return [(flags, json.loads(unpack(bytes(facts)))) for flags, facts in rows(server.database_url, sql)]

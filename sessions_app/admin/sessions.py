@@ -18,7 +18,7 @@ from customers.history import moment_words
 from customers.masking import shown_number
 from sessions_app.admin.bodies import NO_BODIES, BodiesAdmin, body_or_none, shown_json
 from sessions_app.decision.rules import Reason
-from sessions_app.models import Session
+from sessions_app.models import LONG_FIELDS, Session
 from sessions_app.recording.by_staff import declare_missing
 from sessions_app.reports.list.search import search
 from sessions_app.wording import (
@@ -31,8 +31,6 @@ from sessions_app.wording import (
     trace_words,
     with_agents_name,
 )
-
-HEAVY = ["facts", "trace", "would_deny", "answer", "begin_body", "end_body"]
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -88,7 +86,7 @@ class SessionAdmin(BodiesAdmin):
         f"email. Counts and pages end at {MOST_COUNTED:,}: filter for older ones."
     )
     actions = ["declare_end_missing"]
-    heavy_fields = HEAVY
+    heavy_fields = list(LONG_FIELDS)
     fieldsets = [
         (None, {"fields": ["session_id_shown", "state_in_words", "flags_in_words"]}),
         (

@@ -14,7 +14,7 @@ from customers.api.customers import phone_of
 from customers.api.pages import page_of, page_response
 from customers.api.schema import READING, answers
 from sessions_app.api.serializers import SessionDetailSerializer, SessionQuery, SessionSerializer
-from sessions_app.models import Session
+from sessions_app.models import LONG_FIELDS, Session
 
 _EQUAL = {
     "session_id": "session_id",
@@ -28,7 +28,6 @@ _EQUAL = {
     "started_after": "started_at__gte",
     "started_before": "started_at__lt",
 }
-_LONG = ("answer", "begin_body", "end_body", "facts", "trace", "would_deny")
 
 
 class SessionList(ApiView):
@@ -42,7 +41,7 @@ class SessionList(ApiView):
     )
     def get(self, request: Request) -> Response:
         """Sessions, newest first. Test traffic is listed with `test=true` alone."""
-        sessions = Session.objects.select_related("customer", "tier").defer(*_LONG)
+        sessions = Session.objects.select_related("customer", "tier").defer(*LONG_FIELDS)
         now = timezone.now()
         if "state" in self.query:
             sessions = sessions.in_state(self.query["state"], now)

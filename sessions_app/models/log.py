@@ -3,6 +3,8 @@
 from django.db import models
 from django.db.models import Q
 
+from sessions_app.models.packed import PackedBytesField
+
 
 class SpoolPlace(models.Model):
     """How far a file of the spool is in the database. Written with each of its requests, so none is stored twice."""
@@ -40,7 +42,7 @@ class WebhookEvent(models.Model):
     key = models.CharField(max_length=120, blank=True, help_text="The key's name, or WEBHOOK_SECRET.")
     address = models.CharField(max_length=64, blank=True)
     route = models.CharField(max_length=8, blank=True)
-    body = models.BinaryField(null=True)
+    body = PackedBytesField(null=True)
     processed_again_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -1,6 +1,7 @@
 """Sessions. Written by `recording` alone."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -9,9 +10,21 @@ from django.db.models import Q
 
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS, Caller, duration_is_usable
+from sessions_app.models.packed import PackedBytesField, PackedJSONField
 
 # A flag.
 ERASED = "erased"
+# Most of a row, and of use to nobody who counts or lists sessions.
+LONG_FIELDS = (
+    "would_deny",
+    "packed_facts",
+    "packed_trace",
+    "plain_facts",
+    "plain_trace",
+    "answer",
+    "begin_body",
+    "end_body",
+)
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
@@ -60,17 +73,20 @@ class Session(models.Model):
     allowed = models.BooleanField(null=True)
     reason = models.CharField(max_length=32, null=True)
     would_deny = models.JSONField(default=list)
-    facts = models.JSONField(default=dict)
-    trace = models.JSONField(default=list)
+    packed_facts: Any = PackedJSONField(null=True)
+    packed_trace: Any = PackedJSONField(null=True)
+    # What sessions have that came before these two were packed; of later ones they are blank.
+    plain_facts = models.JSONField(db_column="facts", default=dict)
+    plain_trace = models.JSONField(db_column="trace", default=list)
     # The bytes that went: a begin delivered again gets the same ones, whatever JSON is made of them.
-    answer = models.BinaryField(null=True)
+    answer = PackedBytesField(null=True)
 
     begin_received_at = models.DateTimeField(null=True)
     begin_stated_at = models.DateTimeField(null=True)
-    begin_body = models.BinaryField(null=True)
+    begin_body = PackedBytesField(null=True)
     end_received_at = models.DateTimeField(null=True)
     end_stated_at = models.DateTimeField(null=True)
-    end_body = models.BinaryField(null=True)
+    end_body = PackedBytesField(null=True)
     end_route = models.CharField(max_length=8, blank=True)
     stated_seconds = models.IntegerField(null=True)
     declared_missing_at = models.DateTimeField(null=True)
@@ -153,6 +169,26 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return self.session_id if self.number == 0 else f"{self.session_id} ({self.number + 1})"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it was decided by, beside what the trace says."""
+        facts: dict[str, Any] = self.plain_facts if self.packed_facts is None else self.packed_facts
+        return facts
+
+    @facts.setter
+    def facts(self, facts: dict[str, Any]) -> None:
+        self.packed_facts, self.plain_facts = facts, {}
+
+    @property
+    def trace(self) -> list[dict[str, Any]]:
+        """Every rule as it was judged (`decision.rules.whole_check`)."""
+        trace: list[dict[str, Any]] = self.plain_trace if self.packed_trace is None else self.packed_trace
+        return trace
+
+    @trace.setter
+    def trace(self, trace: list[dict[str, Any]]) -> None:
+        self.packed_trace, self.plain_trace = trace, []
 
     @property
     def caller(self) -> Caller:

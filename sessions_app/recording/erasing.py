@@ -159,7 +159,8 @@ def _erase_some(erasure: Erasure, traces: Traces, pks: Sequence[int]) -> None:
             phone_key=f"ERASED-{erasure.customer_id}",
             number_received="",
             external_id="",
-            facts={},
+            packed_facts=None,
+            plain_facts={},
             begin_body=None,
             end_body=None,
         )

@@ -4,7 +4,7 @@ It fails where another begin of the customer came between reading and writing.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
 from typing import Any, Literal, TypeAlias
@@ -16,6 +16,7 @@ from sessions_app.billing.past_months import note_past_months
 from sessions_app.database.prepared import IS_SQLITE, djangos_transaction, execute, fetch
 from sessions_app.database.sqlite.steps import run_steps
 from sessions_app.models import CustomerTurn, DailyUsage, Session, TopUpUse, WebhookEvent
+from sessions_app.models.packed import PackedBytesField, PackedJSONField
 from sessions_app.recording.columns import Field, all_but_id, fields_of, table_of
 from sessions_app.recording.hooks import Happening, awaited_now, hooked_rows
 from sessions_app.recording.log import Outcome
@@ -24,8 +25,8 @@ from sessions_app.sums.late import note_late_write
 from sessions_app.usage import drawn
 from sessions_app.usage.used import ADDING
 
-# Its name, the attribute whose value it has, and whether that is written as JSON.
-Parameter: TypeAlias = tuple[str, str, bool]
+# Its name, the attribute whose value it has, and what makes of that what is stored; None where it is stored as it is.
+Parameter: TypeAlias = tuple[str, str, Callable[[Any], Any] | None]
 
 
 def take_turn(customer_id: int) -> None:
@@ -206,12 +207,18 @@ def _insert_sql(prefix: str, model: type[models.Model], fields: Sequence[Field],
 def _values(parameters: Iterable[Parameter], row: models.Model) -> dict[str, Any]:
     values = row.__dict__
     return {
-        name: json.dumps(values[attribute]) if is_json else values[attribute] for name, attribute, is_json in parameters
+        name: values[attribute] if made is None else made(values[attribute]) for name, attribute, made in parameters
     }
 
 
 def _parameters(prefix: str, fields: Iterable[Field]) -> list[Parameter]:
-    return [(f"{prefix}_{field.column}", field.attname, isinstance(field, models.JSONField)) for field in fields]
+    return [(f"{prefix}_{field.column}", field.attname, _made_by(field)) for field in fields]
+
+
+def _made_by(field: Field) -> Callable[[Any], Any] | None:
+    if isinstance(field, PackedJSONField | PackedBytesField):
+        return field.get_prep_value
+    return json.dumps if isinstance(field, models.JSONField) else None
 
 
 SESSION_FIELDS = all_but_id(Session)

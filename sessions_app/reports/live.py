@@ -16,7 +16,7 @@ from customers.masking import shown_number
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.database.replica import current_reading
 from sessions_app.database.snapshots import one_snapshot
-from sessions_app.models import Session, SessionQuerySet
+from sessions_app.models import LONG_FIELDS, Session, SessionQuerySet
 from sessions_app.reports.frame.export import FORMATS, Row, export
 from sessions_app.reports.frame.figures import NOTHING, Figure, number_words, query_of, sessions_address
 from sessions_app.reports.frame.narrowing import NarrowingForm
@@ -201,9 +201,7 @@ def short_ones(rows: Sequence[OpenRow], now: datetime) -> list[OpenRow]:
 def open_lines(rows: Sequence[OpenRow], now: datetime) -> list[OpenLine]:
     """The first of them in full, at most `MOST_SHOWN`."""
     ids = [row.pk for row in rows[:MOST_SHOWN]]
-    sessions = Session.objects.select_related("customer", "tier", "channel", "agent").defer(
-        "answer", "begin_body", "end_body", "facts", "trace", "would_deny"
-    )
+    sessions = Session.objects.select_related("customer", "tier", "channel", "agent").defer(*LONG_FIELDS)
     by_pk = sessions.in_bulk(ids)
     found = [by_pk[pk] for pk in ids]
     customers = {session.customer_id for session in found if session.customer_id is not None and not session.is_test}

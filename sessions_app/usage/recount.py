@@ -7,15 +7,13 @@ from customers.keyset import beyond
 from customers.models import Customer
 from sessions_app.database.pieces import in_pieces, keys_of
 from sessions_app.database.snapshots import one_snapshot
-from sessions_app.models import DailyUsage, Session, TopUpUse
+from sessions_app.models import LONG_FIELDS, DailyUsage, Session, TopUpUse
 from sessions_app.sums.pruned import first_whole_day, sessions_since
 from sessions_app.usage.counting import Amount, Draw, UsageKey, contribution, drawn_by
 from sessions_app.usage.drawn import record_drawn
 from sessions_app.usage.used import amount_of, record_change
 
 SESSIONS_AT_ONCE = 2000
-# Counting needs none of these, and they are most of a row.
-_UNCOUNTED = ("answer", "begin_body", "end_body", "facts", "trace", "would_deny", "flags")
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def _of_top_ups(customer_id: int, drawn: Mapping[int, Draw]) -> Iterator[DrawnDi
 def _sessions_of(customer_id: int) -> Iterator[Session]:
     """Some at a time, by where the last ones ended: no cursor stays open on the server."""
     order = ("started_at", "pk")
-    sessions = Session.objects.filter(customer_id=customer_id).defer(*_UNCOUNTED).order_by(*order)
+    sessions = Session.objects.filter(customer_id=customer_id).defer(*LONG_FIELDS, "flags").order_by(*order)
     some = list(sessions[:SESSIONS_AT_ONCE])
     while some:
         yield from some
