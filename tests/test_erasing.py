@@ -13,13 +13,24 @@ from customers.personal.erasing import begin_erasing, erase_further, erase_on_di
 from customers.personal.traces import Traces
 from sessions_app.billing.statements import Month, count, roundings_now
 from sessions_app.models import DailyUsage, Session, StatementLine, WebhookEvent
+from sessions_app.packing import pack
 from sessions_app.recording.erasing import erase_set_aside
 from sessions_app.spool.files import Spool, SpooledRequest, files_set_aside, lines_of, set_aside, spool_files
 from sessions_app.sums.proving import sum_differences
 from sessions_app.usage.recount import differences
 from tests.api import Api
 from tests.builders import make_customer, the_session
-from tests.personal import EMAIL, NAME, NUMBER, SPELLED, erase_to_the_end, found_in_tables, hours_ago, known_person
+from tests.personal import (
+    EMAIL,
+    NAME,
+    NUMBER,
+    SPELLED,
+    erase_to_the_end,
+    found_in,
+    found_in_tables,
+    hours_ago,
+    known_person,
+)
 from tests.staff import staff, text_of
 
 pytestmark = pytest.mark.django_db
@@ -80,10 +91,14 @@ def test_nothing_of_the_person_is_found_again_and_all_that_was_counted_stays(liv
     assert str(Customer.objects.get(pk=customer.pk)) == f"Erased customer {customer.pk}"
 
 
-def test_a_young_session_still_answers_and_counts_and_is_erased_once_it_is_an_hour_old(livetok):
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_a_young_session_still_answers_and_counts_and_is_erased_once_it_is_an_hour_old(livetok, is_packed):
     customer = make_customer(None, NUMBER, name=NAME)
     now = timezone.now()
     answer = livetok.begin(sessionId="young", phoneNumber=NUMBER, timestamp=now.isoformat())
+    facts, trace = the_session("young").facts, the_session("young").trace
+    if not is_packed:  # as it came before anything was
+        Session.objects.update(packed_facts=None, packed_trace=None, plain_facts=facts, plain_trace=trace)
 
     begin_erasing(customer.pk, "ana")
     erase_further()
@@ -94,6 +109,7 @@ def test_a_young_session_still_answers_and_counts_and_is_erased_once_it_is_an_ho
     erase_to_the_end(customer)
     session = the_session("young")
     assert (session.is_erased, session.end_body, session.duration_seconds) == (True, None, 60)
+    assert (session.facts, session.trace) == ({}, trace)
     assert [*differences(), *found_in_tables()] == []
 
 
@@ -310,3 +326,12 @@ def assert_all_is_exported(customer, administrator):
     assert json.loads(corrected["begin_body"])["phoneNumber"] == SPELLED
     assert (len(corrected["superseded_ends"]), len(corrected["requests"])) == (1, 3)
     assert json.loads(known["deliveries"][0]["body"]) == {"who": NAME, "n": SPELLED}
+
+
+def test_the_search_for_traces_finds_them_in_what_is_packed_among_other_bytes():
+    said = json.dumps(
+        {"event": "session_begin", "sessionId": "s", "phoneNumber": NUMBER, "customerName": NAME}
+    ).encode()
+    assert pack(said) != said
+    assert found_in(pack(said)) == found_in(said) != []
+    assert found_in(b"\x00H" * 7 + pack(said) + pack(b"{}" * 99) + b"\xff" * 9) == found_in(said)
