@@ -17,4 +17,5 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField("session", "packed_facts", models.BinaryField(null=True)),
         migrations.AddField("session", "packed_trace", models.BinaryField(null=True)),
+        migrations.AddField("session", "call_hold_minutes", models.IntegerField(null=True)),
     ]

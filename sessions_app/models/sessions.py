@@ -101,6 +101,8 @@ class Session(models.Model):
     # As they were at the decision; later edits hold for later sessions.
     time_zone = models.CharField(max_length=64)
     counts_toward_call_minutes = models.BooleanField(default=True)
+    # None as well where it came before this field did, and has it in `plain_facts`.
+    call_hold_minutes = models.IntegerField(null=True)
     open_until = models.DateTimeField(null=True)
     # The top-ups that it draws on. No foreign keys, which each end would check: their sums have one, are written with
     # the session, and keep them from being deleted.
@@ -179,6 +181,7 @@ class Session(models.Model):
     @facts.setter
     def facts(self, facts: dict[str, Any]) -> None:
         self.packed_facts, self.plain_facts = facts, {}
+        self.call_hold_minutes = facts.get("call_hold_minutes")
 
     @property
     def trace(self) -> list[dict[str, Any]]:

@@ -161,6 +161,7 @@ def _erase_some(erasure: Erasure, traces: Traces, pks: Sequence[int]) -> None:
             external_id="",
             packed_facts=None,
             plain_facts={},
+            call_hold_minutes=None,
             begin_body=None,
             end_body=None,
         )

@@ -133,10 +133,9 @@ _TIMES = (
 @cache
 def _sql(customers: int) -> str:
     # As texts: either driver takes longer to make moments of them.
-    if IS_SQLITE:
-        times, hold = [f"{time} || '+00:00'" for time in _TIMES], "json_extract(facts, '$.call_hold_minutes')"
-    else:
-        times, hold = [f"CAST({time} AS text)" for time in _TIMES], "CAST(facts ->> 'call_hold_minutes' AS integer)"
+    times = [f"{time} || '+00:00'" if IS_SQLITE else f"CAST({time} AS text)" for time in _TIMES]
+    plain = "json_extract(facts, '$.call_hold_minutes')" if IS_SQLITE else "(facts ->> 'call_hold_minutes')::integer"
+    hold = f"COALESCE(call_hold_minutes, {plain})"
     return f"""SELECT customer_id, tier_id, id, channel_id, agent_id, counts_toward_call_minutes, time_zone,
     {", ".join(times)}, stated_seconds, duration_seconds, allowed, reason, {hold}, minutes_top_up_id, sessions_top_up_id
 FROM {Session._meta.db_table}
