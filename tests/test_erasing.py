@@ -109,7 +109,7 @@ def test_a_young_session_still_answers_and_counts_and_is_erased_once_it_is_an_ho
     erase_to_the_end(customer)
     session = the_session("young")
     assert (session.is_erased, session.end_body, session.duration_seconds) == (True, None, 60)
-    assert (session.facts, session.trace) == ({}, trace)
+    assert (session.facts, session.trace, session.call_hold_minutes) == ({}, trace, None)
     assert [*differences(), *found_in_tables()] == []
 
 

@@ -82,6 +82,22 @@ def test_a_smaller_limit_denies_what_came_after_it_was_used_up(tier):
     assert reasons(replayed(tier)) == ["allowed"] * 3
 
 
+def test_sessions_from_before_anything_was_packed_are_replayed_alike(tier):
+    make_customer(tier, NUMBERS[0])
+    for number in range(3):
+        call(str(number), NOW + timedelta(minutes=10 * number), 300)
+    call("open", NOW + timedelta(minutes=40), None)
+    packed = replayed(tier, MINUTES_A_DAY)
+    for session in Session.objects.all():
+        plain = {"plain_facts": session.facts, "plain_trace": session.trace}
+        Session.objects.filter(pk=session.pk).update(
+            packed_facts=None, packed_trace=None, call_hold_minutes=None, **plain
+        )
+
+    assert replayed(tier, MINUTES_A_DAY) == packed
+    assert len(packed) == 4
+
+
 def test_a_session_that_is_denied_frees_what_it_used(tier):
     make_customer(tier, NUMBERS[0])
     call("first", NOW, 60)
