@@ -3,7 +3,8 @@
 It is zlib's own format (RFC 1950), whose head has a checksum of the dictionary and whose tail one of the bytes. So
 packed bytes are told from plain ones, which is what stood there before anything was packed, and damaged ones from both.
 
-What is packed is stored for years: a dictionary is never changed. A better one would be another file beside it.
+What is packed is stored for years: a dictionary is never changed. A better one would be another file beside it, with a
+migration, so that no older code meets what it packed.
 """
 
 import zlib
@@ -15,6 +16,8 @@ _DICTIONARY = "".join(Path(__file__).with_name("packing_1.txt").read_text().spli
 _LEVEL, _WINDOW_BITS, _MEMORY = 6, 12, 3
 # It has read the dictionary; a copy of it takes half the time of another one that reads it again.
 _PACKER = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+# What LiveTok sends is much shorter. Who sends more shall not leave much behind that takes little room.
+LONGEST = 4096
 # By the checksum by which a head names it.
 DICTIONARIES = {zlib.adler32(_DICTIONARY).to_bytes(4, "big"): _DICTIONARY}
 
@@ -24,7 +27,9 @@ class Damaged(ValueError):
 
 
 def pack(plain: bytes) -> bytes:
-    """Fewer bytes from which `unpack` makes the same ones, or the same where packing saves nothing."""
+    """Fewer bytes from which `unpack` makes the same ones. Long ones stay plain, and those that it makes no fewer."""
+    if len(plain) > LONGEST and not _dictionary_of(plain):
+        return plain
     packer = _PACKER.copy()
     packed = packer.compress(plain) + packer.flush()
     return packed if len(packed) < len(plain) or _dictionary_of(plain) else plain

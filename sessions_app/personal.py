@@ -10,7 +10,7 @@ from customers.personal.erasing import SESSIONS
 from customers.personal.parts import Counted, Part
 from customers.personal.traces import Traces
 from sessions_app.database.pieces import rows_in_pieces
-from sessions_app.models import DailyUsage, Session, StatementLine, SupersededEnd, WebhookEvent
+from sessions_app.models import DailyUsage, Session, StatementLine, SupersededEnd, WebhookEvent, packed_or_plain
 from sessions_app.recording.erasing import erase_at_once, erase_sessions, sessions_of, spool_in_the_way
 
 SESSIONS_AT_ONCE = 100
@@ -59,8 +59,11 @@ def _with_events(pks: Sequence[int]) -> Iterator[dict[str, Any]]:
     for event in WebhookEvent.objects.filter(session_id__in=ids - shared).order_by("pk").values():
         events.setdefault(event["session_id"], []).append(event)
     for session in sessions:
+        named = dict(session)
+        for name in ("facts", "trace"):
+            named[name] = packed_or_plain(named.pop(f"packed_{name}"), named.pop(f"plain_{name}"))
         more = {"superseded_ends": ends.get(session["id"], []), "requests": events.get(session["session_id"], [])}
-        yield session | more
+        yield named | more
 
 
 PART = Part(

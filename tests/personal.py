@@ -22,7 +22,7 @@ from customers.personal.erasing import erase_further
 from customers.settling import settle_due
 from sessions_app.billing.closing import close_month
 from sessions_app.billing.statements import Month
-from sessions_app.packing import DICTIONARIES, pack
+from sessions_app.packing import DICTIONARIES, LONGEST, pack
 from sessions_app.sums.keeping import keep_sums
 from tests.api import Api
 from tests.builders import make_tier
@@ -41,11 +41,14 @@ def found_in(content: bytes) -> list[str]:
 
 
 def _packed_in(content: bytes) -> Iterator[bytes]:
-    """What is packed anywhere in some bytes, as far as it is whole."""
+    """What is packed anywhere in some bytes, as far as it is there."""
     head = pack(b"x" * 100)[2:6]
     for found in re.finditer(re.escape(head), content):
+        unpacker, plain = zlib.decompressobj(zdict=DICTIONARIES[head]), b""
         with suppress(zlib.error):
-            yield zlib.decompressobj(zdict=DICTIONARIES[head]).decompress(content[found.start() - 2 :][:65536])
+            for place in range(found.start() - 2, found.start() + 2 * LONGEST, 8):
+                plain += unpacker.decompress(content[place : place + 8])
+        yield plain
 
 
 def found_in_tables() -> dict[str, list[str]]:

@@ -325,6 +325,11 @@ def assert_all_is_exported(customer, administrator):
     [corrected] = [session for session in known["sessions"] if session["session_id"] == "past-2"]
     assert json.loads(corrected["begin_body"])["phoneNumber"] == SPELLED
     assert (len(corrected["superseded_ends"]), len(corrected["requests"])) == (1, 3)
+    assert (corrected["facts"]["caller"], corrected["trace"][0]) == (
+        "customer",
+        {"check": "emergency_deny", "note": "off"},
+    )
+    assert not [name for name in corrected if name.startswith(("packed_", "plain_"))]
     assert json.loads(known["deliveries"][0]["body"]) == {"who": NAME, "n": SPELLED}
 
 
@@ -334,4 +339,5 @@ def test_the_search_for_traces_finds_them_in_what_is_packed_among_other_bytes():
     ).encode()
     assert pack(said) != said
     assert found_in(pack(said)) == found_in(said) != []
+    assert found_in(pack(said)[:-5] + b"\xff" * 9) == found_in(said)  # its end is gone
     assert found_in(b"\x00H" * 7 + pack(said) + pack(b"{}" * 99) + b"\xff" * 9) == found_in(said)

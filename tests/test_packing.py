@@ -7,8 +7,10 @@ from django.db import connection
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sessions_app.livetok.delivery import Delivery
 from sessions_app.models import Session, WebhookEvent
-from sessions_app.packing import Damaged, pack, unpack
+from sessions_app.packing import LONGEST, Damaged, pack, unpack
+from sessions_app.webhook.reception import receive
 from tests.api import Api
 from tests.builders import begin_body, end_body, limit, make_customer, make_tier
 
@@ -24,6 +26,7 @@ PLAIN = b'{"event": "session_end", "sessionId": "s-1", "kind": "telephony", "dur
 @example(HEAD)
 @example(HEAD + b"{}")
 @example(pack(PLAIN))
+@example(HEAD + b"x" * 5000)
 def test_bytes_come_back_as_they_were_and_take_hardly_more(plain):
     packed = pack(plain)
 
@@ -37,6 +40,13 @@ def test_json_that_was_never_packed_is_read_as_it_is(value):
     plain = json.dumps(value).encode()
 
     assert unpack(plain) == plain
+
+
+@pytest.mark.pure
+def test_who_sends_much_leaves_much():
+    assert len(pack(b"x" * LONGEST)) < 100
+    assert pack(b"x" * (LONGEST + 1)) == b"x" * (LONGEST + 1)
+    assert unpack(pack(HEAD + b"x" * LONGEST)) == HEAD + b"x" * LONGEST
 
 
 @pytest.mark.pure
@@ -117,6 +127,10 @@ answer = %s, begin_body = %s, end_body = %s WHERE id = %s""",
     assert api.ok("GET", f"/api/v1/sessions/{session.pk}/") == before
     assert livetok.send(begin_body(sessionId="s")).content == session.answer
     livetok.end(sessionId="s")
+    log = WebhookEvent.objects.order_by("pk")
+    for event in log.filter(verdict="accepted"):  # what is brought to the database once more is logged once
+        again = Delivery(key=event.key, is_again=True)
+        receive(bytes(event.body), route=event.route, received_at=event.received_at, delivery=again)
     assert [event.verdict for event in WebhookEvent.objects.order_by("pk")] == [
         "accepted", "accepted", "redelivered", "redelivered"
     ]  # fmt: skip

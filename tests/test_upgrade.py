@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from sessions_app.packing import unpack
 from tests.live import LiveServer, manage, new_environment, start_server, wait_until_ready
 from tests.releases import PASSWORD, WEBHOOK_KEY_LINE, folder
 from tests.test_concurrency import sign_in
@@ -134,9 +135,9 @@ def test_a_begin_from_before_that_comes_again_gets_its_stored_bytes(upgraded):
     server, before = upgraded
     with closing(http.client.HTTPConnection("127.0.0.1", int(server.env["PORT"]), timeout=30)) as livetok:
         for body, answer in before[ANSWERED]:
-            livetok.request("POST", "/webhooks/livetok", body, {"X-API-Key": server.webhook_key})
+            livetok.request("POST", "/webhooks/livetok", unpack(body), {"X-API-Key": server.webhook_key})
             response = livetok.getresponse()
-            assert (response.status, response.read()) == (200, answer), body
+            assert (response.status, response.read()) == (200, unpack(answer)), body
 
     assert len(before[ANSWERED]) > 150
     assert rows(server.database_url, ANSWERED) == before[ANSWERED]

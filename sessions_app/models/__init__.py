@@ -14,6 +14,7 @@ from sessions_app.models.sessions import (
     Session,
     SessionQuerySet,
     SupersededEnd,
+    packed_or_plain,
 )
 from sessions_app.models.statements import PastMonthWrite, StatementLine, StatementMonth
 from sessions_app.models.sums import (
@@ -61,4 +62,5 @@ __all__ = [
     "TopUpUse",
     "WebhookEvent",
     "WeekSums",
+    "packed_or_plain",
 ]

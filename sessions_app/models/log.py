@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models import Q
 
-from sessions_app.models.packed import PackedBytesField
+from sessions_app.models.packed import PackedField
 
 
 class SpoolPlace(models.Model):
@@ -42,7 +42,7 @@ class WebhookEvent(models.Model):
     key = models.CharField(max_length=120, blank=True, help_text="The key's name, or WEBHOOK_SECRET.")
     address = models.CharField(max_length=64, blank=True)
     route = models.CharField(max_length=8, blank=True)
-    body = PackedBytesField(null=True)
+    body = PackedField(null=True)
     processed_again_at = models.DateTimeField(null=True)
 
     class Meta:

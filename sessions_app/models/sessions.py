@@ -1,5 +1,6 @@
 """Sessions. Written by `recording` alone."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,7 +11,7 @@ from django.db.models import Q
 
 from customers.models import Agent, Channel, Customer, Tier
 from sessions_app.livetok.events import LONGEST_DURATION_SECONDS, Caller, duration_is_usable
-from sessions_app.models.packed import PackedBytesField, PackedJSONField
+from sessions_app.models.packed import PackedField
 
 # A flag.
 ERASED = "erased"
@@ -25,6 +26,13 @@ LONG_FIELDS = (
     "begin_body",
     "end_body",
 )
+
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def packed_or_plain(packed: Any, plain: Any) -> Any:
+    """The facts or the trace of a session's row."""
+    return plain if packed is None else json.loads(packed)
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
@@ -73,20 +81,20 @@ class Session(models.Model):
     allowed = models.BooleanField(null=True)
     reason = models.CharField(max_length=32, null=True)
     would_deny = models.JSONField(default=list)
-    packed_facts: Any = PackedJSONField(null=True)
-    packed_trace: Any = PackedJSONField(null=True)
-    # What sessions have that came before these two were packed; of later ones they are blank.
+    # JSON. Sessions that came before these two fields did have the next two; of later ones those are blank.
+    packed_facts = PackedField(null=True)
+    packed_trace = PackedField(null=True)
     plain_facts = models.JSONField(db_column="facts", default=dict)
     plain_trace = models.JSONField(db_column="trace", default=list)
     # The bytes that went: a begin delivered again gets the same ones, whatever JSON is made of them.
-    answer = PackedBytesField(null=True)
+    answer = PackedField(null=True)
 
     begin_received_at = models.DateTimeField(null=True)
     begin_stated_at = models.DateTimeField(null=True)
-    begin_body = PackedBytesField(null=True)
+    begin_body = PackedField(null=True)
     end_received_at = models.DateTimeField(null=True)
     end_stated_at = models.DateTimeField(null=True)
-    end_body = PackedBytesField(null=True)
+    end_body = PackedField(null=True)
     end_route = models.CharField(max_length=8, blank=True)
     stated_seconds = models.IntegerField(null=True)
     declared_missing_at = models.DateTimeField(null=True)
@@ -175,23 +183,23 @@ class Session(models.Model):
     @property
     def facts(self) -> dict[str, Any]:
         """What it was decided by, beside what the trace says."""
-        facts: dict[str, Any] = self.plain_facts if self.packed_facts is None else self.packed_facts
+        facts: dict[str, Any] = packed_or_plain(self.packed_facts, self.plain_facts)
         return facts
 
     @facts.setter
     def facts(self, facts: dict[str, Any]) -> None:
-        self.packed_facts, self.plain_facts = facts, {}
+        self.packed_facts, self.plain_facts = _as_json(facts).encode(), {}
         self.call_hold_minutes = facts.get("call_hold_minutes")
 
     @property
     def trace(self) -> list[dict[str, Any]]:
         """Every rule as it was judged (`decision.rules.whole_check`)."""
-        trace: list[dict[str, Any]] = self.plain_trace if self.packed_trace is None else self.packed_trace
+        trace: list[dict[str, Any]] = packed_or_plain(self.packed_trace, self.plain_trace)
         return trace
 
     @trace.setter
     def trace(self, trace: list[dict[str, Any]]) -> None:
-        self.packed_trace, self.plain_trace = trace, []
+        self.packed_trace, self.plain_trace = _as_json(trace).encode(), []
 
     @property
     def caller(self) -> Caller:

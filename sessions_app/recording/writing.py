@@ -16,7 +16,7 @@ from sessions_app.billing.past_months import note_past_months
 from sessions_app.database.prepared import IS_SQLITE, djangos_transaction, execute, fetch
 from sessions_app.database.sqlite.steps import run_steps
 from sessions_app.models import CustomerTurn, DailyUsage, Session, TopUpUse, WebhookEvent
-from sessions_app.models.packed import PackedBytesField, PackedJSONField
+from sessions_app.models.packed import PackedField
 from sessions_app.recording.columns import Field, all_but_id, fields_of, table_of
 from sessions_app.recording.hooks import Happening, awaited_now, hooked_rows
 from sessions_app.recording.log import Outcome
@@ -216,7 +216,7 @@ def _parameters(prefix: str, fields: Iterable[Field]) -> list[Parameter]:
 
 
 def _made_by(field: Field) -> Callable[[Any], Any] | None:
-    if isinstance(field, PackedJSONField | PackedBytesField):
+    if isinstance(field, PackedField):
         return field.get_prep_value
     return json.dumps if isinstance(field, models.JSONField) else None
 
