@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -177,7 +177,12 @@ def _locked_at_once(file: IO[bytes]) -> bool:
 
 
 def spool_folder() -> Path:
-    return settings.DATA_DIR / "spool"
+    return _spool_in(settings.DATA_DIR)
+
+
+@cache
+def _spool_in(data_folder: Path) -> Path:
+    return data_folder / "spool"  # every begin asks, and putting a path together takes longer than a look at the folder
 
 
 def set_aside_folder() -> Path:
