@@ -19,7 +19,7 @@ from customers.defaults import make_defaults
 from customers.keys import KNOWN_SECONDS, create_key, forget_keys
 from customers.models import ApiKey, Customer, DenialMessage
 from sessions_app.database.pulse import pulse
-from sessions_app.decision.answer import AnswerGiven
+from sessions_app.decision.answer import AnswerGiven, DecisionGiven
 from sessions_app.decision.rules import Reason
 from sessions_app.livetok.delivery import Delivery
 from sessions_app.livetok.payloads import read_event
@@ -40,6 +40,7 @@ from tests.builders import (
     make_customer,
     make_livetok,
     make_tier,
+    make_top_up,
     moment,
     set_policy,
     the_session,
@@ -467,6 +468,21 @@ def test_an_answer_that_livetok_had_first_replaces_a_decision_that_it_had_later(
     session = the_session()
     assert (session.allowed, session.reason, bytes(session.answer)) == (True, "fallback_allow", ALLOWED)
     assert (session.trace, session.flags) == ([], "fallback")
+    assert_usage_is_sound()
+
+
+def test_what_was_decided_draws_on_no_top_up_of_another_customer(known_livetok):
+    """The number came to another customer between its answer and the moment when that is stored."""
+    tier = make_tier("closed", limit("call_minutes", 0))
+    theirs = make_top_up(make_customer(tier, "+15550004"), "call_minutes", 30)
+    make_customer(tier, "+15550005")
+    decision = DecisionGiven([], {}, [], theirs.customer_id, True, 3600, minutes_top_up_id=theirs.pk)
+    body = json.dumps(begin_body(phoneNumber="+15550005")).encode()
+
+    given = AnswerGiven(Reason.ALLOWED, ALLOWED, decision)
+    begin_session_as_answered(begin_event(body, timezone.now()), Delivery(), given)
+
+    assert (the_session().reason, the_session().minutes_top_up_id) == ("allowed", None)
     assert_usage_is_sound()
 
 
