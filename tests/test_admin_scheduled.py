@@ -72,6 +72,21 @@ def test_a_draft_is_put_into_force_at_once_with_one_line_of_history(free):
     assert settle_due(never) == 0
 
 
+def test_what_came_before_a_draft_is_saved_is_in_force_before_it(free):
+    """The worker has not settled it yet: whoever saves a change of the tier locks the tier first, which settles it."""
+    client = staff("managers")
+    page = draft_page(client, free)
+    data = with_25_minutes(client, page, _save="Save")
+    came = come(free, limit("sessions", 9))
+
+    client.post(page, data)
+
+    came.refresh_from_db()
+    assert came.in_force_at is not None
+    assert limits_of(free) == ["9 sessions a day"]
+    assert [str(row) for row in came.limits.filter(before=True)] == ["20 call minutes a day", "5 sessions a day"]
+
+
 def test_a_draft_is_put_into_force_at_a_moment_and_cancelled_before(free):
     client = staff("managers")
     page = draft_page(client, free)
