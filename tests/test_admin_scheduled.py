@@ -146,6 +146,20 @@ def test_a_scheduled_change_of_a_customers_tier_is_cancelled(free):
     assert CustomerChange.history.latest().history_user.username == "ana"
 
 
+def test_what_came_before_another_one_is_cancelled_is_in_force_before_it(free):
+    customer, premium = make_customer(free, "+15550009"), make_tier("premium")
+    hours_from_now = {hours: timezone.now() + timedelta(hours=hours) for hours in (-1, 1)}
+    came, later = (
+        CustomerChange.objects.create(customer=customer, tier=premium, starts_at=at) for at in hours_from_now.values()
+    )
+
+    staff("managers").post(f"/admin/customers/customerchange/{later.pk}/delete/", {"post": "yes"})
+
+    came.refresh_from_db()
+    assert came.in_force_at is not None
+    assert list(CustomerChange.objects.all()) == [came]
+
+
 def test_what_comes_while_it_is_cancelled_stays_and_the_page_says_so(free, monkeypatch):
     change = tier_change(free, timezone.now() + timedelta(hours=1), limit("sessions", 9))
     of_customer = CustomerChange.objects.create(
