@@ -44,7 +44,7 @@ class KeyHolder:
         return scope in self.scopes or (scope == ApiKey.Scope.READ and ApiKey.Scope.MANAGE in self.scopes)
 
 
-_WEBHOOK_SECRET = KeyHolder("WEBHOOK_SECRET", frozenset({ApiKey.Scope.WEBHOOK.value}))
+_HOLDER_OF_WEBHOOK_SECRET = KeyHolder("WEBHOOK_SECRET", frozenset({ApiKey.Scope.WEBHOOK.value}))
 
 
 def create_key(name: str, scopes: Iterable[str], **fields: Any) -> tuple[ApiKey, str]:
@@ -112,8 +112,9 @@ def _unless_expired(holder: KeyHolder | None) -> KeyHolder | None:
 
 
 def _holder_of_webhook_secret(secret: str) -> KeyHolder | None:
-    its_own = settings.WEBHOOK_SECRET
-    return _WEBHOOK_SECRET if its_own and hmac.compare_digest(_sha256(secret), _sha256(its_own)) else None
+    if settings.WEBHOOK_SECRET and hmac.compare_digest(_sha256(secret), _sha256(settings.WEBHOOK_SECRET)):
+        return _HOLDER_OF_WEBHOOK_SECRET
+    return None
 
 
 def _prefix(secret: str) -> str | None:
